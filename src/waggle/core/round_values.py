@@ -1,0 +1,252 @@
+"""What a round is planned with, what happens in it, what it asks for, and what it ends with.
+
+Events are things that happened (past tense), effects are things to be done (imperative). Every event carries `at`,
+the seconds since the round began on the coordinator's clock, because the round itself has no clock. All values are
+frozen and can be written to JSON and read back unchanged: a round's record is its plan and its events.
+"""
+
+from msgspec import Struct
+
+from waggle.core.engine_values import JudgeMethod, Sampling
+from waggle.core.ids import NodeId, RoundId
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ceilings of one round; None = none. Tokens count prompts and completions of every call."""
+
+    tokens: int | None = None
+    seconds: float = 60.0
+
+
+class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of a node for the question at hand.
+
+    `support_weight` and `judge_weight` are its weights (>= 0) as proposer and judge; `skill` is the expected share of
+    right answers in [0, 1].
+    """
+
+    node: NodeId
+    support_weight: float = 1.0
+    judge_weight: float = 1.0
+    skill: float = 0.5
+
+
+class ConfidenceModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Logistic map from a round's features to P(winner is right); the names say which features, in order."""
+
+    features: tuple[str, ...]
+    coefficients: tuple[float, ...]
+    intercept: float
+
+
+class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides how a round goes, fixed before it starts.
+
+    `proposers` are asked at once, `standby` one by one when a proposal fails. Judges with weight 0 are not asked.
+    `pairs_per_judge` None means about 3n ordered pairs for n candidates. `waves` bounds how often ballots are bought.
+    `propose_share` of the time budget is kept for proposing. `familiarity` in [0, 1] says how far the question is of
+    a kind that the standings were measured on.
+    """
+
+    round_id: RoundId
+    question: str
+    proposers: tuple[Standing, ...]
+    judges: tuple[Standing, ...]
+    standby: tuple[Standing, ...] = ()
+    budget: Budget = Budget()
+    max_tokens: int = 256
+    sampling: Sampling = Sampling()
+    judge_method: JudgeMethod = JudgeMethod.AUTO
+    pairs_per_judge: int | None = None
+    both_orders: bool = True
+    waves: int = 2
+    prior_ballots: float = 0.5
+    use_support: bool = True
+    count_self_confidence: bool = True
+    propose_share: float = 0.6
+    min_confidence: float = 0.0
+    stop_level: float = 0.98
+    agreement_level: float | None = None
+    familiarity: float = 1.0
+    confidence: ConfidenceModel | None = None
+    answer_marker: str | None = None
+    seed: int = 0
+    strategy: str = "swarm"
+
+
+class Spent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was used, by purpose. Tokens count prompts and completions."""
+
+    proposing_tokens: int = 0
+    judging_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node's answer. `self_confidence` None = the engine cannot tell."""
+
+    node: NodeId
+    answer: str
+    trace: str = ""
+    self_confidence: float | None = None
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Ballot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One judge's comparison of candidates `first` and `second` (indices, in the order shown); None = unparseable."""
+
+    judge: NodeId
+    first: int
+    second: int
+    p: float | None
+    reason: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+class RoundStarted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="round_started"):
+    """The first event of every round."""
+
+    at: float = 0.0
+
+
+class ProposalReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_received"):
+    """A node answered."""
+
+    at: float
+    proposal: Proposal
+
+
+class ProposalFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_failed"):
+    """A node could not answer, or answered with nothing usable."""
+
+    at: float
+    node: NodeId
+    reason: str
+
+
+class BallotReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ballot_received"):
+    """A judge compared a pair."""
+
+    at: float
+    ballot: Ballot
+
+
+class BallotFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ballot_failed"):
+    """A judge could not compare a pair."""
+
+    at: float
+    judge: NodeId
+    first: int
+    second: int
+    reason: str
+
+
+class DeadlinePassed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="deadline_passed"):
+    """The timer of a phase went off: "propose" or "round"."""
+
+    at: float
+    phase: str
+
+
+Event = RoundStarted | ProposalReceived | ProposalFailed | BallotReceived | BallotFailed | DeadlinePassed
+
+
+# --- effects --------------------------------------------------------------------------------------------------------
+
+
+class AskProposal(Struct, frozen=True, kw_only=True):
+    """Ask a node for an answer of at most `max_tokens` tokens."""
+
+    node: NodeId
+    question: str
+    max_tokens: int
+    sampling: Sampling
+
+
+class AskBallot(Struct, frozen=True, kw_only=True):
+    """Ask a judge to compare two candidates, shown as these words in this order."""
+
+    judge: NodeId
+    question: str
+    first: int
+    second: int
+    first_text: str
+    second_text: str
+    method: JudgeMethod
+    max_tokens: int
+    seed: int
+
+
+class SetTimer(Struct, frozen=True, kw_only=True):
+    """Deliver `DeadlinePassed(phase)` at `at` seconds since the round began."""
+
+    phase: str
+    at: float
+
+
+class CancelAll(Struct, frozen=True, kw_only=True):
+    """Stop everything that is still being worked on."""
+
+
+class Finish(Struct, frozen=True, kw_only=True):
+    """The round is over; `outcome` is final."""
+
+    outcome: "Outcome"
+
+
+Effect = AskProposal | AskBallot | SetTimer | CancelAll | Finish
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+class CandidateResult(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group of equal proposals: the words of its best-supported one, who stood behind it, and how strong it is."""
+
+    answer: str
+    supporters: tuple[NodeId, ...]
+    strength: float
+    support: float
+
+
+class BallotCount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ballots asked for, counted, refused (failed or too late) and unparseable; counted in no case as a win."""
+
+    asked: int = 0
+    cast: int = 0
+    refused: int = 0
+    unparseable: int = 0
+
+
+class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a round ended.
+
+    `answer` is the best guess even when `abstained`; None where nobody proposed anything. `confusion_p` is the
+    probability that the runner-up is the better one. `reason` says in words why it ended.
+    """
+
+    answer: str | None
+    confidence: float
+    abstained: bool
+    candidates: tuple[CandidateResult, ...]
+    runner_up: str | None
+    confusion_p: float | None
+    ballots: BallotCount
+    connected: bool
+    failures: dict[str, str]
+    spent: Spent
+    reason: str
+    features: dict[str, float] = {}
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that is needed to replay a round."""
+
+    plan: Plan
+    events: tuple[Event, ...]
+    outcome: Outcome
