@@ -1,0 +1,126 @@
+"""Reading a streamed completion: chunks in, tokens out, at the end the `Generation`. Pure: no I/O, no clock.
+
+Invariants: the tokens' texts add up to the generation's text; there are never more tokens than were asked for and never
+a stop string in the text, whatever the server does; log-probabilities are given only where there is one for each token.
+"""
+
+from waggle.core.engine_values import Finish, Generation, StreamedToken
+from waggle.core.errors import EngineRefused, EngineUnavailable
+from waggle.engines.answer import StopCutter, answer_start, self_confidence, split_answer
+from waggle.engines.openai.wire import ChoiceLogprobs, Chunk, TokenLogprob, Usage
+
+_FINISHES = {
+    "stop": Finish.STOP,
+    "eos": Finish.STOP,
+    "end_turn": Finish.STOP,
+    "stop_sequence": Finish.STOP,
+    "length": Finish.LENGTH,
+    "max_tokens": Finish.LENGTH,
+}
+
+
+class StreamReader:
+    """Puts one completion together.
+
+    Stop strings and `max_tokens` are enforced here as well, since a server may ignore them: text is cut, and `done`
+    tells that nothing more need be read. Each chunk with text counts as one token at least.
+    """
+
+    def __init__(self, *, prompt: str, max_tokens: int, stops: tuple[str, ...], marker: str | None) -> None:
+        """Begin with nothing read."""
+        self.tokens: list[TokenLogprob] = []
+        self.text = ""
+        self._prompt, self._max_tokens, self._marker = prompt, max_tokens, marker
+        self._cutter = StopCutter(stops)
+        self._chunks = 0
+        self._usage: Usage | None = None
+        self._finish: Finish | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the rest of the stream does not matter."""
+        return self._cutter.stopped or self._chunks > self._max_tokens
+
+    def feed(self, chunk: Chunk) -> StreamedToken | None:
+        """Take one chunk; returns the text that may be shown because of it."""
+        if bytes(chunk.error) != b"null":
+            raise EngineUnavailable("the server reported an error in the middle of its answer: look at its log")
+        self._usage = chunk.usage or self._usage
+        if not chunk.choices:
+            return None
+        choice = chunk.choices[0]
+        if choice.finish_reason is not None:
+            self._finish = _finish_of(choice.finish_reason)
+        return self._take(choice.delta.content or "", choice.logprobs)
+
+    def end(self, seconds: float) -> StreamedToken:
+        """The last token: the text held back so far, and the generation."""
+        if self._finish is None and not self.done:
+            raise EngineUnavailable("the server broke off in the middle of its answer: look at its log")
+        rest = self._cutter.rest()
+        self.text += rest
+        return StreamedToken(text=rest, generation=self._generation(seconds))
+
+    def _take(self, content: str, logprobs: ChoiceLogprobs | None) -> StreamedToken | None:
+        self._chunks += bool(content)
+        if self.done:
+            return None
+        fresh = (logprobs.content or ()) if logprobs else ()
+        self.tokens += fresh
+        shown = self._cutter.feed(content)
+        self.text += shown
+        return StreamedToken(text=shown, logprob=min(fresh[0].logprob, 0.0) if len(fresh) == 1 else None)
+
+    def _generation(self, seconds: float) -> Generation:
+        trace, answer = split_answer(self.text, self._marker)
+        logprobs = tuple(min(token.logprob, 0.0) for token in self.tokens)
+        completion_tokens = self._completion_tokens()
+        return Generation(
+            text=self.text,
+            answer=answer,
+            trace=trace,
+            prompt_tokens=self._prompt_tokens(),
+            completion_tokens=completion_tokens,
+            seconds=seconds,
+            finish=self._finish_said(),
+            logprobs=logprobs if len(logprobs) == completion_tokens else (),
+            self_confidence=self._confidence(logprobs),
+        )
+
+    def _finish_said(self) -> Finish:
+        if self._cutter.stopped:
+            return Finish.STOP
+        return Finish.LENGTH if self.done else self._finish or Finish.STOP
+
+    def _completion_tokens(self) -> int:
+        counted = self._usage.completion_tokens if self._usage else max(len(self.tokens), self._chunks)
+        return min(counted, self._max_tokens)
+
+    def _prompt_tokens(self) -> int:
+        """The server's count, else a guess: four bytes a token, the usual rate of English text."""
+        told = self._usage.prompt_tokens if self._usage else 0
+        return told or max(1, len(self._prompt) // 4)
+
+    def _confidence(self, logprobs: tuple[float, ...]) -> float | None:
+        """None unless the tokens spell the text, beyond which there may be a cut-off stop string."""
+        pieces = [token.token for token in self.tokens]
+        if not "".join(pieces).startswith(self.text):
+            return None
+        kept = tokens_within(pieces, len(self.text))
+        return self_confidence(logprobs[answer_start(pieces[:kept], self._marker) : kept])
+
+
+def tokens_within(pieces: list[str], length: int) -> int:
+    """How many of the pieces it takes to spell the first `length` characters."""
+    end = 0
+    for index, piece in enumerate(pieces):
+        if end >= length:
+            return index
+        end += len(piece)
+    return len(pieces)
+
+
+def _finish_of(reason: str) -> Finish:
+    if reason not in _FINISHES:
+        raise EngineRefused("the server ended its answer for a reason other than its end or its length: not usable")
+    return _FINISHES[reason]

@@ -1,0 +1,240 @@
+"""An engine behind any OpenAI-compatible server: Ollama, vLLM, llama.cpp, SGLang, LM Studio and their like.
+
+One base URL, one model name. The server is not trusted (`openai.bounded_http`, `openai.wire`) and need not be
+complete: where it gives no log-probabilities, self-confidence is None and verdicts are read from the text; where it
+has no embeddings, `embed` is EngineRefused. The key comes from an environment variable that the settings name, is
+sent to this one server and shows up nowhere else.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import httpx
+import msgspec
+from msgspec import UNSET
+
+from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
+from waggle.core.errors import EngineRefused
+from waggle.engines.openai.bounded_http import BoundedHttp, HttpRefused
+from waggle.engines.openai.settings import ServerSettings, checked_url, family_of, key_from_environment
+from waggle.engines.openai.stream import StreamReader, tokens_within
+from waggle.engines.openai.wire import (
+    ChatAsk,
+    ChatMessage,
+    Chunk,
+    EmbeddingAsk,
+    EmbeddingList,
+    Model,
+    ModelList,
+    StreamOptions,
+    TokenLogprob,
+    read_as,
+    written,
+)
+from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt, verdict_probability, verdict_side
+
+TOP_LOGPROBS = 5  # the most that every server grants
+EMBEDDING_BATCH = 16  # 16 vectors of 16,384 numbers stay under the cap on bodies
+SEED_MASK = 2**31 - 1  # what every server takes for a seed
+
+
+class OpenAIHttpEngine:
+    """An `Engine` on the other side of HTTP; `in_flight` counts the calls at work."""
+
+    def __init__(self, settings: ServerSettings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            settings: server and model.
+            transport: replaces the sockets in tests; must bear being closed, as it is after every call.
+
+        Raises:
+            UsageError: the URL is not a plain http(s) address, or the named environment variable holds no usable key.
+        """
+        self.settings = settings
+        url, key = checked_url(settings.base_url), key_from_environment(settings.key_variable)
+        self._http = BoundedHttp(url, settings.bounds, key=key, transport=transport)
+        self._extras = True
+
+    @property
+    def in_flight(self) -> int:
+        """Calls at work."""
+        return self._http.open_calls
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """Answer one question; streamed under the hood, so that silence is noticed and cancelling stops the server."""
+        async with aclosing(self.stream(request)) as tokens:
+            async for token in tokens:
+                if token.generation is not None:
+                    return token.generation
+        raise AssertionError("a stream ended without its generation")
+
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
+        """Answer one question token by token; the time the consumer takes counts towards `total_s`."""
+        reader = StreamReader(
+            prompt=request.question,
+            max_tokens=request.max_tokens,
+            stops=request.stop,
+            marker=self.settings.answer_marker,
+        )
+        async with aclosing(self._read(reader, self._ask(request))) as tokens:
+            async for token in tokens:
+                yield token
+
+    async def judge(self, request: JudgeRequest) -> Judgement:
+        """Ask for a verdict; P from the log-probabilities of the verdict's token where the server gives them."""
+        ask = ChatAsk(
+            model=self.settings.model,
+            messages=(ChatMessage("user", judging_prompt(request)),),
+            max_tokens=request.max_tokens,
+            temperature=0.0,
+            top_p=1.0,
+            seed=request.seed & SEED_MASK,
+        )
+        reader = StreamReader(prompt=ask.messages[0].content, max_tokens=ask.max_tokens, stops=(), marker=None)
+        async with aclosing(self._read(reader, ask)) as tokens:
+            generations = [token.generation async for token in tokens if token.generation is not None]
+        generation = generations[-1]
+        return Judgement(
+            p=_verdict(generation.text, reader.tokens),
+            reason=clip_reason(generation.text.rpartition("</think>")[2]),
+            prompt_tokens=generation.prompt_tokens,
+            completion_tokens=generation.completion_tokens,
+            seconds=generation.seconds,
+        )
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Unit-length vectors from the server's /embeddings."""
+        batches = [tuple(texts[start : start + EMBEDDING_BATCH]) for start in range(0, len(texts), EMBEDDING_BATCH)]
+        vectors = [vector for batch in batches for vector in await self._embed_batch(batch)]
+        if len({len(vector) for vector in vectors}) > 1:
+            raise EngineRefused("the server's embeddings differ in length: not usable")
+        return vectors
+
+    async def describe(self) -> EngineCard:
+        """What /models tells of the model; the settings where the server does not list it."""
+        settings = self.settings
+        model = await self._listed_model()
+        return EngineCard(
+            model=settings.model,
+            family=settings.family or family_of(settings.model),
+            context_tokens=(model and model.context_tokens()) or settings.context_tokens,
+            answer_marker=settings.answer_marker,
+            parameters=model.meta.n_params if model and model.meta else None,
+        )
+
+    async def close(self) -> None:
+        """Calls at work end with EngineUnavailable, and so do later ones."""
+        await self._http.close()
+
+    def _ask(self, request: GenerateRequest) -> ChatAsk:
+        told = self.settings.instructions
+        system = () if told is None else (ChatMessage("system", told),)
+        sampling = request.sampling
+        return ChatAsk(
+            model=self.settings.model,
+            messages=(*system, ChatMessage("user", request.question)),
+            max_tokens=request.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k or UNSET,
+            seed=sampling.seed & SEED_MASK,
+            stop=request.stop or UNSET,
+        )
+
+    async def _read(self, reader: StreamReader, ask: ChatAsk) -> AsyncGenerator[StreamedToken, None]:
+        clock = asyncio.get_running_loop()
+        started = clock.time()
+        async with aclosing(self._chunks(ask)) as chunks:
+            async for chunk in chunks:
+                token = reader.feed(chunk)
+                if token is not None and token.text:
+                    yield token
+                if reader.done:
+                    break
+        yield reader.end(clock.time() - started)
+
+    async def _chunks(self, ask: ChatAsk) -> AsyncGenerator[Chunk, None]:
+        """The events of a stream; comments and blank lines between them do not count."""
+        async with aclosing(self._lines(ask)) as lines:
+            async for line in lines:
+                event = line[len(b"data:") :].strip() if line.startswith(b"data:") else b""
+                if event == b"[DONE]":
+                    return
+                if event:
+                    yield read_as(event, Chunk)
+
+    async def _lines(self, ask: ChatAsk) -> AsyncGenerator[bytes, None]:
+        """The lines of the answer, asked for with all extras first and, where the server refuses that, without."""
+        if ask.max_tokens < 1:
+            raise EngineRefused("max_tokens is below 1: ask for at least one token")
+        with_extras = self._extras
+        while True:
+            try:
+                async with aclosing(self._http.lines("/chat/completions", _body(ask, with_extras))) as lines:
+                    async for line in lines:
+                        self._extras = with_extras
+                        yield line
+                return
+            except HttpRefused as refused:
+                if not with_extras or refused.status not in (400, 422):
+                    raise
+                with_extras = False
+
+    async def _embed_batch(self, batch: tuple[str, ...]) -> list[list[float]]:
+        ask = EmbeddingAsk(model=self.settings.embedding_model or self.settings.model, input=batch)
+        try:
+            body = await self._http.fetch("POST", "/embeddings", written(ask))
+        except HttpRefused as refused:
+            if refused.status not in (400, 404, 405, 501):
+                raise
+            raise EngineRefused("the server gives no embeddings for this model: set embedding_model") from None
+        found = sorted(read_as(body, EmbeddingList).data, key=lambda item: item.index)
+        if [item.index for item in found] != list(range(len(batch))):
+            raise EngineRefused("the server did not give one embedding for each text: not usable")
+        return [_unit(item.embedding) for item in found]
+
+    async def _listed_model(self) -> Model | None:
+        """The model's entry; servers with a single model call it as they like."""
+        try:
+            listed = read_as(await self._http.fetch("GET", "/models"), ModelList).data
+        except HttpRefused as refused:
+            if refused.status not in (404, 405, 501):
+                raise
+            return None
+        name = self.settings.model
+        same = [model for model in listed if model.id in (name, f"{name}:latest")]
+        return next(iter(same or (listed if len(listed) == 1 else ())), None)
+
+
+def _body(ask: ChatAsk, with_extras: bool) -> bytes:
+    """What goes out; the extras are log-probabilities and, at the end, token counts."""
+    if not with_extras:
+        return written(msgspec.structs.replace(ask, stream=True))
+    usage = StreamOptions(include_usage=True)
+    return written(
+        msgspec.structs.replace(ask, stream=True, logprobs=True, top_logprobs=TOP_LOGPROBS, stream_options=usage)
+    )
+
+
+def _verdict(text: str, tokens: Sequence[TokenLogprob]) -> float | None:
+    """What the verdict's token and its rivals say; without them what the text says."""
+    found = find_verdict(text)
+    pieces = [token.token for token in tokens]
+    if found is None or not "".join(pieces).startswith(text):
+        return None if found is None else found.p
+    said = tokens[tokens_within(pieces, found.at + 1) - 1]
+    if verdict_side(said.token) is None:
+        return found.p
+    rivals = {rival.token: rival.logprob for rival in said.top_logprobs}
+    p = verdict_probability(rivals | {said.token: said.logprob})
+    return found.p if p is None else p
+
+
+def _unit(vector: Sequence[float]) -> list[float]:
+    length = math.hypot(*vector)
+    if not math.isfinite(length) or length == 0.0:
+        raise EngineRefused("the server gave an embedding without a direction: not usable")
+    return [value / length for value in vector]
