@@ -1,0 +1,109 @@
+"""PROPOSE and GROUP: ask the proposers, collect what arrives in time, join equal answers into candidates."""
+
+from msgspec.structs import replace
+
+from waggle.consensus.grouping import group_answers
+from waggle.core.errors import RemoteProtocolError
+from waggle.core.ids import NodeId
+from waggle.core.round_values import (
+    AskProposal,
+    Effect,
+    Plan,
+    Proposal,
+    ProposalFailed,
+    ProposalReceived,
+    SetTimer,
+    Standing,
+)
+from waggle.swarm.state import Candidate, Phase, State, issue
+
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_PROPOSALS = 64
+UNSURE = 0.5  # self-confidence counted for an engine that cannot tell
+
+
+def start(state: State) -> tuple[State, list[Effect]]:
+    """Ask every proposer and set both deadlines."""
+    plan = state.plan
+    asks = tuple(_ask(plan, standing.node) for standing in plan.proposers[:MAX_PROPOSALS])
+    state, effects = issue(replace(state, phase=Phase.PROPOSE, pending=asks))
+    timers: list[Effect] = [
+        SetTimer(phase="propose", at=plan.budget.seconds * plan.propose_share),
+        SetTimer(phase="round", at=plan.budget.seconds),
+    ]
+    return state, timers + effects
+
+
+def _ask(plan: Plan, node: NodeId) -> AskProposal:
+    return AskProposal(node=node, question=plan.question, max_tokens=plan.max_tokens, sampling=plan.sampling)
+
+
+def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]:
+    """Take a proposal in. An empty answer is a failure of its sender; an unasked or oversize one is refused.
+
+    Raises:
+        RemoteProtocolError: the sender was not asked, answered already, or broke a limit.
+    """
+    proposal = event.proposal
+    state = close_ask(state, proposal.node)
+    if len(proposal.answer.encode()) > MAX_ANSWER_BYTES:
+        raise RemoteProtocolError(f"{proposal.node}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    if proposal.self_confidence is not None and not 0.0 <= proposal.self_confidence <= 1.0:
+        raise RemoteProtocolError(f"{proposal.node}: self-confidence {proposal.self_confidence} is not in [0, 1]")
+    tokens = state.spent.proposing_tokens + max(0, proposal.tokens)
+    state = replace(state, spent=replace(state.spent, proposing_tokens=tokens))
+    if not proposal.answer.strip():
+        return fail(state, proposal.node, "no answer")
+    return issue(replace(state, proposals=(*state.proposals, proposal)))
+
+
+def lose(state: State, event: ProposalFailed) -> tuple[State, list[Effect]]:
+    """A proposer gave up."""
+    return fail(close_ask(state, event.node), event.node, event.reason)
+
+
+def fail(state: State, node: NodeId, reason: str) -> tuple[State, list[Effect]]:
+    """Note the failure and call the next standby in."""
+    state = replace(state, failures={**state.failures, node: reason})
+    if state.standby < len(state.plan.standby):
+        ask = _ask(state.plan, state.plan.standby[state.standby].node)
+        state = replace(state, standby=state.standby + 1, pending=(*state.pending, ask))
+    return issue(state)
+
+
+def close_ask(state: State, node: NodeId) -> State:
+    """The ask this node answers is no longer open."""
+    if not any(isinstance(ask, AskProposal) and ask.node == node for ask in state.open):
+        raise RemoteProtocolError(f"{node}: a proposal that nobody is waiting for")
+    return replace(state, open=tuple(a for a in state.open if not (isinstance(a, AskProposal) and a.node == node)))
+
+
+def give_up_waiting(state: State) -> State:
+    """The proposers that have not answered by the deadline have failed."""
+    late = {ask.node: "no answer in time" for ask in (*state.open, *state.pending) if isinstance(ask, AskProposal)}
+    return replace(state, open=(), pending=(), failures={**state.failures, **late})
+
+
+def group(state: State) -> State:
+    """Join equal answers into candidates, in the order of the plan's proposers, whatever order they arrived in."""
+    order = {standing.node: rank for rank, standing in enumerate((*state.plan.proposers, *state.plan.standby))}
+    proposals = tuple(sorted(state.proposals, key=lambda proposal: order[proposal.node]))
+    groups = group_answers([proposal.answer for proposal in proposals], marker=state.plan.answer_marker)
+    candidates = tuple(
+        Candidate(tuple(g.members), sum(support_of(state.plan, proposals[member]) for member in g.members))
+        for g in groups
+    )
+    return replace(state, proposals=proposals, candidates=candidates)
+
+
+def standing_of(plan: Plan, node: NodeId) -> Standing:
+    """What the plan knows of a proposer."""
+    return next(standing for standing in (*plan.proposers, *plan.standby) if standing.node == node)
+
+
+def support_of(plan: Plan, proposal: Proposal) -> float:
+    """A proposal's support: its node's weight, times its self-confidence where the plan counts that."""
+    weight = standing_of(plan, proposal.node).support_weight
+    if not plan.count_self_confidence:
+        return weight
+    return weight * (UNSURE if proposal.self_confidence is None else proposal.self_confidence)

@@ -1,0 +1,142 @@
+"""RANK: every judge gets its own schedule of pairs, both ways round, never its own words.
+
+Ballots are bought in waves: the first is planned, each further one only while the answer is still in doubt, some
+pairs are left to ask, and the budget allows.
+"""
+
+from msgspec.structs import replace
+
+from waggle.consensus.schedule import JudgeSeat, next_batch
+from waggle.core.errors import RemoteProtocolError
+from waggle.core.ids import NodeId
+from waggle.core.round_values import (
+    AskBallot,
+    Ballot,
+    BallotCount,
+    BallotFailed,
+    BallotReceived,
+    Effect,
+    Standing,
+)
+from waggle.swarm.state import Candidate, Draw, Phase, State, issue
+
+MAX_REASON_BYTES = 4 * 1024
+
+
+def judges_of(state: State) -> tuple[Standing, ...]:
+    """The judges whose ballots count for something; the others are not asked."""
+    return tuple(standing for standing in state.plan.judges if standing.judge_weight > 0)
+
+
+def next_wave(state: State, draw: Draw) -> tuple[State, list[Effect]]:
+    """Plan and send one more wave of ballots; no effects when there is nothing left to ask."""
+    wave = state.wave + 1
+    judges = judges_of(state)
+    schedules = next_batch(
+        len(state.candidates),
+        [_seat(state, standing.node) for standing in judges],
+        [_asked_of(state, standing.node) for standing in judges],
+        pairs_per_judge=state.plan.pairs_per_judge,
+        both_orders=state.plan.both_orders,
+        judge_weights=[standing.judge_weight for standing in judges],
+        rng=draw(state.plan.seed + wave),
+    )
+    asks = _interleaved(
+        [
+            [_ask(state, standing.node, first, second) for first, second in pairs]
+            for standing, pairs in zip(judges, schedules, strict=True)
+        ]
+    )
+    count = replace(state.count, asked=state.count.asked + len(asks))
+    tried = state.tried | {(ask.judge, ask.first, ask.second) for ask in asks}
+    return issue(replace(state, phase=Phase.RANK, wave=wave, pending=tuple(asks), count=count, tried=tried))
+
+
+def _interleaved(lists: list[list[AskBallot]]) -> list[AskBallot]:
+    """First everyone's first pair, then everyone's second: if the budget ends early, all have been heard."""
+    longest = max(map(len, lists), default=0)
+    return [asks[turn] for turn in range(longest) for asks in lists if turn < len(asks)]
+
+
+def _seat(state: State, node: NodeId) -> JudgeSeat:
+    """What the schedule must know of a judge: its own candidate, and whether it stands there alone."""
+    own = own_candidate(state, node)
+    return JudgeSeat(own=own, sole_supporter=own is not None and len(state.candidates[own].members) == 1)
+
+
+def own_candidate(state: State, node: NodeId) -> int | None:
+    """The candidate a node's own proposal fell into."""
+    for index, candidate in enumerate(state.candidates):
+        if any(state.proposals[member].node == node for member in candidate.members):
+            return index
+    return None
+
+
+def _asked_of(state: State, node: NodeId) -> list[tuple[int, int]]:
+    return sorted((first, second) for judge, first, second in state.tried if judge == node)
+
+
+def _ask(state: State, judge: NodeId, first: int, second: int) -> AskBallot:
+    return AskBallot(
+        judge=judge,
+        question=state.plan.question,
+        first=first,
+        second=second,
+        first_text=words_for(state, state.candidates[first], judge),
+        second_text=words_for(state, state.candidates[second], judge),
+        method=state.plan.judge_method,
+        max_tokens=state.plan.max_tokens,
+        seed=state.plan.seed,
+    )
+
+
+def words_for(state: State, candidate: Candidate, judge: NodeId | None = None) -> str:
+    """A candidate in the words of its best-supported member, but never in the judge's own."""
+    members = [m for m in candidate.members if state.proposals[m].node != judge] or list(candidate.members)
+    best = max(members, key=lambda m: (state.proposals[m].self_confidence or 0.0, -m))
+    return state.proposals[best].answer
+
+
+def receive(state: State, event: BallotReceived) -> tuple[State, list[Effect]]:
+    """Count a ballot; an unreadable one is counted as such and for nobody.
+
+    Raises:
+        RemoteProtocolError: not asked for, answered already, or not a probability.
+    """
+    ballot = event.ballot
+    state = _close(state, ballot.judge, ballot.first, ballot.second)
+    if ballot.p is not None and not 0.0 <= ballot.p <= 1.0:  # also refuses NaN
+        raise RemoteProtocolError(f"{ballot.judge}: a ballot of {ballot.p} is not a probability")
+    if len(ballot.reason.encode()) > MAX_REASON_BYTES:
+        raise RemoteProtocolError(f"{ballot.judge}: the reason is longer than {MAX_REASON_BYTES} bytes")
+    spent = replace(state.spent, judging_tokens=state.spent.judging_tokens + max(0, ballot.tokens))
+    return issue(replace(state, ballots=(*state.ballots, ballot), count=_counted(state, ballot), spent=spent))
+
+
+def _counted(state: State, ballot: Ballot) -> BallotCount:
+    if ballot.p is None:
+        return replace(state.count, unparseable=state.count.unparseable + 1)
+    return replace(state.count, cast=state.count.cast + 1)
+
+
+def lose(state: State, event: BallotFailed) -> tuple[State, list[Effect]]:
+    """A judge could not compare a pair: it counts as refused, for nobody."""
+    state = _close(state, event.judge, event.first, event.second)
+    state = replace(state, count=replace(state.count, refused=state.count.refused + 1))
+    return issue(replace(state, failures={**state.failures, event.judge: event.reason}))
+
+
+def _close(state: State, judge: NodeId, first: int, second: int) -> State:
+    def matches(ask: object) -> bool:
+        return isinstance(ask, AskBallot) and (ask.judge, ask.first, ask.second) == (judge, first, second)
+
+    if not any(matches(ask) for ask in state.open):
+        raise RemoteProtocolError(f"{judge}: a ballot that nobody is waiting for")
+    return replace(state, open=tuple(ask for ask in state.open if not matches(ask)))
+
+
+def give_up_waiting(state: State) -> State:
+    """The ballots that are not in by the deadline are refused."""
+    missing = sum(isinstance(ask, AskBallot) for ask in (*state.open, *state.pending))
+    count = replace(state.count, refused=state.count.refused + missing)
+    return replace(state, open=(), pending=(), count=count)

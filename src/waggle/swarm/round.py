@@ -1,0 +1,160 @@
+"""The round of `docs/protocol.md`: `step(state, event) -> (state, effects)`, and nothing else.
+
+    WAITING --RoundStarted--> PROPOSE --all in or deadline--> (GROUP) --> RANK --decided or deadline--> DONE
+
+No I/O, no clock, no randomness of its own: time comes with the events, generators from `draw`. The same plan and the
+same events give the same effects and the same outcome, which is what `replay` checks. An event that breaks the rules
+raises RemoteProtocolError and changes nothing. Whatever happens, the "round" deadline ends it.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from waggle.consensus.stopping import has_agreed
+from waggle.core.errors import LocalProtocolError, RemoteProtocolError
+from waggle.core.round_values import (
+    BallotFailed,
+    BallotReceived,
+    CancelAll,
+    DeadlinePassed,
+    Effect,
+    Event,
+    Finish,
+    Outcome,
+    Plan,
+    ProposalFailed,
+    ProposalReceived,
+    Record,
+    RoundStarted,
+)
+from waggle.swarm import propose, rank
+from waggle.swarm.decide import conclude, undecided
+from waggle.swarm.state import Draw, Phase, State, settled
+
+Step = tuple[State, list[Effect]]
+
+
+def step(state: State, event: Event, draw: Draw) -> Step:
+    """Apply one event.
+
+    Returns:
+        The new state and what is to be done now; the last effect of a round is `Finish`.
+
+    Raises:
+        RemoteProtocolError: the event is refused (unasked, repeated, late, malformed); `state` stays as it was.
+    """
+    if state.phase is Phase.DONE:
+        raise RemoteProtocolError("the round is over")
+    if (state.phase is Phase.WAITING) is not isinstance(event, RoundStarted):
+        raise LocalProtocolError("a round starts once, with RoundStarted")
+    state = replace(state, at=max(state.at, event.at), spent=replace(state.spent, seconds=max(state.at, event.at)))
+    match event:
+        case RoundStarted():
+            new, effects = propose.start(state)
+        case ProposalReceived():
+            new, effects = propose.receive(state, event)
+        case ProposalFailed():
+            new, effects = propose.lose(state, event)
+        case BallotReceived():
+            new, effects = rank.receive(state, event)
+        case BallotFailed():
+            new, effects = rank.lose(state, event)
+        case DeadlinePassed():
+            return _deadline(state, event.phase, draw)
+        case _:
+            assert_never(event)
+    return _advance(new, effects, draw)
+
+
+def _advance(state: State, effects: list[Effect], draw: Draw) -> Step:
+    """Go on to the next phase when nothing is left to wait for in this one."""
+    if state.phase is Phase.PROPOSE:
+        if settled(state):
+            return _rank(state, effects, draw)
+        if _agreed(state):
+            return _finish(propose.group(propose.give_up_waiting(state)), effects, "the first proposals agree")
+        return state, effects
+    if settled(state):
+        return _after_wave(state, effects, draw)
+    if _time_to_look(state) and not undecided(state):
+        return _finish(rank.give_up_waiting(state), effects, "no open ballot is likely to change the winner")
+    return state, effects
+
+
+def _deadline(state: State, phase: str, draw: Draw) -> Step:
+    if phase == "round":
+        if state.phase is Phase.PROPOSE:
+            state = propose.group(propose.give_up_waiting(state))
+        return _finish(rank.give_up_waiting(state), [], "the time budget is spent")
+    if state.phase is not Phase.PROPOSE:
+        return state, []
+    return _rank(propose.give_up_waiting(state), [CancelAll()], draw)
+
+
+def _rank(state: State, effects: list[Effect], draw: Draw) -> Step:
+    """Group what was proposed, then ask the judges, if there is anything to compare and anyone to ask."""
+    state = propose.group(state)
+    if len(state.candidates) < 2 or not rank.judges_of(state):
+        return _finish(state, effects, "nothing to compare" if len(state.candidates) < 2 else "no judges")
+    state, asks = rank.next_wave(state, draw)
+    if settled(state):
+        return _finish(state, effects, "no ballot could be asked for")
+    return state, effects + asks
+
+
+def _after_wave(state: State, effects: list[Effect], draw: Draw) -> Step:
+    """A wave is complete: decide, or buy another while the confidence asked for is not reached."""
+    outcome = conclude(state, "all ballots are in")
+    if state.wave >= state.plan.waves or not outcome.abstained:
+        return _end(state, effects, outcome)
+    state, asks = rank.next_wave(state, draw)
+    return _end(state, effects, outcome) if settled(state) else (state, effects + asks)
+
+
+def _time_to_look(state: State) -> bool:
+    """Fits are not free: look once per round of all judges, not at every ballot."""
+    return len(state.ballots) % max(1, len(rank.judges_of(state))) == 0
+
+
+def _agreed(state: State) -> bool:
+    """Whether the first proposals agree so far that the rest need not be waited for (off unless the plan says so)."""
+    level = state.plan.agreement_level
+    if level is None or len(state.proposals) < 2:
+        return False
+    sizes = sorted((len(candidate.members) for candidate in propose.group(state).candidates), reverse=True)
+    return has_agreed(sizes, level=level)
+
+
+def _finish(state: State, effects: list[Effect], reason: str) -> Step:
+    return _end(state, effects, conclude(state, reason))
+
+
+def _end(state: State, effects: list[Effect], outcome: Outcome) -> Step:
+    cancel: list[Effect] = [CancelAll()]
+    return replace(state, phase=Phase.DONE, outcome=outcome, open=(), pending=()), [
+        *effects,
+        *cancel,
+        Finish(outcome=outcome),
+    ]
+
+
+def replay(plan: Plan, events: Sequence[Event], draw: Draw) -> Outcome:
+    """Recompute a round's outcome from its plan and accepted events.
+
+    Raises:
+        RemoteProtocolError, LocalProtocolError: the events are not those of a round.
+    """
+    state = State(plan=plan)
+    for event in events:
+        state, _ = step(state, event, draw)
+    if state.outcome is None:
+        raise LocalProtocolError("the record ends before the round does")
+    return state.outcome
+
+
+def check_record(record: Record, draw: Draw) -> None:
+    """Raise LocalProtocolError unless the record's outcome is what its events lead to."""
+    if replay(record.plan, record.events, draw) != record.outcome:
+        raise LocalProtocolError("the recorded outcome does not follow from the recorded events")

@@ -1,0 +1,107 @@
+"""What a round remembers between two events, and what its budget still allows.
+
+Frozen: every step makes a new state, so a refused event leaves the old one untouched. Knows nothing of clocks,
+networks or engines.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from waggle.core.ids import NodeId
+from waggle.core.round_values import (
+    AskBallot,
+    AskProposal,
+    Ballot,
+    BallotCount,
+    Effect,
+    Outcome,
+    Plan,
+    Proposal,
+    Spent,
+)
+
+Draw = Callable[[int], np.random.Generator]
+"""Gives the generator that belongs to a seed. An argument, because the round itself holds no randomness."""
+
+Ask = AskProposal | AskBallot
+PROMPT_MARGIN = 64  # tokens of chat template and instructions around a question; the hive's own take 3 to 10
+WORKINGS = 3  # a judge may read the question once to work it and once for each proposal
+
+
+class Phase(StrEnum):
+    """Where the round is."""
+
+    WAITING = "waiting"
+    PROPOSE = "propose"
+    RANK = "rank"
+    DONE = "done"
+
+
+class Candidate(Struct, frozen=True):
+    """Equal proposals, as positions in `State.proposals`, and their weighted support."""
+
+    members: tuple[int, ...]
+    support: float
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """A round at one moment.
+
+    `pending` asks wait for budget, `open` ones for an answer. `tried` holds every (judge, first, second) ever asked.
+    """
+
+    plan: Plan
+    phase: Phase = Phase.WAITING
+    at: float = 0.0
+    proposals: tuple[Proposal, ...] = ()
+    failures: dict[str, str] = {}
+    standby: int = 0
+    candidates: tuple[Candidate, ...] = ()
+    ballots: tuple[Ballot, ...] = ()
+    count: BallotCount = BallotCount()
+    tried: frozenset[tuple[NodeId, int, int]] = frozenset()
+    pending: tuple[Ask, ...] = ()
+    open: tuple[Ask, ...] = ()
+    wave: int = 0
+    spent: Spent = Spent()
+    outcome: Outcome | None = None
+
+
+def ceiling_tokens(ask: Ask) -> int:
+    """The most tokens a call can cost: text never has more tokens than bytes. Used to keep the budget a ceiling."""
+    question = len(ask.question.encode()) + PROMPT_MARGIN
+    if isinstance(ask, AskProposal):
+        return question + ask.max_tokens
+    proposals = len(ask.first_text.encode()) + len(ask.second_text.encode())
+    return WORKINGS * (question + proposals) + ask.max_tokens
+
+
+def affordable(state: State, ask: Ask) -> bool:
+    """Whether the token budget covers this call even if it and all open ones cost the most they can."""
+    if state.plan.budget.tokens is None:
+        return True
+    reserved = sum(ceiling_tokens(waiting) for waiting in state.open)
+    used = state.spent.proposing_tokens + state.spent.judging_tokens
+    return used + reserved + ceiling_tokens(ask) <= state.plan.budget.tokens
+
+
+def issue(state: State) -> tuple[State, list[Effect]]:
+    """Send the pending asks that the budget covers now; drop the rest only when nothing is left to wait for."""
+    effects: list[Effect] = []
+    pending = list(state.pending)
+    while pending and affordable(state, pending[0]):
+        ask = pending.pop(0)
+        effects.append(ask)
+        state = replace(state, open=(*state.open, ask))
+    if pending and not state.open:
+        pending = []
+    return replace(state, pending=tuple(pending)), effects
+
+
+def settled(state: State) -> bool:
+    """Nothing is being worked on and nothing waits to be."""
+    return not state.open and not state.pending
