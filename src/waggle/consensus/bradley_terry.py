@@ -123,15 +123,18 @@ def _newton(comparisons: Comparisons, tolerance: float) -> Strengths:
     """Newton steps on the graph Laplacian from the weighted vote, each taken whole where L still rises at its end.
 
     Else damped: along a direction d the third derivative of L is at most R = max d - min d times the second, so the
-    step log(1 + R) / R never passes the maximum (generalised self-concordance, Sun and Tran-Dinh 2019). So L rises every time.
+    step log(1 + R) / R never passes the maximum (generalised self-concordance, Sun and Tran-Dinh 2019). So L rises
+    every time.
     """
+    weight = comparisons.weight
     s = np.log(comparisons.support) if comparisons.support.any() else np.zeros(len(comparisons.support))
     s, gradient = s - s.mean(), gradient_at(comparisons, s)
     for iteration in range(NEWTON_STEPS):
         solver = _Solver(comparisons, s)
         step = solver.solve(gradient)
-        if _norm(comparisons, gradient) <= tolerance and np.abs(step).max() <= NEWTON_LAST_STEP:
-            return _strengths(comparisons, s, solver, gradient, iteration)
+        norm = float(np.abs(gradient / weight).max())
+        if norm <= tolerance and np.abs(step).max() <= NEWTON_LAST_STEP:
+            return _strengths(comparisons, s, solver, norm, iteration)
         step *= LONGEST_STEP / max(float(np.ptp(step)), LONGEST_STEP)
         arrived = gradient_at(comparisons, s + step)
         if arrived @ step < 0:
@@ -144,11 +147,11 @@ def _newton(comparisons: Comparisons, tolerance: float) -> Strengths:
 
 def _mm(comparisons: Comparisons, tolerance: float) -> Strengths:
     first, second, wins = comparisons.first, comparisons.second, comparisons.wins
-    n, votes, total, weight = (
-        len(wins),
-        comparisons.support.sum(),
+    total, weight, votes, n = (
         comparisons.won + comparisons.lost,
         comparisons.weight,
+        comparisons.support.sum(),
+        len(wins),
     )
     t = np.ones(n)
     for iteration in range(MM_STEPS):
@@ -171,7 +174,8 @@ def _finish_mm(comparisons: Comparisons, s: FloatArray, iterations: int) -> Stre
         raise NotConverged("the likelihood is flat to rounding: the ballots do not determine the strengths") from error
     if np.abs(solver.solve(gradient)).max() > MM_LAST_STEP:
         raise NotConverged("the gradient is small only because the likelihood is flat there")
-    return _strengths(comparisons, s, solver, gradient, iterations)
+    norm = float(np.abs(gradient / comparisons.weight).max())
+    return _strengths(comparisons, s, solver, norm, iterations)
 
 
 class _Solver:
@@ -184,39 +188,38 @@ class _Solver:
         information = information_at(comparisons, s)
         self.group = comparisons.tied
         heaviest = np.argsort(-information.diagonal(), kind="stable")
-        self.free = np.ones(len(s), dtype=bool)
-        self.free[heaviest[np.unique(self.group[heaviest], return_index=True)[1]]] = False
-        self.factor = cho_factor(information[np.ix_(self.free, self.free)], lower=True, check_finite=False)
+        self.held = heaviest[np.unique(self.group[heaviest], return_index=True)[1]]
+        information[self.held] = 0.0
+        information[:, self.held] = 0.0
+        information[self.held, self.held] = 1.0
+        self.factor = cho_factor(information, lower=True, check_finite=False)
 
     def solve(self, gradient: FloatArray) -> FloatArray:
         """The Newton step, mean 0 over every tied group."""
-        step = np.zeros(len(gradient))
-        step[self.free] = cho_solve(self.factor, gradient[self.free], check_finite=False)
+        pull = gradient.copy()
+        pull[self.held] = 0.0
+        step = np.asarray(cho_solve(self.factor, pull, check_finite=False), dtype=np.float64)
         return step - group_means(self.group, step)
 
     def covariance(self) -> FloatArray:
         """Pseudo-inverse of the information; between groups that nothing ties together, `UNKNOWN_VARIANCE`."""
-        n, size = len(self.free), np.bincount(self.group)[self.group]
-        together = (self.group[:, None] == self.group[None, :]) / size
-        covariance = np.zeros((n, n))
         # Not cho_solve(identity): on a busy machine its BLAS threads wait for each other, 16 ms in place of 0.03.
-        inverse, _ = dtrtri(np.tril(self.factor[0]), lower=1)
-        covariance[np.ix_(self.free, self.free)] = inverse.T @ inverse
-        mean = covariance.sum(axis=1)
-        shift = mean[:, None] + mean[None, :] - group_means(self.group, mean)[:, None]
-        covariance += UNKNOWN_VARIANCE * (together - 1.0 / n) - together * shift
+        half, _ = dtrtri(np.tril(self.factor[0]), lower=1)
+        covariance = np.asarray(half.T @ half, dtype=np.float64)
+        covariance[self.held, self.held] = 0.0
+        mean = covariance.sum(axis=1) / np.bincount(self.group)[self.group]
+        together = self.group[:, None] == self.group[None, :]
+        covariance -= together * (mean[:, None] + mean[None, :] - group_means(self.group, mean)[:, None])
+        if not together.all():
+            covariance += UNKNOWN_VARIANCE * (together / together.sum(axis=1) - 1.0 / len(mean))
         return covariance
 
 
 def _strengths(
-    comparisons: Comparisons, s: FloatArray, solver: _Solver, gradient: FloatArray, iterations: int
+    comparisons: Comparisons, s: FloatArray, solver: _Solver, gradient_norm: float, iterations: int
 ) -> Strengths:
     s = s - group_means(comparisons.tied, s)
     covariance = solver.covariance()
     s.setflags(write=False)
     covariance.setflags(write=False)
-    return Strengths(s, covariance, comparisons.connected, iterations, _norm(comparisons, gradient))
-
-
-def _norm(comparisons: Comparisons, gradient: FloatArray) -> float:
-    return float(np.abs(gradient / comparisons.weight).max())
+    return Strengths(s, covariance, comparisons.connected, iterations, gradient_norm)

@@ -23,8 +23,9 @@ class ConfidenceFeatures(Struct, frozen=True, kw_only=True):
 
     `raw_score`: P(first > second). `vote_share`: of all proposals, those that fell into the winner. `support_share`:
     the same by reputation and self-confidence. `agreement_p`: the Beta rule's probability that the winner would lead
-    among endless proposers. `self_confidence`: mean of the winner's supporters. `expected_skill`: how often such a
-    swarm is right on such a question.
+    among endless proposers. `self_confidence`: mean of the winner's supporters. `expected_skill`: how often the best
+    of the winner's supporters is right on such a question. `familiarity`: how far the question is of a kind that skills
+    were measured on at all.
     """
 
     raw_score: float
@@ -33,6 +34,7 @@ class ConfidenceFeatures(Struct, frozen=True, kw_only=True):
     agreement_p: float = NEUTRAL
     self_confidence: float = NEUTRAL
     expected_skill: float = NEUTRAL
+    familiarity: float = NEUTRAL
 
     def vector(self) -> tuple[float, ...]:
         """The features in the order of their definition."""
@@ -67,6 +69,7 @@ def confidence_features(
     support: Sequence[float],
     self_confidence: Sequence[float | None] = (),
     expected_skill: float | None = None,
+    familiarity: float | None = None,
 ) -> ConfidenceFeatures:
     """Gather the features of the winner of `strengths`.
 
@@ -75,7 +78,8 @@ def confidence_features(
         vote: a vote over the same candidates; only its counts are used.
         support: shape (n,); weighted votes behind each candidate.
         self_confidence: of the winner's supporters; None where an engine cannot tell.
-        expected_skill: share of right answers expected of this swarm on this kind of question.
+        expected_skill: share of right answers expected of the winner's supporters on this kind of question.
+        familiarity: of the question, in [0, 1].
 
     Returns:
         One ballot for 0 over 1, votes [0, 0, 1]: raw_score 0.769, vote_share 2/3, agreement_p 0.6875.
@@ -90,6 +94,7 @@ def confidence_features(
         agreement_p=agreement_probability(vote.counts[winner], max(others, default=0)),
         self_confidence=fsum(known) / len(known) if known else NEUTRAL,
         expected_skill=NEUTRAL if expected_skill is None else expected_skill,
+        familiarity=NEUTRAL if familiarity is None else familiarity,
     )
 
 

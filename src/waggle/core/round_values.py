@@ -32,11 +32,10 @@ class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ConfidenceModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Logistic map from a round's features to P(winner is right); the names say which features, in order."""
+    """Logistic map from a round's features to P(winner is right): one coefficient >= 0 per feature, in their order."""
 
-    features: tuple[str, ...]
-    coefficients: tuple[float, ...]
     intercept: float
+    coefficients: tuple[float, ...]
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -41,6 +41,13 @@ def test_a_single_candidate_has_strength_zero_and_no_variance(support: list[floa
         assert found.order() == (0,)
 
 
+def test_the_smallest_rounds_make_the_numeric_library_say_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    for wins in (np.zeros((1, 1)), np.zeros((2, 2)), np.array([[0.0, 1.0], [0.0, 0.0]])):
+        fit_strengths(wins)
+        fit_strengths_mm(wins, support=np.ones(len(wins)))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_ballots_the_result_is_the_weighted_vote() -> None:
     support = np.array([1.0, 4.0, 2.5])
     found = fit_strengths(np.zeros((3, 3)), support=support)

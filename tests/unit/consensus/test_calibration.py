@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
 from waggle.consensus.calibration import (
+    FEATURES,
     UNCALIBRATED,
     Calibration,
     IsotonicCalibration,
@@ -113,8 +114,8 @@ def test_a_calibration_survives_json(seed: int, n: int) -> None:
         {"type": "isotonic", "scores": [0.5, 0.6], "values": [0.9, 1.1]},
         {"type": "isotonic", "scores": [0.5], "values": [0.5], "more": 1},
         {"type": "platt", "intercept": 0.0, "coefficients": [1.0]},
-        {"type": "platt", "intercept": 0.0, "coefficients": [-1.0, 0, 0, 0, 0, 0]},
-        {"type": "platt", "intercept": "0", "coefficients": [1.0, 0, 0, 0, 0, 0]},
+        {"type": "platt", "intercept": 0.0, "coefficients": [-1.0] * FEATURES},
+        {"type": "platt", "intercept": "0", "coefficients": [1.0] * FEATURES},
     ],
 )
 def test_a_damaged_calibration_is_refused(plain: dict[str, object]) -> None:

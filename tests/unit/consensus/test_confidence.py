@@ -47,18 +47,19 @@ def test_the_features_of_the_winner() -> None:
         support=[1.0, 3.0],
         self_confidence=[0.8, None],
         expected_skill=0.7,
+        familiarity=0.9,
     )
     assert features.vote_share == pytest.approx(2 / 3)
     assert features.support_share == pytest.approx(0.25)
     assert features.agreement_p == pytest.approx(0.6875)
     assert features.self_confidence == pytest.approx(0.8)
-    assert features.vector() == (features.raw_score, 2 / 3, 0.25, 0.6875, 0.8, 0.7)
+    assert features.vector() == (features.raw_score, 2 / 3, 0.25, 0.6875, 0.8, 0.7, 0.9)
 
 
 def test_what_is_not_known_is_neutral() -> None:
     features = confidence_features(ONE_BALLOT, vote=plurality([], 2), support=[0, 0], self_confidence=[None])
-    assert features.vector()[1:] == (NEUTRAL,) * 5
-    assert ConfidenceFeatures(raw_score=0.9).vector() == (0.9, *(NEUTRAL,) * 5)
+    assert features.vector()[1:] == (NEUTRAL,) * 6
+    assert ConfidenceFeatures(raw_score=0.9).vector() == (0.9, *(NEUTRAL,) * 6)
 
 
 @settings(deadline=None, max_examples=50)
