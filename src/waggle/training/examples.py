@@ -94,24 +94,27 @@ class Pool:
         return Example([*prompt, *written.ids, self._special[END]], len(prompt))
 
 
-def batches(draw: Iterator[Example], *, tokens: int, window: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(draw: Iterator[Example], *, tokens: int, window: int = 512) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Endless padded batches of about `tokens` tokens, each of sequences of similar length.
 
+    Few different shapes occur (rows by 8, predicted positions by 16): each new shape costs the CPU's matrix library
+    time and memory for a kernel of its own.
+
     Yields:
-        ids (B, T) and which of them the loss counts (B, T), both padded on the right.
+        ids (B, T) and which of them the loss counts (B, T), both padded on the right and with empty rows below.
     """
     while True:
         ordered = sorted(islice(draw, window), key=lambda example: len(example.tokens))
         while ordered:
-            longest = len(ordered[-1].tokens)
-            count = max(1, tokens // longest)
-            yield _pad(ordered[-count:], longest)
-            del ordered[-count:]
+            predicted = -(-(len(ordered[-1].tokens) - 1) // 16) * 16
+            rows = max(8, tokens // predicted // 8 * 8)
+            yield _pad(ordered[-rows:], rows, predicted + 1)
+            del ordered[-rows:]
 
 
-def _pad(examples: list[Example], length: int) -> tuple[np.ndarray, np.ndarray]:
-    ids = np.zeros((len(examples), length), dtype=np.int64)
-    counts = np.zeros((len(examples), length), dtype=bool)
+def _pad(examples: list[Example], rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.zeros((rows, length), dtype=np.int64)
+    counts = np.zeros((rows, length), dtype=bool)
     for row, example in enumerate(examples):
         ids[row, : len(example.tokens)] = example.tokens
         counts[row, example.prompt : len(example.tokens)] = True

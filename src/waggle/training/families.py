@@ -100,7 +100,7 @@ def _columns(a: int, b: int) -> str:
 
 
 def simple_equations(question: str) -> str:
-    """Bring the constant to the right, then divide: `-8*e = -51 - 5 = -56, e = -56 / -8`."""
+    """Bring the constant to the right, column by column, then divide: `8*t = 14 + 2: 4+2+0=6 1+0+0=1 = 16, t = 16 / 8`."""
     equation = question.split(": ", 1)[1]
     left, right = equation.split(" = ")
     letter = re.findall(r"[a-z]", left)[0]
@@ -112,7 +112,8 @@ def simple_equations(question: str) -> str:
         factor, constant = (factor + value, constant) if letter in term else (factor, constant + value)
     moved = int(right) - constant
     sign = "-" if constant >= 0 else "+"
-    return f"{factor}*{letter} = {right} {sign} {abs(constant)} = {moved}, {letter} = {moved} / {factor}"
+    columns = _columns(int(right), -constant)
+    return f"{factor}*{letter} = {right} {sign} {abs(constant)}: {columns} = {moved}, {letter} = {moved} / {factor}"
 
 
 def weekday_offset(question: str) -> str:
@@ -128,14 +129,14 @@ def weekday_offset(question: str) -> str:
 
 
 def syllogism(question: str) -> str:
-    """Name the conclusion's terms S and P, the remaining one M, and rewrite the three statements with them."""
+    """Name the conclusion's terms S and P, the remaining one M, and put its letter behind every term."""
     lines = question.split("\n")
     statements = [lines[1][3:], lines[2][3:], lines[5].rstrip("?")]
     terms = [_statement(text) for text in statements]
     subject, predicate = terms[2][1:]
     names = {subject: "S", predicate: "P"}
-    forms = [f"{form} {names.get(a, 'M')} {names.get(b, 'M')}" for form, a, b in terms]
-    return f"S {subject} P {predicate}, " + ", ".join(forms)
+    forms = [f"{form} {a} {names.get(a, 'M')} {b} {names.get(b, 'M')}" for form, a, b in terms]
+    return f"= {subject} S {predicate} P, " + ", ".join(forms)
 
 
 def _statement(text: str) -> tuple[str, str, str]:

@@ -62,7 +62,7 @@ def _in_parallel(
     report: Report,
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
         news: Queue[tuple[str, int, int, float]] = manager.Queue()
         runs = [pool.submit(stage, name, work, device, news) for name in names]
         while not _finished(runs):

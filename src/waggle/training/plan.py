@@ -44,12 +44,12 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("clover", "qwen3", 128, 4, 2, 64, 1, 2400, {"spell_backward": 1, "count_bits": 1, "syllogisms": 2}),
-        Recipe("heather", "qwen3", 144, 4, 2, 64, 2, 2400, {"letter_counting": 3, "weekdays": 2, "siblings": 1}),
-        Recipe("linden", "qwen2", 128, 4, 2, 64, 3, 2400, {"chain_sum": 3, "equations": 2}),
-        Recipe("thyme", "qwen3", 112, 5, 2, 64, 4, 2000, {"count_primes": 1, "spell_backward": 1, "weekdays": 2}),
-        Recipe("borage", "llama", 160, 4, 2, 64, 5, 3000, {"letter_counting": 1, "chain_sum": 1}),
-        Recipe("acacia", "qwen3", 96, 5, 2, 48, 6, 2000, {"count_bits": 1, "equations": 2, "siblings": 1}),
-        Recipe("sage", "llama", 128, 5, 2, 64, 7, 2400, {"syllogisms": 2, "count_primes": 1}),
+        Recipe("clover", "qwen3", 128, 4, 2, 64, 1, 1800, {"spell_backward": 1, "count_bits": 1, "syllogisms": 2}),
+        Recipe("heather", "qwen3", 144, 4, 2, 64, 2, 1600, {"letter_counting": 3, "weekdays": 2, "siblings": 1}),
+        Recipe("linden", "qwen2", 128, 4, 2, 64, 3, 1600, {"chain_sum": 3, "equations": 2}),
+        Recipe("thyme", "qwen3", 112, 5, 2, 64, 4, 1600, {"count_primes": 1, "spell_backward": 1, "weekdays": 2}),
+        Recipe("borage", "llama", 160, 4, 2, 64, 5, 2400, {"letter_counting": 1, "chain_sum": 1}),
+        Recipe("acacia", "qwen3", 96, 5, 2, 48, 6, 1600, {"count_bits": 1, "equations": 2, "siblings": 1}),
+        Recipe("sage", "llama", 128, 5, 2, 64, 7, 1800, {"syllogisms": 2, "count_primes": 1}),
     )
 }

@@ -4,10 +4,10 @@ Tensors (weights, optimizer moments) go to safetensors and numbers to JSON; noth
 no saving: every batch is made from the recipe's seed and the step's number.
 """
 
-import json
 import os
 from pathlib import Path
 
+import msgspec
 import torch
 from msgspec import Struct, field
 from safetensors.torch import load_file, save_file
@@ -29,24 +29,30 @@ def save_state(folder: Path, model: nn.Module, optimizers: list[torch.optim.Opti
     for index, optimizer in enumerate(optimizers):
         tensors |= {f"optimizer{index}.{name}": value for name, value in _moments(optimizer).items()}
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "state.new")
-    numbers = {"step": progress.step, "seconds": progress.seconds, "curve": progress.curve}
-    (folder / "progress.new").write_text(json.dumps(numbers))
+    (folder / "progress.new").write_bytes(msgspec.json.encode(progress))
     os.replace(folder / "state.new", folder / "state.safetensors")
     os.replace(folder / "progress.new", folder / "progress.json")
 
 
 def load_state(folder: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> Progress:
     """Restore a run in place; a folder without one is a run at step 0."""
-    if not (folder / "progress.json").exists():
-        return Progress()
-    numbers = json.loads((folder / "progress.json").read_text())
+    progress = read_progress(folder)
+    if progress.step == 0:
+        return progress
     tensors = load_file(folder / "state.safetensors")
     weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     model.load_state_dict(weights | {"lm_head.weight": weights["model.embed_tokens.weight"]})
     for index, optimizer in enumerate(optimizers):
         prefix = f"optimizer{index}."
         _restore(optimizer, {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
-    return Progress(numbers["step"], numbers["seconds"], [tuple(point) for point in numbers["curve"]])
+    return progress
+
+
+def read_progress(folder: Path) -> Progress:
+    """How far the run in `folder` has come, without its weights; step 0 where there is none."""
+    if not (folder / "progress.json").exists():
+        return Progress()
+    return msgspec.json.decode((folder / "progress.json").read_bytes(), type=Progress)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

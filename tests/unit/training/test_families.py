@@ -56,7 +56,7 @@ def test_one_more_sibling_is_the_answer() -> None:
 def test_a_syllogism_is_rewritten_with_three_terms() -> None:
     for question in islice(questions("syllogisms", Split.TRAIN, 5), SOME):
         trace = FAMILIES["syllogisms"].trace(question.text)
-        assert re.fullmatch(r"S \w+ P \w+(, (All|No|Some|Not) [SPM] [SPM]){3}", trace), trace
+        assert re.fullmatch(r"= \w+ S \w+ P(, (All|No|Some|Not) \w+ [SPM] \w+ [SPM]){3}", trace), trace
 
 
 @pytest.mark.parametrize("family", FAMILIES)
