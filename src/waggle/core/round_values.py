@@ -205,8 +205,12 @@ Effect = AskProposal | AskBallot | SetTimer | CancelAll | Finish
 
 
 class CandidateResult(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group of equal proposals: the words of its best-supported one, who stood behind it, and how strong it is."""
+    """A group of equal proposals: the words of its best-supported one, who stood behind it, and how strong it is.
 
+    `number` is what ballots call it.
+    """
+
+    number: int
     answer: str
     supporters: tuple[NodeId, ...]
     strength: float

@@ -5,7 +5,9 @@ nothing else that matters here, so one network with two switches serves all thre
 refused by name: a silently ignored option is a wrong model.
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 from msgspec import Struct
@@ -13,6 +15,9 @@ from msgspec import Struct
 from waggle.core.errors import CheckpointError, UnsupportedModel
 
 FAMILIES = ("llama", "qwen2", "qwen3")
+LARGEST_SIZE, LARGEST_DEPTH = 2**24, 1_000  # far over any of these families; a wrong file must not fill the memory
+QWEN3_HEAD_DIM = 128  # what transformers assumes where a Qwen3 config.json does not say
+_ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
 class DecoderConfig(Struct, frozen=True, kw_only=True):
@@ -36,7 +41,8 @@ class DecoderConfig(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         sizes = (self.vocabulary, self.hidden, self.intermediate, self.layers, self.heads, self.kv_heads, self.context)
-        if min(sizes) < 1 or self.head_dim < 2 or self.head_dim % 2 or self.heads % self.kv_heads:
+        fits = min(sizes) >= 1 and max(sizes) <= LARGEST_SIZE and self.layers <= LARGEST_DEPTH
+        if not fits or self.head_dim < 2 or self.head_dim % 2 or self.heads % self.kv_heads:
             raise CheckpointError(f"config.json describes an impossible decoder: {self}")
 
 
@@ -62,15 +68,51 @@ def read_config(raw: Mapping[str, object]) -> DecoderConfig:
         layers=_integer(raw, "num_hidden_layers"),
         heads=heads,
         kv_heads=_integer(raw, "num_key_value_heads", heads),
-        head_dim=_integer(raw, "head_dim", hidden // heads),
+        head_dim=_integer(raw, "head_dim", QWEN3_HEAD_DIM if family == "qwen3" else hidden // max(1, heads)),
         context=_integer(raw, "max_position_embeddings"),
         rope_theta=_rope_theta(raw),
-        norm_epsilon=float(cast(float, raw.get("rms_norm_eps", 1e-6))),
+        norm_epsilon=_positive(raw, "rms_norm_eps", 1e-6),
         attention_bias=bias or family == "qwen2",
         output_bias=bias and family in ("llama", "qwen3"),
         qk_norm=family == "qwen3",
         tied=bool(raw.get("tie_word_embeddings", False)),
     )
+
+
+def write_config(config: DecoderConfig) -> dict[str, object]:
+    """The `config.json` from which `read_config` makes the same decoder, and transformers as well."""
+    return {
+        "architectures": [_ARCHITECTURES[config.family]],
+        "model_type": config.family,
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.hidden,
+        "intermediate_size": config.intermediate,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.context,
+        "rope_theta": config.rope_theta,
+        "rms_norm_eps": config.norm_epsilon,
+        "attention_bias": config.output_bias,
+        "tie_word_embeddings": config.tied,
+        "hidden_act": "silu",
+    }
+
+
+def load_json(path: Path) -> dict[str, object]:
+    """The object in a JSON file. Raises CheckpointError, naming the file, where there is none."""
+    try:
+        parsed: object = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise CheckpointError(f"{path} should hold a JSON object, found {type(parsed).__name__}")
+    return cast(dict[str, object], parsed)
 
 
 def _integer(raw: Mapping[str, object], name: str, default: int | None = None) -> int:
@@ -80,6 +122,13 @@ def _integer(raw: Mapping[str, object], name: str, default: int | None = None) -
     if not isinstance(value, int) or isinstance(value, bool):
         raise CheckpointError(f"config.json: {name} should be a whole number, found {value!r}")
     return value
+
+
+def _positive(raw: Mapping[str, object], name: str, default: float) -> float:
+    value = raw.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise CheckpointError(f"config.json: {name} should be a positive number, found {value!r}")
+    return float(value)
 
 
 def _rope(raw: Mapping[str, object]) -> Mapping[str, object]:
@@ -92,7 +141,8 @@ def _rope(raw: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _rope_theta(raw: Mapping[str, object]) -> float:
-    return float(cast(float, _rope(raw).get("rope_theta", raw.get("rope_theta", 10_000.0))))
+    rope = _rope(raw)
+    return _positive(rope if "rope_theta" in rope else raw, "rope_theta", 10_000.0)
 
 
 def _refuse_unsupported(raw: Mapping[str, object]) -> None:

@@ -123,12 +123,20 @@ class Layer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
+class Embedding(nn.Embedding):
+    """Draws no first weights for a network without memory: torch would load its compiler, two seconds, to do that."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class Trunk(nn.Module):
     """Embedding, layers, final norm: tokens to hidden states. Named `model` in every checkpoint."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocabulary, config.hidden)
+        self.embed_tokens = Embedding(config.vocabulary, config.hidden)
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config.layers))
         self.norm = RMSNorm(config.hidden, config.norm_epsilon)
 

@@ -4,22 +4,20 @@ The features that the confidence is calculated from are part of the outcome, so 
 `ConfidenceModel` to rounds whose right answer it knows.
 """
 
-import math
-
+import msgspec
 import numpy as np
 
 from waggle.consensus.bradley_terry import Strengths, fit_strengths, wins_matrix
-from waggle.consensus.confidence import probability_stronger
+from waggle.consensus.calibration import PlattCalibration
+from waggle.consensus.confidence import ConfidenceFeatures, confidence_features
 from waggle.consensus.stopping import can_winner_change
 from waggle.consensus.top_two import find_top_two
-from waggle.core.errors import WaggleError
+from waggle.consensus.votes import plurality
+from waggle.core.errors import LocalProtocolError, WaggleError
 from waggle.core.round_values import AskBallot, CandidateResult, ConfidenceModel, Outcome
 from waggle.swarm.propose import standing_of
-from waggle.swarm.rank import judges_of, words_for
+from waggle.swarm.rank import words_for
 from waggle.swarm.state import State
-
-ALONE_MARGIN = 6.0  # strength margin credited where there is only one candidate: nothing speaks against it
-MAX_MARGIN = 10.0
 
 
 def strengths_of(state: State) -> Strengths:
@@ -44,7 +42,10 @@ def undecided(state: State) -> bool:
         return False
     weights = {standing.node: standing.judge_weight for standing in state.plan.judges}
     waiting = [weights[ask.judge] for ask in (*state.open, *state.pending) if isinstance(ask, AskBallot)]
-    return can_winner_change(strengths_of(state), sum(waiting), level=state.plan.stop_level)
+    try:
+        return can_winner_change(strengths_of(state), sum(waiting), level=state.plan.stop_level)
+    except WaggleError:
+        return True  # so far nothing can be fitted; more ballots may help, and `conclude` reports it if they do not
 
 
 def conclude(state: State, reason: str) -> Outcome:
@@ -71,7 +72,7 @@ def conclude(state: State, reason: str) -> Outcome:
         failures=state.failures,
         spent=state.spent,
         reason=reason,
-        features=features,
+        features=msgspec.to_builtins(features),
     )
 
 
@@ -94,6 +95,7 @@ def _nobody(state: State, reason: str) -> Outcome:
 def _result(state: State, index: int, strength: float) -> CandidateResult:
     candidate = state.candidates[index]
     return CandidateResult(
+        number=index,
         answer=words_for(state, candidate),
         supporters=tuple(state.proposals[member].node for member in candidate.members),
         strength=strength,
@@ -101,32 +103,29 @@ def _result(state: State, index: int, strength: float) -> CandidateResult:
     )
 
 
-def features_of(state: State, strengths: Strengths) -> dict[str, float]:
-    """What the confidence may depend on; every value is finite and in [0, 1] except the margin."""
-    order = strengths.order()
-    winner = state.candidates[order[0]]
-    supporters = [state.proposals[member] for member in winner.members]
-    standings = [standing_of(state.plan, proposal.node) for proposal in supporters]
-    everyone = sum(candidate.support for candidate in state.candidates)
-    alone = len(order) == 1
-    known = [p.self_confidence for p in supporters if p.self_confidence is not None]
-    return {
-        "win_p": 1.0 if alone else probability_stronger(strengths, order[0], order[1]),
-        "margin": ALONE_MARGIN if alone else min(MAX_MARGIN, float(strengths.s[order[0]] - strengths.s[order[1]])),
-        "support_share": winner.support / everyone if everyone > 0 else 1 / len(order),
-        "vote_share": len(winner.members) / len(state.proposals),
-        "self_confidence": float(np.mean(known)) if known else 0.5,
-        "skill": max(standing.skill for standing in standings),
-        "best_skill": max(standing.skill for standing in state.plan.proposers),
-        "judge_weight": min(1.0, sum(standing.judge_weight for standing in judges_of(state)) / 10.0),
-        "familiarity": state.plan.familiarity,
-    }
+def features_of(state: State, strengths: Strengths) -> ConfidenceFeatures:
+    """What speaks for the winner."""
+    choices = [index for index, candidate in enumerate(state.candidates) for _ in candidate.members]
+    supporters = [state.proposals[member] for member in state.candidates[strengths.order()[0]].members]
+    return confidence_features(
+        strengths,
+        vote=plurality(choices, len(state.candidates)),
+        support=[candidate.support for candidate in state.candidates],
+        self_confidence=[proposal.self_confidence for proposal in supporters],
+        expected_skill=max(standing_of(state.plan, proposal.node).skill for proposal in supporters),
+        familiarity=state.plan.familiarity,
+    )
 
 
-def confidence_of(features: dict[str, float], model: ConfidenceModel | None) -> float:
-    """P(the winner is right). Without a calibrated model: the win probability, discounted by a split vote."""
+def confidence_of(features: ConfidenceFeatures, model: ConfidenceModel | None) -> float:
+    """P(the winner is right); without a calibrated model a plain guess at it.
+
+    The guess is the raw win probability, discounted by a split vote, and never above what the winner's supporters
+    themselves believe (0.5 where they cannot tell): a lone engine is not sure of anything by being alone.
+    """
     if model is None:
-        return features["win_p"] * (0.5 + 0.5 * features["vote_share"])
-    pairs = zip(model.features, model.coefficients, strict=True)
-    score = model.intercept + sum(coefficient * features[name] for name, coefficient in pairs)
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
+        return min(features.self_confidence, features.raw_score * (0.5 + 0.5 * features.vote_share))
+    try:
+        return PlattCalibration(model.intercept, model.coefficients).probability(features)
+    except ValueError as error:
+        raise LocalProtocolError(f"the plan's confidence model cannot be used: {error}") from error

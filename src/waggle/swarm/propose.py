@@ -15,9 +15,9 @@ from waggle.core.round_values import (
     SetTimer,
     Standing,
 )
-from waggle.swarm.state import Candidate, Phase, State, issue
+from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES, MAX_TRACE_BYTES, check_seconds, check_text
+from waggle.swarm.state import NOT_ASKED, Candidate, Phase, State, issue
 
-MAX_ANSWER_BYTES = 64 * 1024
 MAX_PROPOSALS = 64
 UNSURE = 0.5  # self-confidence counted for an engine that cannot tell
 
@@ -46,8 +46,9 @@ def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]
     """
     proposal = event.proposal
     state = close_ask(state, proposal.node)
-    if len(proposal.answer.encode()) > MAX_ANSWER_BYTES:
-        raise RemoteProtocolError(f"{proposal.node}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    check_text(proposal.node, "answer", proposal.answer, MAX_ANSWER_BYTES)
+    check_text(proposal.node, "trace", proposal.trace, MAX_TRACE_BYTES)
+    check_seconds(proposal.node, proposal.seconds)
     if proposal.self_confidence is not None and not 0.0 <= proposal.self_confidence <= 1.0:
         raise RemoteProtocolError(f"{proposal.node}: self-confidence {proposal.self_confidence} is not in [0, 1]")
     tokens = state.spent.proposing_tokens + max(0, proposal.tokens)
@@ -59,7 +60,9 @@ def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]
 
 def lose(state: State, event: ProposalFailed) -> tuple[State, list[Effect]]:
     """A proposer gave up."""
-    return fail(close_ask(state, event.node), event.node, event.reason)
+    state = close_ask(state, event.node)
+    check_text(event.node, "reason", event.reason, MAX_REASON_BYTES)
+    return fail(state, event.node, event.reason)
 
 
 def fail(state: State, node: NodeId, reason: str) -> tuple[State, list[Effect]]:
@@ -80,8 +83,9 @@ def close_ask(state: State, node: NodeId) -> State:
 
 def give_up_waiting(state: State) -> State:
     """The proposers that have not answered by the deadline have failed."""
-    late = {ask.node: "no answer in time" for ask in (*state.open, *state.pending) if isinstance(ask, AskProposal)}
-    return replace(state, open=(), pending=(), failures={**state.failures, **late})
+    late = {ask.node: "no answer in time" for ask in state.open if isinstance(ask, AskProposal)}
+    unasked = {ask.node: NOT_ASKED for ask in state.pending if isinstance(ask, AskProposal)}
+    return replace(state, open=(), pending=(), failures={**state.failures, **late, **unasked})
 
 
 def group(state: State) -> State:

@@ -18,9 +18,8 @@ from waggle.core.round_values import (
     Effect,
     Standing,
 )
+from waggle.swarm.limits import MAX_REASON_BYTES, check_seconds, check_text
 from waggle.swarm.state import Candidate, Draw, Phase, State, issue
-
-MAX_REASON_BYTES = 4 * 1024
 
 
 def judges_of(state: State) -> tuple[Standing, ...]:
@@ -47,9 +46,8 @@ def next_wave(state: State, draw: Draw) -> tuple[State, list[Effect]]:
             for standing, pairs in zip(judges, schedules, strict=True)
         ]
     )
-    count = replace(state.count, asked=state.count.asked + len(asks))
     tried = state.tried | {(ask.judge, ask.first, ask.second) for ask in asks}
-    return issue(replace(state, phase=Phase.RANK, wave=wave, pending=tuple(asks), count=count, tried=tried))
+    return issue(replace(state, phase=Phase.RANK, wave=wave, pending=tuple(asks), tried=tried))
 
 
 def _interleaved(lists: list[list[AskBallot]]) -> list[AskBallot]:
@@ -107,8 +105,8 @@ def receive(state: State, event: BallotReceived) -> tuple[State, list[Effect]]:
     state = _close(state, ballot.judge, ballot.first, ballot.second)
     if ballot.p is not None and not 0.0 <= ballot.p <= 1.0:  # also refuses NaN
         raise RemoteProtocolError(f"{ballot.judge}: a ballot of {ballot.p} is not a probability")
-    if len(ballot.reason.encode()) > MAX_REASON_BYTES:
-        raise RemoteProtocolError(f"{ballot.judge}: the reason is longer than {MAX_REASON_BYTES} bytes")
+    check_text(ballot.judge, "reason", ballot.reason, MAX_REASON_BYTES)
+    check_seconds(ballot.judge, ballot.seconds)
     spent = replace(state.spent, judging_tokens=state.spent.judging_tokens + max(0, ballot.tokens))
     return issue(replace(state, ballots=(*state.ballots, ballot), count=_counted(state, ballot), spent=spent))
 
@@ -122,21 +120,21 @@ def _counted(state: State, ballot: Ballot) -> BallotCount:
 def lose(state: State, event: BallotFailed) -> tuple[State, list[Effect]]:
     """A judge could not compare a pair: it counts as refused, for nobody."""
     state = _close(state, event.judge, event.first, event.second)
+    check_text(event.judge, "reason", event.reason, MAX_REASON_BYTES)
     state = replace(state, count=replace(state.count, refused=state.count.refused + 1))
     return issue(replace(state, failures={**state.failures, event.judge: event.reason}))
 
 
 def _close(state: State, judge: NodeId, first: int, second: int) -> State:
-    def matches(ask: object) -> bool:
-        return isinstance(ask, AskBallot) and (ask.judge, ask.first, ask.second) == (judge, first, second)
-
-    if not any(matches(ask) for ask in state.open):
-        raise RemoteProtocolError(f"{judge}: a ballot that nobody is waiting for")
-    return replace(state, open=tuple(ask for ask in state.open if not matches(ask)))
+    for place, ask in enumerate(state.open):  # ballots come about in the order asked: near the front
+        if isinstance(ask, AskBallot) and ask.first == first and ask.second == second and ask.judge == judge:
+            return replace(state, open=state.open[:place] + state.open[place + 1 :])
+    raise RemoteProtocolError(f"{judge}: a ballot that nobody is waiting for")
 
 
 def give_up_waiting(state: State) -> State:
     """The ballots that are not in by the deadline are refused."""
-    missing = sum(isinstance(ask, AskBallot) for ask in (*state.open, *state.pending))
-    count = replace(state.count, refused=state.count.refused + missing)
-    return replace(state, open=(), pending=(), count=count)
+    late = [ask.judge for ask in state.open if isinstance(ask, AskBallot)]
+    count = replace(state.count, refused=state.count.refused + len(late))
+    silent: dict[str, str] = dict.fromkeys(late, "no ballot in time")
+    return replace(state, open=(), pending=(), count=count, failures={**silent, **state.failures})

@@ -74,12 +74,12 @@ def _advance(state: State, effects: list[Effect], draw: Draw) -> Step:
         if settled(state):
             return _rank(state, effects, draw)
         if _agreed(state):
-            return _finish(propose.group(propose.give_up_waiting(state)), effects, "the first proposals agree")
+            return _finish(propose.group(state), effects, "the first proposals agree")
         return state, effects
     if settled(state):
         return _after_wave(state, effects, draw)
     if _time_to_look(state) and not undecided(state):
-        return _finish(rank.give_up_waiting(state), effects, "no open ballot is likely to change the winner")
+        return _finish(state, effects, "no open ballot is likely to change the winner")
     return state, effects
 
 

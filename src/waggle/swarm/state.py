@@ -29,6 +29,7 @@ Draw = Callable[[int], np.random.Generator]
 
 Ask = AskProposal | AskBallot
 PROMPT_MARGIN = 64  # tokens of chat template and instructions around a question; the hive's own take 3 to 10
+NOT_ASKED = "not asked: the token budget did not allow it"
 WORKINGS = 3  # a judge may read the question once to work it and once for each proposal
 
 
@@ -80,26 +81,32 @@ def ceiling_tokens(ask: Ask) -> int:
     return WORKINGS * (question + proposals) + ask.max_tokens
 
 
-def affordable(state: State, ask: Ask) -> bool:
-    """Whether the token budget covers this call even if it and all open ones cost the most they can."""
+def affordable(state: State) -> int:
+    """How many pending asks the token budget covers, even if they and all open ones cost the most they can."""
     if state.plan.budget.tokens is None:
-        return True
-    reserved = sum(ceiling_tokens(waiting) for waiting in state.open)
-    used = state.spent.proposing_tokens + state.spent.judging_tokens
-    return used + reserved + ceiling_tokens(ask) <= state.plan.budget.tokens
+        return len(state.pending)
+    left = state.plan.budget.tokens - state.spent.proposing_tokens - state.spent.judging_tokens
+    left -= sum(map(ceiling_tokens, state.open))
+    for count, ask in enumerate(state.pending):
+        left -= ceiling_tokens(ask)
+        if left < 0:
+            return count
+    return len(state.pending)
 
 
 def issue(state: State) -> tuple[State, list[Effect]]:
     """Send the pending asks that the budget covers now; drop the rest only when nothing is left to wait for."""
-    effects: list[Effect] = []
-    pending = list(state.pending)
-    while pending and affordable(state, pending[0]):
-        ask = pending.pop(0)
-        effects.append(ask)
-        state = replace(state, open=(*state.open, ask))
-    if pending and not state.open:
-        pending = []
-    return replace(state, pending=tuple(pending)), effects
+    if not state.pending:
+        return state, []
+    covered = affordable(state)
+    sent, rest = state.pending[:covered], state.pending[covered:]
+    ballots = sum(isinstance(ask, AskBallot) for ask in sent)
+    count = replace(state.count, asked=state.count.asked + ballots)
+    state = replace(state, open=state.open + sent, pending=rest, count=count)
+    if rest and not state.open:
+        unasked = {ask.node: NOT_ASKED for ask in rest if isinstance(ask, AskProposal)}
+        state = replace(state, pending=(), failures={**state.failures, **unasked})
+    return state, list(sent)
 
 
 def settled(state: State) -> bool:

@@ -1,0 +1,79 @@
+"""Opens engines from what a person writes: nothing (the bundled hive), a server's address, or a model folder."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from waggle.core.errors import UsageError
+from waggle.core.ids import NodeId
+from waggle.engines.protocol import Engine
+
+Engines = dict[NodeId, Engine]
+
+
+def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) -> Engines:
+    """One engine per spec, named after its model; without specs, the bundled hive.
+
+    Args:
+        specs: `http://host:port/v1#model` for an OpenAI-compatible server, else a folder with a checkpoint.
+        key_variable: name of the environment variable that holds the servers' key, if they want one.
+
+    Raises:
+        UsageError: a spec is neither; CheckpointError: a folder cannot be loaded.
+    """
+    if not specs:
+        return open_hive()
+    servers = [spec for spec in specs if spec.startswith(("http://", "https://"))]
+    folders = [Path(spec) for spec in specs if spec not in servers]
+    named = [(_server_name(spec), _open_server(spec, key_variable)) for spec in servers]
+    named += _open_folders(folders)
+    return _distinct(named)
+
+
+def open_hive() -> Engines:
+    """The bundled models, all in one worker thread."""
+    from waggle.models.hive import hive_folder, hive_names
+
+    names = hive_names()
+    if not names:
+        raise UsageError("this package holds no models: run waggle train hive, or name engines with --engine")
+    return _distinct(_open_folders([hive_folder(name) for name in names]))
+
+
+def _open_folders(folders: Sequence[Path]) -> list[tuple[str, Engine]]:
+    if not folders:
+        return []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{str(folder)!r} is neither a model folder nor an address like http://host:port/v1#model")
+    from waggle.engines.batching.host import LocalHost
+    from waggle.engines.local import LocalEngine, load_model
+
+    host = LocalHost()
+    models = [load_model(folder) for folder in folders]
+    return [(model.name, LocalEngine(model, host)) for model in models]
+
+
+def _server_name(spec: str) -> str:
+    _, _, model = spec.partition("#")
+    if not model:
+        raise UsageError(f"which model of {spec}? write it behind a #, as in http://localhost:11434/v1#qwen3:8b")
+    return model
+
+
+def _open_server(spec: str, key_variable: str | None) -> Engine:
+    from waggle.engines.openai.settings import ServerSettings
+    from waggle.engines.openai_http import OpenAIHttpEngine
+
+    url, _, model = spec.partition("#")
+    return OpenAIHttpEngine(ServerSettings(base_url=url, model=model, key_variable=key_variable))
+
+
+def _distinct(named: Sequence[tuple[str, Engine]]) -> Engines:
+    """Nodes need different names: a model that is there twice gets a number."""
+    seen: Counter[str] = Counter()
+    engines: Engines = {}
+    for name, engine in named:
+        seen[name] += 1
+        engines[NodeId(name if seen[name] == 1 else f"{name}-{seen[name]}")] = engine
+    return engines
