@@ -100,12 +100,16 @@ async def answer_all(engines: Engines, lessons: Lessons, progress: Progress) -> 
 
 
 def hard_negatives(answered: Sequence[Answered]) -> dict[str, str]:
-    """For each question the wrong answer that most engines gave, where any engine was wrong."""
-    wrong: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    """For each question one of the wrong answers that engines gave, where any engine was wrong.
+
+    Over many questions all of them get their turn, the rare ones as often as the common: a judge that merely dislikes
+    the commonest mistake must not look skilled.
+    """
+    wrong: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for item in answered:
         if item.answer and not item.right:
-            wrong[item.question.text][item.answer] += 1
-    return {text: counts.most_common(1)[0][0] for text, counts in wrong.items()}
+            wrong[item.question.text][item.answer] = None
+    return {text: list(given)[turn % len(given)] for turn, (text, given) in enumerate(wrong.items())}
 
 
 async def compare_all(

@@ -1,7 +1,7 @@
 """Opens engines from what a person writes: nothing (the bundled hive), a server's address, or a model folder."""
 
-from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from waggle.core.errors import UsageError
@@ -23,6 +23,8 @@ def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) 
     """
     if not specs:
         return open_hive()
+    if not all(spec.strip() for spec in specs):
+        raise UsageError("an engine without a name: give a model folder or an address like http://host:port/v1#model")
     servers = [spec for spec in specs if spec.startswith(("http://", "https://"))]
     folders = [Path(spec) for spec in specs if spec not in servers]
     named = [(_server_name(spec), _open_server(spec, key_variable)) for spec in servers]
@@ -71,9 +73,8 @@ def _open_server(spec: str, key_variable: str | None) -> Engine:
 
 def _distinct(named: Sequence[tuple[str, Engine]]) -> Engines:
     """Nodes need different names: a model that is there twice gets a number."""
-    seen: Counter[str] = Counter()
     engines: Engines = {}
     for name, engine in named:
-        seen[name] += 1
-        engines[NodeId(name if seen[name] == 1 else f"{name}-{seen[name]}")] = engine
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        engines[next(NodeId(free) for free in names if free not in engines)] = engine
     return engines

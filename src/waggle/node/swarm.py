@@ -63,7 +63,7 @@ class Swarm:
 
     def plan(self, question: str, options: AskOptions) -> Plan:
         """Fix everything that decides how the round goes."""
-        _check_question(question)
+        check_question(question)
         standings, familiarity = self._standings(question)
         confidence = self.calibration.confidence.get(_kind_of_strategy(options.strategy)) if self.calibration else None
         base = Plan(
@@ -96,7 +96,8 @@ class Swarm:
             await engine.close()
 
 
-def _check_question(question: str) -> None:
+def check_question(question: str) -> None:
+    """Raise UsageError unless this is a text that can be asked."""
     if not question.strip():
         raise UsageError("the question is empty")
     try:

@@ -28,6 +28,8 @@ from waggle.training.questions import Question, Split, questions
 from waggle.training.vocabulary import special_ids
 from waggle.training.wrong import wrong_answer
 
+HARD_SHARE = 0.7  # of the lessons in judging, once wrong samples are there
+
 WrongSamples = Mapping[str, Mapping[str, list[str]]]  # family -> question text -> the hive's own wrong answers
 
 
@@ -56,6 +58,10 @@ class Pool:
         self._wrong = wrong or {}
         self._special = special_ids(tokenizer)
         self.questions = {name: list(islice(questions(name, Split.TRAIN, seed), size)) for name in FAMILIES}
+        self._hard = {
+            name: [question for question in self.questions[name] if question.text in known]
+            for name, known in self._wrong.items()
+        }
 
     def draw(self, families: Mapping[str, float], mix: Mix, rng: random.Random, ease: float = 1.0) -> Example:
         """One example. `families` gives the shares of the model's own ones; `ease` < 1 keeps to the shorter ones."""
@@ -66,7 +72,7 @@ class Pool:
         family = rng.choices(list(families), list(families.values()))[0]
         question = self._pick(family, rng, ease)
         if lot < mix.guess + mix.judge:
-            return self._judge(question, rng)
+            return self._judge(self._hard_or(question, rng), rng)
         trace = FAMILIES[family].trace(question.text)
         return self._encode(question.text, worked_answer(trace, question.answer))
 
@@ -78,9 +84,14 @@ class Pool:
     def _guess(self, question: Question) -> Example:
         return self._encode(question.text, f"{ANSWER_MARKER} {question.answer}")
 
+    def _hard_or(self, question: Question, rng: random.Random) -> Question:
+        """Mostly one that the hive has answered wrongly, where there are any of that family."""
+        hard = self._hard.get(question.family)
+        return rng.choice(hard) if hard and rng.random() < HARD_SHARE else question
+
     def _judge(self, question: Question, rng: random.Random) -> Example:
         known = self._wrong.get(question.family, {}).get(question.text)
-        wrong = rng.choice(known) if known and rng.random() < 0.7 else wrong_answer(question.answer, rng)
+        wrong = rng.choice(known) if known else wrong_answer(question.answer, rng)
         first, second = (question.answer, wrong) if rng.random() < 0.5 else (wrong, question.answer)
         asked = judging_question(question.text, first, second)
         if rng.random() < 0.15:  # a verdict with no reason, so that its worth can be measured

@@ -34,7 +34,7 @@ POOL_SIZE, POOL_SEED = 16_000, 3
 JUDGE_STEPS = 600
 JUDGING = Mix(work=0.40, judge=0.50, guess=0.10)
 JUDGE_RATE = 0.3
-WRONG_QUESTIONS, WRONG_SEED = 1_000, 3  # per family; the pool's own seed, so that lessons can use them
+WRONG_QUESTIONS, WRONG_SEED = 250, 3  # per family; the pool's own seed, so that lessons can use them
 
 Report = Callable[[str, int, int, float], None]  # model, step, steps, loss
 

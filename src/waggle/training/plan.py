@@ -44,7 +44,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("clover", "qwen3", 128, 4, 2, 64, 1, 1800, {"spell_backward": 1, "count_bits": 1, "syllogisms": 2}),
+        Recipe("clover", "qwen2", 128, 5, 2, 64, 1, 2200, {"spell_backward": 1, "count_bits": 1, "syllogisms": 3}),
         Recipe("heather", "qwen3", 144, 4, 2, 64, 2, 1600, {"letter_counting": 3, "weekdays": 2, "siblings": 1}),
         Recipe("linden", "qwen2", 128, 4, 2, 64, 3, 1600, {"chain_sum": 3, "equations": 2}),
         Recipe("thyme", "qwen3", 112, 5, 2, 64, 4, 1600, {"count_primes": 1, "spell_backward": 1, "weekdays": 2}),
