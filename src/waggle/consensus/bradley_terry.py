@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.linalg.lapack import dtrtri
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
 from waggle.consensus.comparisons import (
     Comparisons,
     FloatArray,
+    IntArray,
     compare,
     gradient_at,
     group_means,
@@ -187,24 +188,27 @@ class _Solver:
     def __init__(self, comparisons: Comparisons, s: FloatArray) -> None:
         information = information_at(comparisons, s)
         self.group = comparisons.tied
-        heaviest = np.argsort(-information.diagonal(), kind="stable")
-        self.held = heaviest[np.unique(self.group[heaviest], return_index=True)[1]]
+        self.held = _heaviest(information.diagonal(), self.group)
         information[self.held] = 0.0
         information[:, self.held] = 0.0
         information[self.held, self.held] = 1.0
-        self.factor = cho_factor(information, lower=True, check_finite=False)
+        # LAPACK itself: with few candidates scipy's wrappers would take most of a fit's time.
+        self.factor, fault = dpotrf(information, lower=1, clean=0)
+        if fault:
+            raise LinAlgError("the information is not positive definite")
 
     def solve(self, gradient: FloatArray) -> FloatArray:
         """The Newton step, mean 0 over every tied group."""
         pull = gradient.copy()
         pull[self.held] = 0.0
-        step = np.asarray(cho_solve(self.factor, pull, check_finite=False), dtype=np.float64)
+        solved, _ = dpotrs(self.factor, pull, lower=1)
+        step = np.asarray(solved, dtype=np.float64)
         return step - group_means(self.group, step)
 
     def covariance(self) -> FloatArray:
         """Pseudo-inverse of the information; between groups that nothing ties together, `UNKNOWN_VARIANCE`."""
         # Not cho_solve(identity): on a busy machine its BLAS threads wait for each other, 16 ms in place of 0.03.
-        half, _ = dtrtri(np.tril(self.factor[0]), lower=1)
+        half, _ = dtrtri(np.tril(self.factor), lower=1)
         covariance = np.asarray(half.T @ half, dtype=np.float64)
         covariance[self.held, self.held] = 0.0
         mean = covariance.sum(axis=1) / np.bincount(self.group)[self.group]
@@ -213,6 +217,14 @@ class _Solver:
         if not together.all():
             covariance += UNKNOWN_VARIANCE * (together / together.sum(axis=1) - 1.0 / len(mean))
         return covariance
+
+
+def _heaviest(information: FloatArray, group: IntArray) -> IntArray:
+    """The candidate of each group that most is known about; the first of equals."""
+    if not group.any():
+        return np.array([information.argmax()])
+    order = np.argsort(-information, kind="stable")
+    return np.asarray(order[np.unique(group[order], return_index=True)[1]], dtype=np.int64)
 
 
 def _strengths(

@@ -7,6 +7,7 @@ model's next step. Knows nothing of rounds or nodes.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +67,8 @@ class LocalEngine:
         """Without a `host` the engine has its own and closes it with itself; `observe` sees all hidden states."""
         self.model = model
         self._batcher = Batcher(model.network, slots=slots, observe=observe)
-        self._owned_host = LocalHost() if host is None else None
-        self._host = host or self._owned_host or LocalHost()
+        self._owns_host = host is None
+        self._host = LocalHost() if host is None else host
         self._host.attach(self._batcher)
         self._running: set[Job] = set()
         self._closed = False
@@ -150,8 +151,8 @@ class LocalEngine:
         for job in list(self._running):
             job.end(EngineUnavailable("the engine was closed"))
         self._host.detach(self._batcher)
-        if self._owned_host is not None:
-            await asyncio.to_thread(self._owned_host.close)
+        if self._owns_host:
+            await asyncio.to_thread(self._host.close)
 
     async def _generation(self, request: GenerateRequest, writer: Writer | None) -> GenerateJob:
         """The job of answering a request."""
@@ -213,5 +214,5 @@ class LocalEngine:
 
 def _tell(loop: asyncio.AbstractEventLoop, news: Callable[[], object]) -> None:
     """Hand something to the event loop from the worker's thread; a loop that is closed needs no news."""
-    if not loop.is_closed():
+    with suppress(RuntimeError):  # which is what a closed loop raises
         loop.call_soon_threadsafe(news)

@@ -107,10 +107,10 @@ class CacheWindow:
         self._rows = slice(first * lanes.shape[2], (first + len(starts)) * lanes.shape[2])
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new keys and values (B * T * kv_heads, D); return all of the window, (B * kv_heads, span, D)."""
+        """Write new keys and values (B * T, kv_heads, D); return all of the window, (B * kv_heads, span, D)."""
         (flat_keys, all_keys), (flat_values, all_values) = self._cache.layers[layer]
-        flat_keys.index_copy_(0, self.written, keys)
-        flat_values.index_copy_(0, self.written, values)
+        flat_keys.index_copy_(0, self.written, keys.flatten(0, 1))
+        flat_values.index_copy_(0, self.written, values.flatten(0, 1))
         return all_keys[self._rows, : self.span], all_values[self._rows, : self.span]
 
 

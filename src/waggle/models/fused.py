@@ -21,36 +21,98 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from waggle.models.cache import CacheWindow, round_up
+from waggle.models.cache import SPAN_STEP, CacheWindow, round_up
+from waggle.models.config import DecoderConfig
 from waggle.models.decoder import Attention, Decoder, Layer, RMSNorm, rotary_table
 
 KEY_BLOCK = 128  # keys that are summed in one product
 MOST_ROWS = 32  # the largest floor that is tried
 
 
-class FusedLayer:
-    """One layer's weights, input features first: x @ weight."""
+@dataclass(frozen=True)
+class Pass:
+    """What all layers of one pass share: rotary tables (B * T, 1, D), the mask, and room for too few queries."""
 
-    def __init__(self, layer: Layer) -> None:
+    window: CacheWindow
+    length: int
+    cosine: Tensor
+    sine: Tensor
+    mask: Tensor
+    room: Tensor
+
+
+class FusedLayer:
+    """One layer: weights with input features first (x @ weight), and what it does with them."""
+
+    def __init__(self, layer: Layer, config: DecoderConfig) -> None:
         attention, feed_forward = layer.self_attn, layer.mlp
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.turned = config.heads + config.kv_heads  # heads that rotate: queries and keys
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        scale = attention.head_dim**-0.5
         self.qkv, self.qkv_bias = _fused(layer.input_layernorm, *projections)
-        self.qk_weight = _head_norms(attention, scale)
-        if self.qk_weight is None:
-            queries = attention.heads * attention.head_dim
-            self.qkv[:, :queries] *= scale
-            if self.qkv_bias is not None:
-                self.qkv_bias[:queries] *= scale
-        self.out, self.out_bias = attention.o_proj.weight.detach().t().contiguous(), attention.o_proj.bias
+        self.qk_weight = _head_norms(attention)
+        self._fold_scale()
+        self.out = attention.o_proj.weight.detach().t().contiguous()
+        self.out_bias: Tensor | None = attention.o_proj.bias
         self.gate_up, _ = _fused(layer.post_attention_layernorm, feed_forward.gate_proj, feed_forward.up_proj)
         self.down = feed_forward.down_proj.weight.detach().t().contiguous()
+        self._floor = _norm_floor(config.hidden, config.norm_epsilon, self.down.device)
+        self._head_floor = _norm_floor(config.head_dim, config.norm_epsilon, self.down.device)
+
+    def __call__(self, x: Tensor, index: int, shared: Pass) -> Tensor:
+        """x (B * T, E) -> (B * T, E); `index` says which layer's keys and values these are."""
+        mixed = self._attend(unit(x, self._floor), index, shared)
+        x = torch.addmm(x if self.out_bias is None else x + self.out_bias, mixed, self.out)
+        gate, up = (unit(x, self._floor) @ self.gate_up).chunk(2, dim=-1)
+        return torch.addmm(x, functional.silu(gate, inplace=True).mul_(up), self.down)
+
+    def _attend(self, x: Tensor, index: int, shared: Pass) -> Tensor:
+        """Normalised x (B * T, E) -> (B * T, heads * D)."""
+        qkv = x @ self.qkv if self.qkv_bias is None else torch.addmm(self.qkv_bias, x, self.qkv)
+        qkv = qkv.view(-1, self.turned + self.kv_heads, self.head_dim)  # (B * T, heads, D)
+        qk = qkv[:, : self.turned]
+        if self.qk_weight is not None:
+            qk = unit(qk, self._head_floor) * self.qk_weight
+        qk = torch.addcmul(qk * shared.cosine, qk.roll(self.head_dim // 2, -1), shared.sine)
+        keys, values = qk[:, self.heads :], qkv[:, self.turned :]
+        q = self._grouped(qk[:, : self.heads], shared)
+        return self._ungrouped(attend(q, *shared.window.extend(index, keys, values), shared.mask), shared.length)
+
+    def _grouped(self, q: Tensor, shared: Pass) -> Tensor:
+        """Queries (B * T, heads, D) beside the keys they look at: (B * kv_heads, rows, D), at least row_floor rows."""
+        rows = shared.length * self.heads // self.kv_heads
+        if shared.length > 1:
+            q = q.view(-1, shared.length, self.kv_heads, self.heads // self.kv_heads, self.head_dim).transpose(1, 2)
+        q = q.reshape(-1, rows, self.head_dim)
+        if rows == shared.room.shape[1]:
+            return q
+        shared.room[:, :rows].copy_(q)
+        return shared.room
+
+    def _ungrouped(self, mixed: Tensor, length: int) -> Tensor:
+        """The way back, to (B * T, heads * D)."""
+        mixed = mixed[:, : length * self.heads // self.kv_heads]
+        if length > 1:
+            groups = self.heads // self.kv_heads
+            mixed = mixed.reshape(-1, self.kv_heads, length, groups, self.head_dim).transpose(1, 2)
+        return mixed.reshape(-1, self.heads * self.head_dim)
+
+    def _fold_scale(self) -> None:
+        """The attention's 1 / sqrt(D) goes to the queries, once for all."""
+        scale = self.head_dim**-0.5
+        if self.qk_weight is not None:
+            self.qk_weight[: self.heads] *= scale
+            return
+        self.qkv[:, : self.heads * self.head_dim] *= scale
+        if self.qkv_bias is not None:
+            self.qkv_bias[: self.heads * self.head_dim] *= scale
 
 
 class FusedDecoder:
     """Computes hidden states and scores of contiguous cache rows; reads a `Decoder`'s weights once."""
 
     def __init__(self, decoder: Decoder, *, context: int | None = None) -> None:
+        """`context` bounds the tokens of a sequence below what the model allows."""
         self.config = config = decoder.config
         self.context = min(config.context, context or config.context)
         self.dtype = decoder.lm_head.weight.dtype
@@ -59,10 +121,9 @@ class FusedDecoder:
         self.embedding = decoder.model.embed_tokens.weight.detach()
         self.head = decoder.lm_head.weight.detach()
         self.norm_weight = decoder.model.norm.weight.detach() * math.sqrt(config.hidden)
-        self.layers = [FusedLayer(layer) for layer in decoder.model.layers if isinstance(layer, Layer)]
-        self.cosine, self.sine = self._rotary(round_up(self.context + 1, 16))
-        self._hidden_floor = _norm_floor(config.hidden, config.norm_epsilon, self.device)
-        self._head_floor = _norm_floor(config.head_dim, config.norm_epsilon, self.device)
+        self.layers = [FusedLayer(layer, config) for layer in decoder.model.layers if isinstance(layer, Layer)]
+        self.cosine, self.sine = self._rotary(round_up(self.context + 1, SPAN_STEP))
+        self._floor = _norm_floor(config.hidden, config.norm_epsilon, self.device)
         self.row_floor = smallest_invariant_rows(self._matrices())
 
     def forward(self, tokens: Tensor, window: CacheWindow) -> Tensor:
@@ -71,9 +132,8 @@ class FusedDecoder:
         shared = self._shared(window, batch, length)
         x = self.embedding.index_select(0, tokens.flatten())  # (B * T, E)
         for index, layer in enumerate(self.layers):
-            x = self._attend(x, index, layer, shared)
-            x = self._feed_forward(x, layer)
-        return (self._normalised(x) * self.norm_weight).view(batch, length, -1)
+            x = layer(x, index, shared)
+        return (unit(x, self._floor) * self.norm_weight).view(batch, length, -1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of every next token: (N, E) -> (N, vocabulary)."""
@@ -82,59 +142,13 @@ class FusedDecoder:
             hidden = functional.pad(hidden, (0, 0, 0, self.row_floor - rows))
         return functional.linear(hidden, self.head)[:rows]
 
-    def _shared(self, window: CacheWindow, batch: int, length: int) -> "_Pass":
-        """What all layers of one pass use."""
+    def _shared(self, window: CacheWindow, batch: int, length: int) -> Pass:
         config = self.config
         positions = window.positions.flatten()
         cosine, sine = (table.index_select(0, positions)[:, None] for table in (self.cosine, self.sine))
         rows = max(self.row_floor, length * config.heads // config.kv_heads)
-        queries = cosine.new_zeros(batch * config.kv_heads, rows, config.head_dim)
-        return _Pass(window, length, cosine, sine, self._mask(window, length), queries)
-
-    def _attend(self, x: Tensor, index: int, layer: FusedLayer, shared: "_Pass") -> Tensor:
-        """x (B * T, E) plus the attention's output."""
-        config = self.config
-        turned = config.heads + config.kv_heads
-        qkv = _linear(self._normalised(x), layer.qkv, layer.qkv_bias)
-        qkv = qkv.view(-1, turned + config.kv_heads, config.head_dim)  # (B * T, heads, D)
-        qk = qkv[:, :turned]
-        if layer.qk_weight is not None:
-            qk = _unit(qk, self._head_floor) * layer.qk_weight
-        qk = torch.addcmul(qk * shared.cosine, qk.roll(config.head_dim // 2, -1), shared.sine)
-        keys = qk[:, config.heads :].reshape(-1, config.head_dim)
-        values = qkv[:, turned:].reshape(-1, config.head_dim)
-        q = self._grouped(qk[:, : config.heads], shared)
-        mixed = attend(q, *shared.window.extend(index, keys, values), shared.mask)
-        return _linear_onto(x, self._ungrouped(mixed, shared.length), layer.out, layer.out_bias)
-
-    def _feed_forward(self, x: Tensor, layer: FusedLayer) -> Tensor:
-        gate, up = (self._normalised(x) @ layer.gate_up).chunk(2, dim=-1)
-        return torch.addmm(x, functional.silu(gate).mul_(up), layer.down)
-
-    def _normalised(self, x: Tensor) -> Tensor:
-        """x / |x|; the rest of RMSNorm is in the weights behind it."""
-        return _unit(x, self._hidden_floor)
-
-    def _grouped(self, q: Tensor, shared: "_Pass") -> Tensor:
-        """Queries (B * T, heads, D) beside the keys they look at: (B * kv_heads, rows, D), at least row_floor rows."""
-        config, length = self.config, shared.length
-        groups = config.heads // config.kv_heads
-        if length > 1:
-            q = q.view(-1, length, config.kv_heads, groups, config.head_dim).transpose(1, 2)
-        q = q.reshape(-1, length * groups, config.head_dim)
-        if length * groups == shared.queries.shape[1]:
-            return q
-        shared.queries[:, : length * groups] = q
-        return shared.queries
-
-    def _ungrouped(self, mixed: Tensor, length: int) -> Tensor:
-        """The way back, to (B * T, heads * D)."""
-        config = self.config
-        groups = config.heads // config.kv_heads
-        mixed = mixed[:, : length * groups]
-        if length > 1:
-            mixed = mixed.reshape(-1, config.kv_heads, length, groups, config.head_dim).transpose(1, 2)
-        return mixed.reshape(-1, config.heads * config.head_dim)
+        room = cosine.new_zeros(batch * config.kv_heads, rows, config.head_dim)
+        return Pass(window, length, cosine, sine, self._mask(window, length), room)
 
     def _mask(self, window: CacheWindow, length: int) -> Tensor:
         """What the grouped queries must not see, added to their scores: (B * kv_heads, rows or 1, span)."""
@@ -160,21 +174,11 @@ class FusedDecoder:
         return [layer.qkv, layer.out, layer.gate_up, layer.down, self.head.t()]
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """Rotary tables (B * T, 1, D), the mask, and room for queries, of one pass."""
-
-    window: CacheWindow
-    length: int
-    cosine: Tensor
-    sine: Tensor
-    mask: Tensor
-    queries: Tensor
-
-
 def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """softmax(q @ keys + mask) @ values for q (N, R, D) and keys, values (N, S, D); q is scaled already."""
     shares = torch.baddbmm(mask, q, keys.transpose(1, 2)).softmax(dim=-1)  # (N, R, S)
+    if shares.shape[2] <= KEY_BLOCK:
+        return torch.bmm(shares, values)
     mixed = torch.bmm(shares[:, :, :KEY_BLOCK], values[:, :KEY_BLOCK])
     for begin in range(KEY_BLOCK, shares.shape[2], KEY_BLOCK):
         block = slice(begin, begin + KEY_BLOCK)
@@ -207,10 +211,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _unit(x: Tensor, floor: Tensor) -> Tensor:
-    """x / sqrt(|x|^2 + floor^2) over the last dimension, the length in float32."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-    return (x / torch.hypot(length, floor)).to(x.dtype)
+def unit(x: Tensor, floor: Tensor) -> Tensor:
+    """x / sqrt(|x|^2 + floor^2) over the last dimension, in float32; RMSNorm's rest is in the weights behind it."""
+    length = torch.linalg.vector_norm(x, 2, -1, True, dtype=torch.float32)
+    scaled = x / torch.hypot(length, floor)
+    return scaled if scaled.dtype is x.dtype else scaled.to(x.dtype)
 
 
 def _norm_floor(size: int, epsilon: float, device: torch.device) -> Tensor:
@@ -228,20 +233,10 @@ def _fused(norm: RMSNorm, *projections: nn.Module) -> tuple[Tensor, Tensor | Non
     return (weight * folded[:, None]).to(norm.weight.dtype).contiguous(), torch.cat(biases) if biases else None
 
 
-def _head_norms(attention: Attention, scale: float) -> Tensor | None:
-    """Qwen3's norms on queries and keys, one weight per head (heads + kv_heads, D); the scale goes to the queries."""
+def _head_norms(attention: Attention) -> Tensor | None:
+    """Qwen3's norms on queries and keys, one weight per head (heads + kv_heads, D)."""
     if not isinstance(attention.q_norm, RMSNorm) or not isinstance(attention.k_norm, RMSNorm):
         return None
-    root = math.sqrt(attention.head_dim)
-    queries = (attention.q_norm.weight.detach() * (scale * root)).expand(attention.heads, -1)
-    keys = (attention.k_norm.weight.detach() * root).expand(attention.kv_heads, -1)
-    return torch.cat((queries, keys))
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return x @ weight if bias is None else torch.addmm(bias, x, weight)
-
-
-def _linear_onto(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x + y @ weight + bias."""
-    return torch.addmm(x if bias is None else x + bias, y, weight)
+    queries = attention.q_norm.weight.detach().expand(attention.heads, -1)
+    keys = attention.k_norm.weight.detach().expand(attention.kv_heads, -1)
+    return torch.cat((queries, keys)) * math.sqrt(attention.head_dim)

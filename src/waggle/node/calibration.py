@@ -14,6 +14,7 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import ConfidenceModel, Standing
+from waggle.node.files import read_json, write_bytes
 from waggle.routing.kinds import KindClassifier, KindGuess
 from waggle.routing.skills import NodeSkills, weigh
 
@@ -63,16 +64,11 @@ def load_calibration(path: Path) -> Calibration:
         UsageError: missing, oversize or not a calibration; the text says what to do.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise UsageError(f"{path} is too large to be a calibration")
-        return msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; run waggle calibrate") from error
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{path} is not a calibration of this version: {error}; run waggle calibrate") from error
+        return read_json(path, Calibration, name="calibration", most_bytes=MAX_FILE_BYTES)
+    except UsageError as error:
+        raise UsageError(f"{error}; run waggle calibrate") from error
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
-    """Write a calibration, readable for people where it can be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=1))
+    """Write a calibration, readable for people where it can be. Raises UsageError where that is not possible."""
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1))

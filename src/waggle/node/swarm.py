@@ -50,7 +50,8 @@ class Swarm:
         if not engines:
             raise UsageError("a swarm needs at least one engine")
         self.engines = dict(engines)
-        self.calibration = calibration
+        known = calibration is not None and any(node in calibration.nodes for node in engines)
+        self.calibration = calibration if known else None  # of other nodes it says nothing, and nobody would count
         self.clock = clock or SystemClock()
 
     async def ask(self, question: str, options: AskOptions | None = None, watch: Watch | None = None) -> Record:

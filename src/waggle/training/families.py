@@ -100,7 +100,7 @@ def _columns(a: int, b: int) -> str:
 
 
 def simple_equations(question: str) -> str:
-    """Bring the constant to the right, column by column, then divide: `8*t = 14 + 2: 4+2+0=6 1+0+0=1 = 16, t = 16 / 8`."""
+    """Bring the constant over, column by column, then divide: `8*t = 14 + 2: 4+2+0=6 1+0+0=1 = 16, t = 16 / 8`."""
     equation = question.split(": ", 1)[1]
     left, right = equation.split(" = ")
     letter = re.findall(r"[a-z]", left)[0]

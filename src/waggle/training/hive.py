@@ -27,14 +27,15 @@ from waggle.training.families import FAMILIES
 from waggle.training.plan import RECIPES
 from waggle.training.practice import answers
 from waggle.training.questions import Split, is_right, questions
+from waggle.training.state import load_state, read_progress
 from waggle.training.trainer import Trainer
 from waggle.training.vocabulary import build_tokenizer
 
 POOL_SIZE, POOL_SEED = 16_000, 3
-JUDGE_STEPS = 600
+JUDGE_STEPS = 400
 JUDGING = Mix(work=0.40, judge=0.50, guess=0.10)
 JUDGE_RATE = 0.3
-WRONG_QUESTIONS, WRONG_SEED = 250, 3  # per family; the pool's own seed, so that lessons can use them
+WRONG_QUESTIONS, WRONG_SEED = 120, 3  # per family; the pool's own seed, so that lessons can use them
 
 Report = Callable[[str, int, int, float], None]  # model, step, steps, loss
 
@@ -48,9 +49,11 @@ def train_hive(names: list[str], work: Path, *, jobs: int, device: str, report: 
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "tokenizer.json").exists():
         build_tokenizer().save(str(work / "tokenizer.json"))
-    _in_parallel(_learn_to_work, names, work, jobs, device, report)
+    unfinished = [name for name in names if read_progress(work / name).step < RECIPES[name].steps]
+    _in_parallel(_learn_to_work, unfinished, work, jobs, device, report)
     collect_wrong(work, device)
-    _in_parallel(_learn_to_judge, names, work, jobs, device, report)
+    unfinished = [name for name in names if read_progress(work / name).step < RECIPES[name].steps + JUDGE_STEPS]
+    _in_parallel(_learn_to_judge, unfinished, work, jobs, device, report)
 
 
 def _in_parallel(
@@ -81,17 +84,18 @@ def _finished(runs: "list[Future[None]]") -> bool:
 
 def _learn_to_work(name: str, work: Path, device: str, news: "Queue[tuple[str, int, int, float]]") -> None:
     with _trainer(name, work, device, wrong=False) as trainer:
-        steps = trainer.recipe.steps
-        if trainer.progress.step < steps:
-            trainer.advance(steps=steps, report=lambda step, of, loss: news.put((name, step, of, loss)))
+        trainer.advance(steps=trainer.recipe.steps, report=lambda step, of, loss: news.put((name, step, of, loss)))
 
 
 def _learn_to_judge(name: str, work: Path, device: str, news: "Queue[tuple[str, int, int, float]]") -> None:
     with _trainer(name, work, device, wrong=True) as trainer:
-        steps = trainer.recipe.steps + JUDGE_STEPS
-        if trainer.progress.step < steps:
-            report = lambda step, of, loss: news.put((name, step, of, loss))  # noqa: E731
-            trainer.advance(steps=steps, since=trainer.recipe.steps, mix=JUDGING, rate=JUDGE_RATE, report=report)
+        trainer.advance(
+            steps=trainer.recipe.steps + JUDGE_STEPS,
+            since=trainer.recipe.steps,
+            mix=JUDGING,
+            rate=JUDGE_RATE,
+            report=lambda step, of, loss: news.put((name, step, of, loss)),
+        )
 
 
 @contextmanager
@@ -110,8 +114,6 @@ def load_tokenizer(work: Path) -> Tokenizer:
 
 def load_model(name: str, work: Path, device: str = "cpu") -> Decoder:
     """The weights of a run as they stand."""
-    from waggle.training.state import load_state
-
     model = Decoder(RECIPES[name].config(load_tokenizer(work).get_vocab_size())).to(device)
     load_state(work / name, model, [])
     return model.eval()

@@ -31,6 +31,9 @@ def share_right(model: Decoder, tokenizer: Tokenizer, asked: Sequence[Question])
     return sum(is_right(question, answer) for question, answer in zip(asked, given, strict=True)) / len(asked)
 
 
+LONGEST = 130  # tokens; the longest worked answer of any family takes about 125
+
+
 @torch.inference_mode()
 def _complete(
     model: Decoder, tokenizer: Tokenizer, asked: Sequence[str], temperature: float, generator: torch.Generator
@@ -45,7 +48,7 @@ def _complete(
     scores = model.logits(hidden[rows, lengths - 1])
     written: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
-    for _ in range(CONTEXT - int(lengths.max())):
+    for _ in range(min(LONGEST, CONTEXT - int(lengths.max()))):
         drawn = _draw(scores, temperature, generator)
         for row, token in enumerate(drawn.tolist()):
             done[row] = done[row] or token == special[END]

@@ -1,18 +1,21 @@
 """Continuous batching: requests join and leave the running batch at every step.
 
 A step is at most one pass over chunks of prompts, bounded in tokens so that nobody waits long for a long prompt, and
-one token for every job that writes. What a job finds out does not depend on its company, nor on how its prompt was cut
-or where its prefix came from: that is `fused.py`'s doing, and what frees the batcher to do as it likes. Used by one
-thread, except `submit` and `load`.
+a token or more for every job that writes. What a job finds out does not depend on its company, nor on how its prompt
+was cut or where its prefix came from: that is `fused.py`'s doing, and what frees the batcher to do as it likes. Used by
+one thread, except `submit` and `load`.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from waggle.core.errors import EngineError, EngineUnavailable
+from waggle.engines.batching.drafts import Drafts
 from waggle.engines.batching.jobs import GenerateJob, Job
 from waggle.engines.batching.prefixes import SHORTEST, Prefix, PrefixStore, shared_length
 from waggle.engines.batching.rows import Rows
@@ -37,9 +40,13 @@ class Batcher:
         slots: int = 32,
         cache_bytes: int = CACHE_BYTES,
         kept_tokens: int = KEPT_TOKENS,
+        guesses: bool = True,
         observe: Observer | None = None,
     ) -> None:
-        """At most `slots` jobs run at once, fewer where their keys and values would take over `cache_bytes`."""
+        """At most `slots` jobs run at once, fewer where their keys and values would take over `cache_bytes`.
+
+        Without `guesses` every pass settles one token; texts are the same.
+        """
         config = network.config
         row_bytes = 2 * config.layers * config.kv_heads * config.head_dim * network.context * network.dtype.itemsize
         slots = max(network.row_floor, min(slots, cache_bytes // row_bytes))
@@ -49,10 +56,11 @@ class Batcher:
         )
         self._rows = Rows(self._cache)
         self._prefixes = PrefixStore(kept_tokens)
+        self._drafts = Drafts() if guesses else None
         self._observe = observe
         self._inbox: deque[Job] = deque()
         self._sampler = Sampler([])
-        self._sampled: list[GenerateJob] = []  # those that the sampler was made for
+        self._sampled: list[GenerateJob] = []  # the rows that the sampler was made for
         self._passes = 0
 
     @property
@@ -104,16 +112,13 @@ class Batcher:
     def _read_prompts(self) -> None:
         """Compute the next chunk of some neighbouring prompts; those that are done begin to write, or are over."""
         first, jobs = self._neighbours()
-        counts = [min(job.remaining, CHUNK_TOKENS) for job in jobs]
-        length = max(*counts, -(-self.network.row_floor // len(jobs)))
-        hidden = self._compute(first, jobs, counts, length)
-        for row, (job, count) in enumerate(zip(jobs, counts, strict=True)):
-            job.take_hidden(job.computed - count, hidden[row, :count], self.network.logits)
+        fed = [job.tokens[job.computed : job.computed + CHUNK_TOKENS] for job in jobs]
+        hidden = self._compute(first, jobs, fed)
+        for row, job in enumerate(jobs):
+            job.take_hidden(job.computed, hidden[row, : len(fed[row])], self.network.logits)
+            self._advance(job, hidden[row, : len(fed[row])])
         done = [row for row, job in enumerate(jobs) if job.remaining == 0]
-        writers = [(row, job) for row in done if isinstance(job := jobs[row], GenerateJob)]
-        if writers:
-            last = torch.stack([hidden[row, counts[row] - 1] for row, _ in writers])
-            self._draw([job for _, job in writers], last)
+        self._begin_writing([(job, hidden[row, len(fed[row]) - 1]) for row in done if _writes(job := jobs[row])])
         for job in [jobs[row] for row in done]:
             if isinstance(job, GenerateJob) and not job.finished:
                 self._rows.promote(job)
@@ -132,56 +137,94 @@ class Batcher:
             stop += 1
         return self._rows.writing + start, prompts[start:stop]
 
+    def _begin_writing(self, ready: list[tuple[GenerateJob, Tensor]]) -> None:
+        """The first token of jobs whose prompt is done, each with its last hidden state (E,)."""
+        if ready:
+            jobs = [job for job, _ in ready]
+            drawn = self._draw(jobs, [0] * len(jobs), torch.stack([hidden for _, hidden in ready]))
+            for job, (token, logprob) in zip(jobs, drawn, strict=True):
+                self._accept(job, token, logprob)
+
     def _write(self) -> None:
-        """One token for every job that writes."""
+        """At least one token for every job that writes; as many as were guessed right in rows that cost nothing."""
         jobs = self._rows.writers
-        hidden = self._compute(0, jobs, [1] * len(jobs), 1)
-        self._draw(jobs, hidden[:, 0])
+        guesses = [self._guess(job, -(-self.network.row_floor // len(jobs)) - 1) for job in jobs]
+        hidden = self._compute(0, jobs, [[job.tokens[-1], *guess] for job, guess in zip(jobs, guesses, strict=True)])
+        length = hidden.shape[1]
+        rows = [job for job in jobs for _ in range(length)]
+        steps = [len(job.logprobs) + place for job in jobs for place in range(length)]
+        drawn = iter(self._draw(rows, steps, hidden.flatten(0, 1)))
+        for row, (job, guess) in enumerate(zip(jobs, guesses, strict=True)):
+            accepted = self._accept_run(job, list(islice(drawn, length)), guess)
+            self._advance(job, hidden[row, :accepted])
         for job in jobs:
             if job.finished:
                 self._remove(job)
 
-    def _draw(self, jobs: list[GenerateJob], hidden: Tensor) -> None:
-        """Give each job its next token, drawn from its row of hidden states (at least as many rows as jobs, E)."""
-        if jobs != self._sampled:
-            self._sampled = jobs
-            self._sampler = Sampler([job.sampling for job in jobs], device=self.network.device)
-        steps = [len(job.logprobs) for job in jobs]
+    def _guess(self, job: GenerateJob, most: int) -> list[int]:
+        """What may follow, where there are rows to spare and room in the context."""
+        most = min(most, self.network.context - len(job.tokens))
+        if most < 1 or self._drafts is None:
+            return []
+        self._drafts.learn(job.tokens, job.learned)
+        job.learned = len(job.tokens)
+        return self._drafts.guess(job.tokens, most)
+
+    def _accept_run(self, job: GenerateJob, drawn: list[tuple[int, float]], guess: list[int]) -> int:
+        """Accept drawn tokens for as long as the guesses that they were drawn behind are right; how many that were."""
+        for place, (token, logprob) in enumerate(drawn):
+            self._accept(job, token, logprob)
+            if job.finished or place >= len(guess) or guess[place] != token:
+                return place + 1
+        return len(drawn)
+
+    def _accept(self, job: GenerateJob, token: int, logprob: float) -> None:
+        job.accept(token, logprob, is_last_place=len(job.tokens) + 1 >= self.network.context)
+
+    def _draw(self, rows: list[GenerateJob], steps: list[int], hidden: Tensor) -> list[tuple[int, float]]:
+        """A token and its log-probability for each row of hidden states (N, E), by the rules of that row's job."""
+        if rows != self._sampled:
+            self._sampled = rows
+            self._sampler = Sampler([job.sampling for job in rows], device=self.network.device)
         tokens, logprobs = self._sampler.draw(self.network.logits(hidden), steps)
-        for job, token, logprob in zip(jobs, tokens.tolist(), logprobs.tolist(), strict=False):
-            job.accept(token, logprob, is_last_place=len(job.tokens) + 1 >= self.network.context)
+        return list(zip(tokens.tolist(), logprobs.tolist(), strict=True))
 
-    def _compute(self, first: int, jobs: Sequence[Job], counts: list[int], length: int) -> Tensor:
-        """Run the next `counts` tokens of the jobs in slots first, first + 1, ...; hidden states (B, T, E).
+    def _compute(self, first: int, jobs: Sequence[Job], fed: list[list[int]]) -> Tensor:
+        """Run the `fed` tokens of the jobs in slots first, first + 1, ...; hidden states (B, T, E).
 
-        Where these are fewer rows than bits need to be the same in any batch, rows of padding follow.
+        T is at least so large that there are as many rows as bits need to be the same in any batch.
         """
-        padding = max(0, self.network.row_floor - len(jobs)) if length == 1 else 0
-        starts = [job.computed for job in jobs]
-        tokens = [
-            [*job.tokens[start : start + count], *[0] * (length - count)]
-            for job, start, count in zip(jobs, starts, counts, strict=True)
-        ]
+        length = max(*map(len, fed), -(-self.network.row_floor // len(jobs)))
         window = CacheWindow(
-            self._cache, first=first, starts=starts + [0] * padding, counts=counts + [0] * padding, length=length
+            self._cache,
+            first=first,
+            starts=[job.computed for job in jobs],
+            counts=[len(tokens) for tokens in fed],
+            length=length,
         )
-        hidden = self.network.forward(
-            torch.tensor(tokens + [[0] * length] * padding, device=self.network.device), window
-        )
-        for row, (job, count) in enumerate(zip(jobs, counts, strict=True)):
-            job.computed += count
-            if self._observe is not None:
-                self._observe(job, starts[row], hidden[row, :count])
-        return hidden
+        padded = [tokens + [0] * (length - len(tokens)) for tokens in fed]
+        return self.network.forward(torch.tensor(padded, device=self.network.device), window)
+
+    def _advance(self, job: Job, hidden: Tensor) -> None:
+        """The next positions of a job are computed, with these hidden states (T, E)."""
+        if self._observe is not None:
+            self._observe(job, job.computed, hidden)
+        job.computed += hidden.shape[0]
 
     def _remove(self, job: Job) -> None:
         """Take a job out; what it wrote may be the beginning of another."""
         if isinstance(job, GenerateJob) and job.finished:
             keys, values = self._cache.read(self._rows.slot_of(job), job.computed)
             self._prefixes.keep(Prefix(tuple(job.tokens[: job.computed]), keys, values))
+            if self._drafts is not None:
+                self._drafts.learn(job.tokens, job.learned)
         self._rows.remove(job)
         if job.cancelled:
             job.end(EngineUnavailable("cancelled"))
+
+
+def _writes(job: Job) -> TypeGuard[GenerateJob]:
+    return isinstance(job, GenerateJob)
 
 
 def _go_together(sizes: list[int]) -> bool:

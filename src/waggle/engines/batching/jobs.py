@@ -75,6 +75,7 @@ class GenerateJob(Job):
         super().__init__(prompt, reusable=len(prompt) - 1)
         self.prompt_length = len(self.tokens)
         self.logprobs: list[float] = []
+        self.learned = 0  # tokens that drafts have taken in
         self.sampling = sampling
         self.finish = Finish.LENGTH
         self._most = max_tokens

@@ -1,0 +1,5 @@
+"""`python -m waggle` is the `waggle` command."""
+
+from waggle.cli.main import run
+
+run()

@@ -1,0 +1,106 @@
+"""`waggle bench`: measure, and say plainly which goals were missed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from waggle.cli.shared import AsJson, Seed, check_target, make_group, progress_bars
+
+if TYPE_CHECKING:
+    from waggle.bench.report import Report
+
+app = make_group("Measure waggle against its goals and its baselines.")
+PlotFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a plot, as PNG, to this file.")]
+
+
+@app.command("quality")
+def quality(
+    questions: Annotated[int, typer.Option(metavar="N", help="Unseen questions in all.", min=9)] = 900,
+    families: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these families, with commas between.")
+    ] = None,
+    seed: Seed = 2026,
+    ablations: Annotated[bool, typer.Option(help="Also measure the swarm with parts taken away.")] = True,
+    judging: Annotated[
+        int, typer.Option(metavar="N", help="Questions per family on which judges compare pairs.", min=0)
+    ] = 40,
+    raw: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every answer, as JSON lines, to this file.")
+    ] = None,
+    plot: PlotFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how often the swarm is right, beside every baseline.
+
+    The questions are ones that nothing was trained or calibrated on.
+    """
+    import asyncio
+
+    from waggle.bench.quality import QualityOptions, run_quality_bench
+
+    for path in (raw, plot):
+        check_target(path)
+    names = tuple(families.split(",")) if families else None
+    options = QualityOptions(
+        questions=questions, families=names, seed=seed, ablations=ablations, judging=judging, raw=raw
+    )
+    with progress_bars() as progress:
+        result = asyncio.run(run_quality_bench(options, progress))
+    if plot is not None:
+        from waggle.bench.plots import plot_quality
+
+        plot_quality(result, plot)
+    _show(result, as_json)
+
+
+@app.command("engine")
+def engine(
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A model folder; a bundled model if not given.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measure tokens per second, beside transformers.
+
+    One stream and 32 at once, on the same weights in the same run.
+    """
+    from waggle.bench.engine import run_engine_bench
+
+    _show(run_engine_bench(model, seed=seed), as_json)
+
+
+@app.command("consensus")
+def consensus(
+    seed: Seed = 1,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Timed runs of each fit.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Time Bradley-Terry fits, and compare them with choix's."""
+    from waggle.bench.consensus import run_consensus_bench
+
+    _show(run_consensus_bench(seed, repeats), as_json)
+
+
+@app.command("round")
+def round_(
+    seed: Seed = 1,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Rounds to run.", min=10)] = 300,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the round's own cost, with engines that take no time."""
+    from waggle.bench.round import run_round_bench
+
+    _show(run_round_bench(seed, rounds), as_json)
+
+
+def _show(result: Mapping[str, object], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+    else:
+        from waggle.bench.report import print_report
+
+        print_report(cast("Report", result))

@@ -1,0 +1,62 @@
+"""`waggle calibrate`: measure engines on questions with known answers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waggle.cli.shared import Engines, KeyVariable, Seed, calibration_path, check_target, plain_console, progress_bars
+
+
+def calibrate(
+    engine: Engines = None,
+    key_variable: KeyVariable = None,
+    questions: Annotated[
+        int, typer.Option(metavar="N", help="Questions of each kind to measure skills on.", min=4)
+    ] = 60,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", help="Questions of each kind to fit the confidence on.", min=4)
+    ] = 40,
+    seed: Seed = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write; if not given, where waggle ask looks for these engines."),
+    ] = None,
+) -> None:
+    """Measure how far each model can be trusted on which questions.
+
+    The answers to the questions are known. Skills are measured as proposer and as judge, per kind of question; then
+    whole rounds, also on questions of no known kind, teach how sure an answer may be called. The questions are never
+    those of waggle bench.
+    """
+    import asyncio
+
+    from waggle.bench.lessons import calibration_lessons
+    from waggle.core.ids import NodeId
+    from waggle.engines.remembering import RememberingEngine
+    from waggle.node.calibrate import calibrate as measure
+    from waggle.node.calibration import Calibration, save_calibration
+    from waggle.node.cards import write_skills
+    from waggle.node.engines import open_engines
+
+    async def run(engines: dict[NodeId, RememberingEngine]) -> Calibration:
+        try:
+            for wrapped in engines.values():
+                await wrapped.describe()  # an engine that is not there is an error, not one without skills
+            lessons = calibration_lessons(questions=questions, rounds=rounds, seed=seed)
+            with progress_bars() as progress:
+                return await measure(engines, lessons, seed=seed, progress=progress)
+        finally:
+            for wrapped in engines.values():
+                await wrapped.close()
+
+    target = out or calibration_path(bundled=not engine)
+    if out is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(target)
+    opened = open_engines(engine or (), key_variable=key_variable)
+    found = asyncio.run(run({node: RememberingEngine(inner) for node, inner in opened.items()}))
+    save_calibration(found, target)
+    if not engine and out is None:
+        write_skills(found)
+    plain_console(stderr=True).print(f"wrote {target}", soft_wrap=True)

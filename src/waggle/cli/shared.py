@@ -1,0 +1,101 @@
+"""What several verbs share: option texts, the console, progress bars, where calibrations lie. Imports nothing heavy."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from waggle.node.known import Progress
+    from waggle.node.swarm import Swarm
+
+LARGEST_SEED = 2**32 - 1  # what every generator of random numbers takes
+
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="Use this in place of the bundled models: a model folder, or a server as "
+        "http://localhost:11434/v1#qwen3:8b. Repeatable.",
+    ),
+]
+KeyVariable = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Environment variable that holds the servers' API key."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[
+    int, typer.Option(metavar="N", help="Seed of everything that is left to chance.", min=0, max=LARGEST_SEED)
+]
+
+
+def make_group(purpose: str) -> typer.Typer:
+    """A group of verbs whose help is plain text, the same in every terminal."""
+    return typer.Typer(
+        help=purpose,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def plain_console(*, stderr: bool = False) -> "Console":
+    """A console that reads nothing into the strings it prints: no markup, no :emoji:, no colouring of numbers."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def waggle_home() -> Path:
+    """Where this user's own files lie: $WAGGLE_HOME, else ~/.waggle."""
+    return Path(os.environ.get("WAGGLE_HOME") or Path.home() / ".waggle")
+
+
+def calibration_path(*, bundled: bool) -> Path:
+    """The hive's calibration is in the package; one for other engines is the user's."""
+    from waggle.models.hive import hive_root
+
+    return (hive_root() if bundled else waggle_home()) / "calibration.json"
+
+
+def check_target(path: Path | None) -> None:
+    """Raise UsageError where a file could not be written, before hours of work are put into it."""
+    from waggle.core.errors import UsageError
+
+    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise UsageError(f"cannot write {path}: give a file in a folder that exists and is yours")
+
+
+def swarm_of(engine: list[str] | None, key_variable: str | None = None) -> "Swarm":
+    """The swarm that the options name, with its calibration where one was made."""
+    from waggle.node.calibration import load_calibration
+    from waggle.node.engines import open_engines
+    from waggle.node.swarm import Swarm
+
+    path = calibration_path(bundled=not engine)
+    calibration = load_calibration(path) if path.exists() else None
+    return Swarm(open_engines(engine or (), key_variable=key_variable), calibration)
+
+
+@contextmanager
+def progress_bars() -> Iterator["Progress"]:
+    """Bars on standard error, one per activity, with the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=plain_console(stderr=True)) as bars:
+        known: dict[str, TaskID] = {}
+
+        def tell(activity: str, done: int, total: int) -> None:
+            if activity not in known:
+                known[activity] = bars.add_task(activity, total=total)
+            bars.update(known[activity], completed=done, total=total)
+
+        yield tell

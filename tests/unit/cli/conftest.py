@@ -1,0 +1,38 @@
+"""What the tests of the command line share: running it in this process, away from the user's own files."""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.ran import Ran, Waggle
+from waggle.cli.main import run_with
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrations of whoever runs the tests play no part, nor do their colours or the width of their terminal."""
+    monkeypatch.setenv("WAGGLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("FORCE_COLOR", "NO_COLOR", "WAGGLE_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def waggle(capsys: pytest.CaptureFixture[str]) -> Waggle:
+    """Run one command line."""
+
+    def run(*arguments: str) -> Ran:
+        status = run_with(list(arguments))
+        printed = capsys.readouterr()
+        return Ran(status, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Put bytes on standard input."""
+    return lambda data: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))

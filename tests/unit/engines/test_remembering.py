@@ -1,0 +1,161 @@
+"""The remembering engine does each piece of work once, shares it among those who wait, and forgets failures."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+
+import pytest
+
+from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
+from waggle.core.errors import EngineError, EngineUnavailable
+from waggle.engines.protocol import Engine
+from waggle.engines.remembering import RememberingEngine
+from waggle.engines.script import Crasher, Script
+from waggle.engines.scripted import ScriptedEngine
+from waggle.testing.check_engine import CHECKS, Check, run_check
+from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.engine_subject import Subject
+
+TRUTH = {"What is 17 + 25?": "42"}
+ASK = GenerateRequest(question="What is 17 + 25?")
+PAIR = JudgeRequest(question="What is 17 + 25?", first="42", second="32")
+SLOW = Script(skill=1.0, judge_skill=1.0, seconds_per_call=2.0, seconds_per_token=0.5)
+
+Test = Callable[[RememberingEngine, ScriptedEngine], Coroutine[None, None, None]]
+
+
+def inner_engine(script: Script = SLOW) -> ScriptedEngine:
+    return ScriptedEngine(script, TRUTH, clock=VirtualClock())
+
+
+def run_with(test: Test, script: Script = SLOW) -> None:
+    async def run() -> None:
+        inner = inner_engine(script)
+        await test(RememberingEngine(inner), inner)
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_all_engines(check: Check) -> None:
+    made: list[ScriptedEngine] = []
+
+    async def make_engine() -> Engine:
+        made.append(inner_engine())
+        return RememberingEngine(made[-1])
+
+    def busy() -> int:
+        return sum(engine.in_flight for engine in made)
+
+    run_virtual(run_check(check, Subject(make_engine=make_engine, busy=busy, patience_s=60)))
+
+
+def test_each_request_is_worked_on_once() -> None:
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        first = await engine.generate(ASK)
+        again = await engine.generate(GenerateRequest(question=ASK.question))
+        judged = [await engine.judge(PAIR), await engine.judge(PAIR)]
+        assert first == again
+        assert judged[0] == judged[1]
+        assert inner.calls == 2
+        assert first.seconds > 0  # what it cost the first time
+
+    run_with(test)
+
+
+def test_another_request_is_other_work() -> None:
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        swapped = JudgeRequest(question=PAIR.question, first=PAIR.second, second=PAIR.first)
+        assert (await engine.judge(PAIR)).p != (await engine.judge(swapped)).p
+        await engine.generate(ASK)
+        await engine.generate(GenerateRequest(question=ASK.question, max_tokens=3))
+        assert inner.calls == 4
+
+    run_with(test)
+
+
+def test_those_who_ask_at_once_share_the_work() -> None:
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        made = await asyncio.gather(*(engine.generate(ASK) for _ in range(20)))
+        assert len(set(made)) == 1
+        assert inner.calls == 1
+
+    run_with(test)
+
+
+def test_one_who_gives_up_does_not_stop_the_work_of_the_others() -> None:
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        leaving, staying = (asyncio.create_task(engine.generate(ASK)) for _ in range(2))
+        await VirtualClock().sleep(1.0)
+        leaving.cancel()
+        assert (await staying).answer == "42"
+        assert leaving.cancelled()
+        assert inner.calls == 1
+
+    run_with(test)
+
+
+def test_the_last_one_to_give_up_stops_the_work_and_the_next_begins_anew() -> None:
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        waiting = [asyncio.create_task(engine.judge(PAIR)) for _ in range(3)]
+        await VirtualClock().sleep(1.0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await VirtualClock().sleep(0.0)
+        assert inner.in_flight == 0
+        assert (await engine.judge(PAIR)).p is not None
+        assert inner.calls == 2
+
+    run_with(test)
+
+
+def test_a_failure_is_told_to_all_who_wait_and_then_forgotten() -> None:
+    class Recovering(ScriptedEngine):
+        async def generate(self, request: GenerateRequest) -> Generation:
+            made = await super().generate(request)
+            if self.calls == 1:
+                raise EngineUnavailable("away for a moment")
+            return made
+
+    async def run() -> None:
+        inner = Recovering(SLOW, TRUTH, clock=VirtualClock())
+        engine = RememberingEngine(inner)
+        failed = await asyncio.gather(*(engine.generate(ASK) for _ in range(3)), return_exceptions=True)
+        assert [str(failure) for failure in failed] == ["away for a moment"] * 3
+        assert inner.calls == 1
+        assert (await engine.generate(ASK)).answer == "42"
+        assert (await engine.generate(ASK)).answer == "42"
+        assert inner.calls == 2
+
+    run_virtual(run())
+
+
+def test_an_engine_that_is_broken_for_good_fails_every_time() -> None:
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        for work in (engine.generate(ASK), engine.generate(ASK), engine.judge(PAIR)):
+            with pytest.raises(EngineUnavailable):
+                await work
+        assert inner.calls == 3
+
+    run_with(test, Script(conduct=Crasher()))
+
+
+def test_closing_it_ends_every_wait_with_an_error_and_forgets_what_was_known() -> None:
+    async def ended(work: Awaitable[Generation | Judgement]) -> str:
+        try:
+            await work
+        except EngineError as error:
+            return str(error)
+        return "it answered"
+
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        await engine.generate(ASK)
+        waiting = [asyncio.create_task(ended(engine.judge(PAIR))) for _ in range(3)]
+        await VirtualClock().sleep(1.0)
+        await engine.close()
+        assert all("closed" in told for told in await asyncio.gather(*waiting))
+        assert inner.in_flight == 0
+        assert "closed" in await ended(engine.generate(ASK))
+        await engine.close()
+
+    run_with(test)
