@@ -17,6 +17,8 @@ from waggle.training.outside import outside_questions
 from waggle.training.plan import RECIPES
 from waggle.training.questions import Split, is_right, questions
 
+pytestmark = pytest.mark.timeout(60)  # real models: seconds on an idle machine, more on a busy one
+
 MOST_BYTES, MOST_PARAMETERS = 3_000_000, 1_500_000
 SEED = 4711  # not that of any benchmark
 
