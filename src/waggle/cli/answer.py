@@ -13,6 +13,16 @@ from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived,
 WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's name, of a failure
 
 
+def print_round(record: Record, *, explain: bool, as_json: bool) -> None:
+    """What was asked for, on standard output."""
+    if as_json:
+        print_json(record)
+        return
+    if explain:
+        print_explanation(record)
+    print_answer(record)
+
+
 def print_answer(record: Record) -> None:
     """The answer, how sure, and what it cost; nothing where there is no answer."""
     console, outcome = plain_console(), record.outcome

@@ -47,7 +47,7 @@ def ask(
     """
     import asyncio
 
-    from waggle.cli.answer import no_answer, print_answer, print_explanation, print_json
+    from waggle.cli.answer import no_answer, print_round
     from waggle.cli.live import live_round
     from waggle.core.errors import EngineError
     from waggle.core.round_values import Budget
@@ -66,12 +66,7 @@ def ask(
     with live_round(quiet=as_json) as watch:
         swarm = swarm_of(engine, key_variable)  # outside the event loop, which would keep Ctrl-C waiting
         done = asyncio.run(_ask(swarm, text, options, watch))
-    if as_json:
-        print_json(done)
-    else:
-        if explain:
-            print_explanation(done)
-        print_answer(done)
+    print_round(done, explain=explain, as_json=as_json)
     if record is not None:
         save_record(done, record)
     if done.outcome.answer is None:

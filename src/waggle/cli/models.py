@@ -14,7 +14,7 @@ EXPERT = 0.85  # share of right answers from which on a model counts as an exper
 def models(as_json: AsJson = False) -> None:
     """Show the bundled models and what they were measured to know.
 
-    A skill is the share of unseen questions answered right; behind the slash, the share of pairs judged right.
+    A skill is the percentage of unseen questions answered right; behind the slash, of pairs judged right.
     """
     from waggle.core.errors import CheckpointError
     from waggle.models.hive import hive_names
@@ -61,9 +61,9 @@ def _parameters(weights: Path) -> int:
 
 def _print_cards(facts: dict[str, dict[str, object]]) -> None:
     console = plain_console()
-    sizes = _table("model", "architecture", "parameters", "on disk", "trained", "judges by", "licence")
+    sizes = _table("model", "network", "weights", "file", "trained", "judges by", "licence")
     for name, fact in facts.items():
-        trained = f"{fact['trained_steps']} steps, {_number(fact['trained_seconds']) / 60:.0f} min"
+        trained = f"{fact['trained_steps']} steps {_number(fact['trained_seconds']) / 60:.0f} min"
         size = f"{_number(fact['bytes']) / 1e6:.1f} MB"
         shape = f"{fact['architecture']} {fact['layers']}x{fact['hidden']}"
         millions = f"{_number(fact['parameters']) / 1e6:.2f} M"
@@ -71,7 +71,7 @@ def _print_cards(facts: dict[str, dict[str, object]]) -> None:
     console.print(sizes)
     if any(fact["skills"] for fact in facts.values()):
         console.print(_skills(facts))
-        console.print("answers right / pairs judged right, on unseen questions; waggle calibrate measures them")
+        console.print("per cent answered right / judged right; waggle calibrate measures it")
     else:
         console.print("not measured yet: run waggle calibrate")
 
@@ -80,7 +80,7 @@ def _table(*columns: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, padding=0, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -89,7 +89,7 @@ def _table(*columns: str) -> "Table":
 def _skills(facts: dict[str, dict[str, object]]) -> "Table":
     from rich.text import Text
 
-    table = _table("answers / judges", *facts)
+    table = _table("", *facts)
     kinds = sorted({kind for fact in facts.values() for kind in _shares(fact["skills"])})
     for kind in kinds:
         cells = [_cell(fact, kind) for fact in facts.values()]
@@ -101,7 +101,7 @@ def _cell(fact: dict[str, object], kind: str) -> tuple[str, str]:
     answers, judges = _shares(fact["skills"]).get(kind), _shares(fact["judge_skills"]).get(kind)
     if answers is None or judges is None:
         return "-", "dim"
-    return f"{answers:.0%} / {judges:.0%}", "bold green" if answers >= EXPERT else ""
+    return f"{100 * answers:.0f}/{100 * judges:.0f}", "bold green" if answers >= EXPERT else ""
 
 
 def _number(value: object) -> float:

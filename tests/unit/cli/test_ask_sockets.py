@@ -23,7 +23,7 @@ async def begin(stack: AsyncExitStack, answer: str, *, fault: Fault | None = Non
     """A server that answers so and thinks that proposal A is better; with a fault it does nothing else."""
 
     def reply(prompt: str) -> str:
-        return f"{answer}\nVerdict: A" if prompt.startswith("Two proposals") else answer
+        return "Verdict: A" if prompt.startswith("Two proposals") else answer
 
     server = await stack.enter_async_context(serve_openai(reply))
     server.faults.extend([fault] * 1_000 if fault else [])
@@ -133,8 +133,9 @@ async def test_interrupting_a_round_stops_the_servers_too() -> None:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
         )
-        while not server.busy and process.returncode is None:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(15):
+            while not server.busy and process.returncode is None:  # noqa: ASYNC110  # the server has no such event
+                await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
         await server.until(lambda: server.abandoned == 1)

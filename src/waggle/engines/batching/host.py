@@ -4,6 +4,7 @@ Models take turns, one step each. The event loop only queues jobs and hears when
 the thread ends, for whatever reason, every job ends with an error: nobody waits for ever.
 """
 
+import atexit
 import threading
 
 import torch
@@ -36,6 +37,7 @@ class LocalHost:
         with self._changed:
             self._batchers.append(batcher)
             if not self._thread.ident:
+                atexit.register(self.close)  # a thread inside torch at the end of Python would abort it
                 self._thread.start()
 
     def detach(self, batcher: Batcher) -> None:
@@ -54,6 +56,7 @@ class LocalHost:
 
     def close(self) -> None:
         """End the thread after the step it is in; blocks until then. Twice is harmless."""
+        atexit.unregister(self.close)
         self._closing = True
         with self._changed:
             self._changed.notify()
