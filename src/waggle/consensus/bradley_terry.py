@@ -128,7 +128,7 @@ def _newton(comparisons: Comparisons, tolerance: float) -> Strengths:
     every time.
     """
     weight = comparisons.weight
-    s = np.log(comparisons.support) if comparisons.support.any() else np.zeros(len(comparisons.support))
+    s = np.log(comparisons.support) if comparisons.votes > 0 else np.zeros(len(comparisons.support))
     s, gradient = s - s.mean(), gradient_at(comparisons, s)
     for iteration in range(NEWTON_STEPS):
         solver = _Solver(comparisons, s)
@@ -151,7 +151,7 @@ def _mm(comparisons: Comparisons, tolerance: float) -> Strengths:
     total, weight, votes, n = (
         comparisons.won + comparisons.lost,
         comparisons.weight,
-        comparisons.support.sum(),
+        comparisons.votes,
         len(wins),
     )
     t = np.ones(n)

@@ -80,9 +80,10 @@ def _candidates(numbers: ArrayLike, n: int) -> IntArray:
 class Comparisons:
     """What was observed, checked and ready to fit. E = pairs with any ballot, each stored once with first < second.
 
-    `won`, `lost` have shape (E,) and hold the prior; `support` has shape (n,), all zeros where there is none.
-    `part` has shape (n,) and numbers the connected parts of the comparison graph. `bounded` is False where no finite
-    strengths exist: somebody won or lost everything, there is no prior and no support.
+    `won`, `lost` have shape (E,) and hold the prior; `support` has shape (n,), all zeros where there is none, and adds
+    up to `votes`. `part` has shape (n,) and numbers the connected parts of the comparison graph, `tied` the groups
+    within which strengths can be told: one group where there is support. `bounded` is False where no finite strengths
+    exist: somebody won or lost everything, there is no prior and no support.
     """
 
     first: IntArray
@@ -90,7 +91,9 @@ class Comparisons:
     won: FloatArray
     lost: FloatArray
     support: FloatArray
+    votes: float
     part: IntArray
+    tied: IntArray
     bounded: bool
 
     @property
@@ -99,14 +102,9 @@ class Comparisons:
         return not self.part.any()
 
     @property
-    def tied(self) -> IntArray:
-        """Shape (n,): numbers the groups within which strengths can be told: one group where there is support."""
-        return np.zeros_like(self.part) if self.support.any() else self.part
-
-    @property
     def weight(self) -> FloatArray:
         """Shape (n,): each candidate's total weight, the natural unit of its gradient entry; 1 where it has none."""
-        total = _per_candidate(self, self.won + self.lost, self.won + self.lost) + self.support.sum()
+        total = _per_candidate(self, self.won + self.lost, self.won + self.lost) + self.votes
         return np.where(total > 0, total, 1.0)
 
     @property
@@ -121,7 +119,8 @@ def compare(wins: ArrayLike, support: ArrayLike | None = None, prior_ballots: fl
         raise UsageError(f"prior_ballots must be a finite number >= 0, got {prior_ballots}")
     weights = _checked_wins(wins)
     n = len(weights)
-    votes = _checked_support(support, n)
+    checked = _checked_support(support, n)
+    votes = float(checked.sum())
     first, second = np.nonzero(np.triu(weights + weights.T))
     won = weights[first, second] + prior_ballots / 2
     lost = weights[second, first] + prior_ballots / 2
@@ -129,8 +128,8 @@ def compare(wins: ArrayLike, support: ArrayLike | None = None, prior_ballots: fl
     winners, losers = np.nonzero(weights)
     # Ford 1957: without a prior strengths are finite where nobody can be split off who only won, or only lost.
     finite = prior_ballots / 2 > 0 or _components(winners, losers, n, directed=True)[0] == parts
-    bounded = finite or bool(votes.any())
-    return Comparisons(first, second, won, lost, votes, part, bounded)
+    tied = np.zeros_like(part) if votes > 0 else part
+    return Comparisons(first, second, won, lost, checked, votes, part, tied, finite or votes > 0)
 
 
 def gradient_at(comparisons: Comparisons, s: FloatArray) -> FloatArray:
@@ -144,7 +143,7 @@ def gradient_at(comparisons: Comparisons, s: FloatArray) -> FloatArray:
     slope = _per_candidate(comparisons, surplus, -surplus)
     # Ballots move nothing between parts: what rounding leaves there would drown a small support.
     slope -= group_means(comparisons.part, slope)
-    return np.asarray(slope + comparisons.support - comparisons.support.sum() * _softmax(s), dtype=np.float64)
+    return np.asarray(slope + comparisons.support - comparisons.votes * _softmax(s), dtype=np.float64)
 
 
 def information_at(comparisons: Comparisons, s: FloatArray) -> FloatArray:
@@ -158,10 +157,9 @@ def information_at(comparisons: Comparisons, s: FloatArray) -> FloatArray:
     information = np.zeros((n, n))
     information[comparisons.first, comparisons.second] = -curvature
     information[comparisons.second, comparisons.first] = -curvature
-    votes = comparisons.support.sum()
-    if votes > 0:
+    if comparisons.votes > 0:
         share = _softmax(s)
-        information -= votes * np.outer(share, share)
+        information -= comparisons.votes * np.outer(share, share)
         np.fill_diagonal(information, 0.0)
     np.fill_diagonal(information, -information.sum(axis=1))
     return information
@@ -174,7 +172,7 @@ def log_posterior(comparisons: Comparisons, s: FloatArray) -> float:
     """
     gap = s[comparisons.first] - s[comparisons.second]
     ballots = comparisons.won @ log_expit(gap) + comparisons.lost @ log_expit(-gap)
-    votes = comparisons.support @ s - comparisons.support.sum() * logsumexp(s)
+    votes = comparisons.support @ s - comparisons.votes * logsumexp(s)
     return float(ballots + votes)
 
 

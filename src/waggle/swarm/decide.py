@@ -36,24 +36,26 @@ def strengths_of(state: State) -> Strengths:
     return fit_strengths(wins, support=support, prior_ballots=plan.prior_ballots)
 
 
-def undecided(state: State) -> bool:
-    """Whether ballots that are still open could likely change the winner."""
-    if len(state.candidates) < 2:
-        return False
+def decided(state: State) -> Strengths | None:
+    """The strengths as they stand, where no ballot still open is likely to change the winner; else None."""
     weights = {standing.node: standing.judge_weight for standing in state.plan.judges}
     waiting = [weights[ask.judge] for ask in (*state.open, *state.pending) if isinstance(ask, AskBallot)]
     try:
-        return can_winner_change(strengths_of(state), sum(waiting), level=state.plan.stop_level)
+        strengths = strengths_of(state)
+        return None if can_winner_change(strengths, sum(waiting), level=state.plan.stop_level) else strengths
     except WaggleError:
-        return True  # so far nothing can be fitted; more ballots may help, and `conclude` reports it if they do not
+        return None  # so far nothing can be fitted; more ballots may help, and `conclude` reports it if they do not
 
 
-def conclude(state: State, reason: str) -> Outcome:
-    """The outcome as things stand; an abstention where the confidence is below what was asked for."""
+def conclude(state: State, reason: str, strengths: Strengths | None = None) -> Outcome:
+    """The outcome as things stand; an abstention where the confidence is below what was asked for.
+
+    `strengths` are those of this very state, where they are known already.
+    """
     if not state.candidates:
         return _nobody(state, "nobody proposed an answer")
     try:
-        strengths = strengths_of(state)
+        strengths = strengths or strengths_of(state)
     except WaggleError as error:
         return _nobody(state, f"the ballots could not be fitted: {error}")
     order = strengths.order()

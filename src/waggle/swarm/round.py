@@ -30,7 +30,7 @@ from waggle.core.round_values import (
     RoundStarted,
 )
 from waggle.swarm import propose, rank
-from waggle.swarm.decide import conclude, undecided
+from waggle.swarm.decide import conclude, decided
 from waggle.swarm.state import Draw, Phase, State, settled
 
 Step = tuple[State, list[Effect]]
@@ -78,8 +78,8 @@ def _advance(state: State, effects: list[Effect], draw: Draw) -> Step:
         return state, effects
     if settled(state):
         return _after_wave(state, effects, draw)
-    if _time_to_look(state) and not undecided(state):
-        return _finish(state, effects, "no open ballot is likely to change the winner")
+    if _time_to_look(state) and (strengths := decided(state)) is not None:
+        return _end(state, effects, conclude(state, "no open ballot is likely to change the winner", strengths))
     return state, effects
 
 
