@@ -22,13 +22,14 @@ class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a node for the question at hand.
 
     `support_weight` and `judge_weight` are its weights (>= 0) as proposer and judge; `skill` is the expected share of
-    right answers in [0, 1].
+    right answers in [0, 1]; `judge_method` is how it was measured to judge best.
     """
 
     node: NodeId
     support_weight: float = 1.0
     judge_weight: float = 1.0
     skill: float = 0.5
+    judge_method: JudgeMethod = JudgeMethod.AUTO
 
 
 class ConfidenceModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

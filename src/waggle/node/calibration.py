@@ -53,7 +53,11 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         skills = self.nodes.get(node, NodeSkills())
         weights = weigh(guess.probabilities, skills, certainty=guess.certainty, proposer_chance=min(chance, 0.95))
         return Standing(
-            node=node, support_weight=weights.proposer, judge_weight=weights.judge, skill=weights.proposer_p
+            node=node,
+            support_weight=weights.proposer,
+            judge_weight=weights.judge,
+            skill=weights.proposer_p,
+            judge_method=self.judge_methods.get(node, JudgeMethod.AUTO),
         )
 
 

@@ -7,6 +7,7 @@ pairs are left to ask, and the budget allows.
 from msgspec.structs import replace
 
 from waggle.consensus.schedule import JudgeSeat, next_batch
+from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
@@ -75,6 +76,8 @@ def _asked_of(state: State, node: NodeId) -> list[tuple[int, int]]:
 
 
 def _ask(state: State, judge: NodeId, first: int, second: int) -> AskBallot:
+    standing = next(standing for standing in state.plan.judges if standing.node == judge)
+    chosen = state.plan.judge_method
     return AskBallot(
         judge=judge,
         question=state.plan.question,
@@ -82,7 +85,7 @@ def _ask(state: State, judge: NodeId, first: int, second: int) -> AskBallot:
         second=second,
         first_text=words_for(state, state.candidates[first], judge),
         second_text=words_for(state, state.candidates[second], judge),
-        method=state.plan.judge_method,
+        method=standing.judge_method if chosen is JudgeMethod.AUTO else chosen,
         max_tokens=state.plan.max_tokens,
         seed=state.plan.seed,
     )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import (
@@ -140,6 +141,19 @@ def test_judges_without_weight_are_not_asked() -> None:
     for node, answer in zip(NODES, ["1", "2", "3", "1", "2"], strict=True):
         drive.feed(said(node, answer))
     assert {ask.judge for ask in drive.effects if isinstance(ask, AskBallot)} == {"c"}
+
+
+def test_each_judge_is_asked_by_the_method_it_was_measured_to_judge_best_by() -> None:
+    methods = dict(zip(NODES, [JudgeMethod.VERDICT, *[JudgeMethod.RESOLVE] * 4], strict=True))
+    judges = tuple(Standing(node=node, judge_method=methods[node]) for node in NODES)
+    for wanted in (JudgeMethod.AUTO, JudgeMethod.DIRECT):
+        drive = Drive(plan(judges=judges, judge_method=wanted))
+        for node, answer in zip(NODES, ["1", "2", "3", "1", "2"], strict=True):
+            drive.feed(said(node, answer))
+        asks = [effect for effect in drive.effects if isinstance(effect, AskBallot)]
+        assert {ask.judge for ask in asks} == set(NODES)
+        for ask in asks:
+            assert ask.method is (methods[ask.judge] if wanted is JudgeMethod.AUTO else wanted)
 
 
 def test_unreadable_ballots_count_for_nobody() -> None:
