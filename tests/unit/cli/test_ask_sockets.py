@@ -126,12 +126,17 @@ async def test_calibrating_a_server_that_is_not_there_fails_at_once(waggle: Wagg
     assert "refused the call (status 401)" in ran.complaint()
 
 
+def _mind_interrupts() -> None:
+    """Where the tests run in a shell's background, their children would be born ignoring interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def test_interrupting_a_round_stops_the_servers_too() -> None:
     async with AsyncExitStack() as stack:
         server = await begin(stack, "42", fault=Fault.HANG)
         command = (*COMMAND, "ask", QUESTION, "--engine", f"{server.base_url}#m0")
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), preexec_fn=_mind_interrupts
         )
         async with asyncio.timeout(15):
             while not server.busy and process.returncode is None:  # noqa: ASYNC110  # the server has no such event

@@ -118,7 +118,7 @@ def test_every_locale_gets_help_and_errors(variables: dict[str, str]) -> None:
 
 
 class Interrupting(io.BytesIO):
-    """Somebody presses Ctrl-C instead of typing."""
+    """Somebody presses Ctrl-C instead of typing; also where the tests themselves run in the background."""
 
     def read(self, size: int | None = -1) -> bytes:
         """Never comes to anything."""
@@ -128,4 +128,8 @@ class Interrupting(io.BytesIO):
 
 def test_interrupting_is_one_line_and_status_130(waggle: Waggle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Interrupting()))
-    assert waggle("ask", "-") == (130, "", "waggle: interrupted\n")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        assert waggle("ask", "-") == (130, "", "waggle: interrupted\n")
+    finally:
+        signal.signal(signal.SIGINT, before)
