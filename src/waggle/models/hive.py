@@ -59,7 +59,7 @@ def read_card(folder: Path) -> ModelCard:
         return ModelCard()
     try:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
         raise CheckpointError(f"{path} is not a model card: {error}") from error
     if not all(0 <= skill <= 1 for skill in card.skills.values()):
         raise CheckpointError(f"{path}: skills should be shares between 0 and 1, found {card.skills}")

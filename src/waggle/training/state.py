@@ -73,4 +73,5 @@ def _restore(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor]) -> No
     parameters = _parameters(optimizer)
     for key, value in moments.items():
         index, name = key.split(".", 1)
-        optimizer.state[parameters[int(index)]][name] = value
+        parameter = parameters[int(index)]
+        optimizer.state[parameter][name] = value.to(parameter.device) if value.ndim else value
