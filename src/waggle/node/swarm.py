@@ -18,6 +18,7 @@ from waggle.engines.protocol import Engine
 from waggle.node.calibration import Calibration
 from waggle.node.clock import Clock, SystemClock
 from waggle.node.runner import Watch, run_round
+from waggle.swarm.state import PROMPT_MARGIN
 
 MAX_QUESTION_BYTES = 64 * 1024
 SOLO = "solo:"
@@ -73,7 +74,7 @@ class Swarm:
             proposers=standings,
             judges=standings,
             budget=options.budget,
-            max_tokens=options.max_tokens,
+            max_tokens=_longest(question, options),
             sampling=options.sampling,
             min_confidence=options.min_confidence,
             familiarity=familiarity,
@@ -107,6 +108,14 @@ def check_question(question: str) -> None:
         raise UsageError("the question is not valid Unicode text: remove the lone surrogates") from None
     if size > MAX_QUESTION_BYTES:
         raise UsageError(f"the question is longer than {MAX_QUESTION_BYTES // 1024} KiB")
+
+
+def _longest(question: str, options: AskOptions) -> int:
+    """The longest answer asked for: no longer than a small budget pays for, so that at least one node is asked."""
+    if options.budget.tokens is None:
+        return options.max_tokens
+    room = options.budget.tokens - len(question.encode()) - PROMPT_MARGIN
+    return min(options.max_tokens, room) if room >= 1 else options.max_tokens
 
 
 def _kind_of_strategy(strategy: str) -> str:

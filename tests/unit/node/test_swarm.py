@@ -12,6 +12,7 @@ from waggle.node.calibration import Calibration
 from waggle.node.swarm import MAX_QUESTION_BYTES, AskOptions, Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
+from waggle.swarm.state import PROMPT_MARGIN
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 plus 7?"
@@ -166,3 +167,12 @@ def test_closing_the_swarm_closes_every_engine() -> None:
     (failures,) = run_virtual(run())
     assert set(failures) == set(NAMES)
     assert all("closed" in reason for reason in failures.values())
+
+
+def test_a_small_token_budget_shortens_answers_so_that_at_least_the_most_skilled_is_asked() -> None:
+    assert plan(budget=Budget(tokens=200)).max_tokens == 200 - len(QUESTION) - PROMPT_MARGIN
+    assert plan(budget=Budget(tokens=50_000)).max_tokens == AskOptions().max_tokens
+    assert plan(budget=Budget(tokens=10)).max_tokens == AskOptions().max_tokens  # nobody can be asked, and it says so
+    tight = run_virtual(Swarm(engines(), calibration()).ask(QUESTION, AskOptions(budget=Budget(tokens=200))))
+    assert len(tight.outcome.failures) == len(NAMES) - len(tight.outcome.candidates)
+    assert tight.outcome.spent.proposing_tokens + tight.outcome.spent.judging_tokens <= 200
