@@ -6,7 +6,10 @@ add up to the text before the first stop string, however the text was cut into p
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from waggle.core.engine_values import Generation, StreamedToken
 
 
 def split_answer(text: str, marker: str | None) -> tuple[str, str]:
@@ -108,3 +111,12 @@ class StopCutter:
         """Length of the longest end of the held text that begins a stop string."""
         beginnings = (stop[:length] for stop in self._stops for length in range(1, len(stop)))
         return max((len(beginning) for beginning in beginnings if self._held.endswith(beginning)), default=0)
+
+
+async def last_generation(stream: AsyncGenerator[StreamedToken, None]) -> Generation:
+    """Read a stream to its end and give the generation that it ends with; the stream is closed whatever happens."""
+    async with aclosing(stream) as tokens:
+        async for token in tokens:
+            if token.generation is not None:
+                return token.generation
+    raise AssertionError("a stream ended without its generation")

@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
 from waggle.core.errors import EngineRefused
+from waggle.engines.answer import last_generation
 from waggle.engines.openai.bounded_http import BoundedHttp, HttpRefused
 from waggle.engines.openai.settings import ServerSettings, checked_url, family_of, key_from_environment
 from waggle.engines.openai.stream import StreamReader, tokens_within
@@ -65,11 +66,7 @@ class OpenAIHttpEngine:
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """Answer one question; streamed under the hood, so that silence is noticed and cancelling stops the server."""
-        async with aclosing(self.stream(request)) as tokens:
-            async for token in tokens:
-                if token.generation is not None:
-                    return token.generation
-        raise AssertionError("a stream ended without its generation")
+        return await last_generation(self.stream(request))
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """Answer one question token by token; the time the consumer takes counts towards `total_s`."""

@@ -9,7 +9,6 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Protocol
 
 from waggle.core.engine_values import (
@@ -23,7 +22,7 @@ from waggle.core.engine_values import (
 )
 from waggle.core.errors import EngineUnavailable
 from waggle.engines.actor import Actor, shifted
-from waggle.engines.answer import answer_start, cut_at_stop, self_confidence, split_answer
+from waggle.engines.answer import answer_start, cut_at_stop, last_generation, self_confidence, split_answer
 from waggle.engines.script import Crasher, Hanger, Script, share
 
 EMBEDDING_LENGTH = 64
@@ -72,11 +71,7 @@ class ScriptedEngine:
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """Answer one question as the script has it."""
-        async with aclosing(self.stream(request)) as tokens:
-            async for token in tokens:
-                if token.generation is not None:
-                    return token.generation
-        raise AssertionError("a stream ended without its generation")
+        return await last_generation(self.stream(request))
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """The same, piece by piece."""
