@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 ROOT = Path(__file__).parent.parent
 LOCK = ROOT / "requirements.lock"
@@ -26,6 +27,9 @@ TORCH_CPU_REQUIRES = (
     "sympy>=1.13.3",
     "typing-extensions>=4.10.0",
 )
+
+# hivemind asks for torch; an override with a marker that never holds keeps it, and what CUDA builds ask for, out.
+OVERRIDES = "torch ; python_version < '3'\n"
 
 HEADER = """\
 # Every package that waggle runs and is tested with, except torch. Written by tools/lock.py; do not edit.
@@ -48,7 +52,10 @@ def resolve(wanted: list[str], *, upgrade: bool) -> str:
     command = ["uv", "pip", "compile", "-", "--universal", "--python-version", "3.11", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--quiet"]
     command += ["--output-file", str(LOCK)] + (["--upgrade"] if upgrade else [])
-    subprocess.run(command, input="\n".join(wanted), text=True, check=True)
+    with NamedTemporaryFile("w", suffix=".txt") as overrides:
+        overrides.write(OVERRIDES)
+        overrides.flush()
+        subprocess.run([*command, "--override", overrides.name], input="\n".join(wanted), text=True, check=True)
     return LOCK.read_text()
 
 

@@ -7,6 +7,10 @@
     |-- EngineError             an engine could not do the work
     |   |-- EngineUnavailable   not reachable, overloaded or out of retries
     |   `-- EngineRefused       it answered, but not with anything usable
+    |-- MeshError               the network could not do it
+    |   |-- PeerUnreachable     no link, link lost, or no answer in time
+    |   |-- PeerBusy            the peer has no room now: ask it again later, or another one
+    |   `-- PeerRefused         it does not serve this, or failed at it
     |-- InvalidBallots          weights or shapes that no honest round produces
     |-- NotConverged            a fit that did not reach its tolerance; never swallowed
     `-- ProtocolError
@@ -43,6 +47,26 @@ class EngineUnavailable(EngineError):
 
 class EngineRefused(EngineError):
     """The engine answered, but with nothing usable (wrong shape, refused request)."""
+
+
+class MeshError(WaggleError):
+    """The network could not do it."""
+
+
+class PeerUnreachable(MeshError):
+    """No link to the peer, the link was lost, or no answer came in time."""
+
+
+class PeerBusy(MeshError):
+    """The peer is there and has no room now; `retry_after` is its own estimate in seconds, where it gave one."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PeerRefused(MeshError):
+    """The peer does not serve this, or failed at it."""
 
 
 class InvalidBallots(WaggleError):

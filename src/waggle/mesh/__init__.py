@@ -1,0 +1,1 @@
+"""The peer-to-peer network under the swarm: transports, the wire codec, discovery, liveness, files."""

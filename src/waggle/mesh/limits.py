@@ -1,0 +1,53 @@
+"""Every bound on what a peer may send, ask or make us hold, in one place, each with its reason.
+
+The libp2p daemon has no limits of its own, so these are all there are. Bytes unless the name says otherwise.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+MAX_CALL_BYTES = 3 * MIB
+"""A request or reply of one call. The daemon loses replies above 4 MiB without a word."""
+
+MAX_FRAME_BYTES = 4 * MIB
+"""One frame of a stream; the largest envelope."""
+
+MAX_RELAYED_BYTES = 64 * KIB
+"""One message where the link goes through a relay: relays cut larger transfers off."""
+
+MAX_STREAMS_PER_PEER = 64
+"""Streams one peer may have open with us."""
+
+MAX_CALLS_PER_PEER = 16
+"""Calls of one peer that we work on at once; the next one is told that we are busy."""
+
+MAX_BYTES_PER_SECOND = 2 * MIB
+"""What one peer may send us for long, calls and frames together; served files go the other way and do not count."""
+
+BURST_BYTES = 8 * MIB
+"""What one peer may send at once before the rate counts: two largest frames."""
+
+MAX_OPENING_STREAMS = 32
+"""Streams we open at the same time. About 200 at once made the daemon reset connections."""
+
+MAX_PEERS_TRACKED = 8_192
+"""Peers whose use of us is counted; the ones idle longest are forgotten first, never one at work."""
+
+MAX_NESTING = 8
+"""Depth of arrays and maps in a message; ours need 6. Checked before decoding."""
+
+MAX_ANSWER_BYTES = 64 * KIB
+MAX_REASON_BYTES = 4 * KIB
+MAX_QUESTION_BYTES = 64 * KIB
+
+MAX_ADVERT_BYTES = 8 * KIB
+"""One signed advert. A node with seven models of nine measured skills each needs about 3 KiB."""
+
+MAX_ADVERTS = 8_192
+"""Adverts held of all authors together: at most 64 MiB. Past it newcomers are refused, nobody is evicted."""
+
+MAX_ADVERT_SECONDS = 120.0
+"""Longest time to live that a reader grants an advert, whatever it asks for."""
+
+MAX_CLOCK_SKEW_SECONDS = 600.0
+"""How far an advert's date may lie from ours."""
