@@ -27,7 +27,7 @@ Candidate = Annotated[int, Meta(ge=0, lt=64)]
 Text = Annotated[str, Meta(max_length=64 * KIB)]
 LongText = Annotated[str, Meta(max_length=256 * KIB)]
 ShortText = Annotated[str, Meta(max_length=4 * KIB)]
-Seed = Annotated[int, Meta(ge=-(2**63), lt=2**63)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 
 
