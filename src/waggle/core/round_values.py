@@ -22,7 +22,8 @@ class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a node for the question at hand.
 
     `support_weight` and `judge_weight` are its weights (>= 0) as proposer and judge; `skill` is the expected share of
-    right answers in [0, 1]; `judge_method` is how it was measured to judge best.
+    right answers in [0, 1]; `judge_method` is how it was measured to judge best. `model` says which of its models is
+    meant, where it has several. `expected_seconds` is how long an answer should take by its own advert.
     """
 
     node: NodeId
@@ -30,6 +31,8 @@ class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge_weight: float = 1.0
     skill: float = 0.5
     judge_method: JudgeMethod = JudgeMethod.AUTO
+    model: str = ""
+    expected_seconds: float | None = None
 
 
 class ConfidenceModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +47,9 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `proposers` are asked at once, `standby` one by one when a proposal fails. Judges with weight 0 are not asked.
     `pairs_per_judge` None means about 3n ordered pairs for n candidates. `waves` bounds how often ballots are bought.
-    `propose_share` of the time budget is kept for proposing. `familiarity` in [0, 1] says how far the question is of
+    `propose_share` of the time budget is kept for proposing; with `commit_reveal` proposers commit to their answers first
+    and have `commit_share` of that time for it. A proposer that takes `hedge_factor` times as long as expected is doubled
+    by a standby. `familiarity` in [0, 1] says how far the question is of
     a kind that the standings were measured on.
     """
 
@@ -64,6 +69,9 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     use_support: bool = True
     count_self_confidence: bool = True
     propose_share: float = 0.6
+    commit_reveal: bool = False
+    commit_share: float = 0.8
+    hedge_factor: float | None = None
     min_confidence: float = 0.0
     stop_level: float = 0.98
     agreement_level: float | None = None
@@ -114,11 +122,21 @@ class RoundStarted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     at: float = 0.0
 
 
+class ProposalCommitted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_committed"):
+    """A node has its answer and is bound to it: `digest` is `swarm.commitment` of it, `tokens` what making it cost."""
+
+    at: float
+    node: NodeId
+    digest: str
+    tokens: int = 0
+
+
 class ProposalReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_received"):
-    """A node answered."""
+    """A node answered, or revealed what it had committed to with this `nonce`."""
 
     at: float
     proposal: Proposal
+    nonce: str = ""
 
 
 class ProposalFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_failed"):
@@ -147,13 +165,21 @@ class BallotFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DeadlinePassed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="deadline_passed"):
-    """The timer of a phase went off: "propose" or "round"."""
+    """The timer of a phase went off: "commit", "propose", "round", or "hedge:" and the node that is late."""
 
     at: float
     phase: str
 
 
-Event = RoundStarted | ProposalReceived | ProposalFailed | BallotReceived | BallotFailed | DeadlinePassed
+Event = (
+    RoundStarted
+    | ProposalCommitted
+    | ProposalReceived
+    | ProposalFailed
+    | BallotReceived
+    | BallotFailed
+    | DeadlinePassed
+)
 
 
 # --- effects --------------------------------------------------------------------------------------------------------
@@ -166,6 +192,19 @@ class AskProposal(Struct, frozen=True, kw_only=True):
     question: str
     max_tokens: int
     sampling: Sampling
+    model: str = ""
+
+
+class AskReveal(Struct, frozen=True, kw_only=True):
+    """Ask a node for the answer that it has committed to."""
+
+    node: NodeId
+
+
+class CancelProposal(Struct, frozen=True, kw_only=True):
+    """Stop a node's work on its proposal."""
+
+    node: NodeId
 
 
 class AskBallot(Struct, frozen=True, kw_only=True):
@@ -180,6 +219,7 @@ class AskBallot(Struct, frozen=True, kw_only=True):
     method: JudgeMethod
     max_tokens: int
     seed: int
+    model: str = ""
 
 
 class SetTimer(Struct, frozen=True, kw_only=True):
@@ -199,7 +239,7 @@ class Finish(Struct, frozen=True, kw_only=True):
     outcome: "Outcome"
 
 
-Effect = AskProposal | AskBallot | SetTimer | CancelAll | Finish
+Effect = AskProposal | AskReveal | CancelProposal | AskBallot | SetTimer | CancelAll | Finish
 
 
 # --- the end --------------------------------------------------------------------------------------------------------

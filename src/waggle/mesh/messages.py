@@ -27,6 +27,7 @@ Candidate = Annotated[int, Meta(ge=0, lt=64)]
 Text = Annotated[str, Meta(max_length=64 * KIB)]
 LongText = Annotated[str, Meta(max_length=256 * KIB)]
 ShortText = Annotated[str, Meta(max_length=4 * KIB)]
+Name = Annotated[str, Meta(max_length=256)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 
@@ -43,6 +44,12 @@ class PleasePropose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sampling: Sampling
     seconds: Seconds
     """How long the answer will be waited for."""
+    model: Name = ""
+    """Which of the node's models; empty leaves it the choice."""
+
+
+class PleaseStop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stop"):
+    """Work on the proposal no further; it would come too late. Ballots are still wanted."""
 
 
 class PleaseReveal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="reveal_please"):
@@ -68,6 +75,7 @@ class PleaseJudge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     max_tokens: Tokens
     pairs: Annotated[tuple[Pair, ...], Meta(min_length=1, max_length=64)]
     seconds: Seconds
+    model: Name = ""
 
 
 # --- participant to coordinator -------------------------------------------------------------------------------------
@@ -77,6 +85,7 @@ class Committed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     """The answer is made; `digest` (SHA-256, hex) binds its sender to it."""
 
     digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    tokens: Tokens = 0
 
 
 class Revealed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="reveal"):
@@ -125,12 +134,13 @@ class PleaseAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     request: Id
     question: Text
-    strategy: Annotated[str, Meta(max_length=256)] = "swarm"
+    strategy: Name = "swarm"
     budget: Budget = Budget()
     min_confidence: Probability = 0.5
     max_tokens: Annotated[int, Meta(ge=1, le=2**20)] = 256
     sampling: Sampling = Sampling()
-    seed: Seed = 0
+    seed: Name = Annotated[str, Meta(max_length=256)]
+Seed = 0
 
 
 class Planned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="planned"):
@@ -160,6 +170,7 @@ class CannotAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 Message = (
     PleasePropose
+    | PleaseStop
     | PleaseReveal
     | PleaseJudge
     | Committed

@@ -1,8 +1,8 @@
-"""Runs one round inside one process: carries out its effects with real engines and feeds it what happens.
+"""Runs one round: carries out its effects with the nodes' workers and feeds it what happens.
 
 The only place where the round meets time and concurrency. Every ask is a task of one group; whatever a task raises
-becomes an event, so a crashing engine costs its share and nothing more. When the round finishes, everything still
-running is cancelled and awaited before the record is returned.
+becomes an event, so a crashing engine or a lost link costs its share and nothing more. When the round finishes,
+everything still running is cancelled and awaited before the record is returned.
 """
 
 import asyncio
@@ -11,22 +11,23 @@ from contextlib import suppress
 
 import numpy as np
 
-from waggle.core.engine_values import GenerateRequest, JudgeRequest
-from waggle.core.errors import RemoteProtocolError, WaggleError
+from waggle.core.errors import EngineUnavailable, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     AskBallot,
     AskProposal,
-    Ballot,
+    AskReveal,
     BallotFailed,
     BallotReceived,
     CancelAll,
+    CancelProposal,
     DeadlinePassed,
     Effect,
     Event,
     Finish,
     Plan,
     Proposal,
+    ProposalCommitted,
     ProposalFailed,
     ProposalReceived,
     Record,
@@ -35,12 +36,13 @@ from waggle.core.round_values import (
 )
 from waggle.engines.protocol import Engine
 from waggle.node.clock import Clock
-from waggle.swarm.limits import MAX_REASON_BYTES
+from waggle.node.workers import EngineWorker, Worker, clipped
 from waggle.swarm.round import step
 from waggle.swarm.state import State
 
 Watch = Callable[[State, Event], None]
 SEED_MASK = 2**128 - 1  # numpy refuses negative seeds
+CLOSE_SECONDS = 2.0  # for saying goodbye to the workers, after the round
 
 
 def draw(seed: int) -> np.random.Generator:
@@ -51,14 +53,15 @@ def draw(seed: int) -> np.random.Generator:
 class RoundRunner:
     """One round in progress. `watch` sees every accepted event with the state it led to."""
 
-    def __init__(self, plan: Plan, engines: Mapping[NodeId, Engine], clock: Clock, watch: Watch | None = None) -> None:
-        self._engines = engines
+    def __init__(self, plan: Plan, workers: Mapping[NodeId, Worker], clock: Clock, watch: Watch | None = None) -> None:
+        self._workers = workers
         self._clock = clock
         self._watch = watch
         self._state = State(plan=plan)
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._events: list[Event] = []
         self._asks: set[asyncio.Task[None]] = set()
+        self._proposing: dict[NodeId, asyncio.Task[None]] = {}
         self._timers: set[asyncio.Task[None]] = set()
         self._started = clock.now()
 
@@ -66,7 +69,7 @@ class RoundRunner:
         """Run to the end; at most `plan.budget.seconds`, plus what cancelling takes.
 
         Raises:
-            asyncio.CancelledError: the caller lost interest; all engine work has been stopped by then.
+            asyncio.CancelledError: the caller lost interest; all work has been stopped by then.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -76,8 +79,14 @@ class RoundRunner:
                 self._stop(self._asks | self._timers)
         finally:
             self._stop(self._asks | self._timers)
+            await self._close_workers()
         assert self._state.outcome is not None
         return Record(plan=self._state.plan, events=tuple(self._events), outcome=self._state.outcome)
+
+    async def _close_workers(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*(worker.close() for worker in self._workers.values()), return_exceptions=True)
 
     def _hear(self, event: Event, group: asyncio.TaskGroup) -> None:
         """Apply an event. One that breaks the rules is dropped; whoever was asked for it has failed with it."""
@@ -100,7 +109,11 @@ class RoundRunner:
     def _carry_out(self, effect: Effect, group: asyncio.TaskGroup) -> None:
         match effect:
             case AskProposal():
-                self._keep(self._asks, group.create_task(self._propose(effect)))
+                self._proposing[effect.node] = self._keep(self._asks, group.create_task(self._propose(effect)))
+            case AskReveal():
+                self._proposing[effect.node] = self._keep(self._asks, group.create_task(self._reveal(effect.node)))
+            case CancelProposal():
+                self._proposing[effect.node].cancel()
             case AskBallot():
                 self._keep(self._asks, group.create_task(self._judge(effect)))
             case SetTimer():
@@ -110,9 +123,10 @@ class RoundRunner:
             case Finish():
                 pass
 
-    def _keep(self, tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    def _keep(self, tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> asyncio.Task[None]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        return task
 
     def _stop(self, tasks: set[asyncio.Task[None]]) -> None:
         for task in tuple(tasks):
@@ -121,33 +135,39 @@ class RoundRunner:
     def _now(self) -> float:
         return self._clock.now() - self._started
 
+    def _worker(self, node: NodeId) -> Worker:
+        try:
+            return self._workers[node]
+        except KeyError:
+            raise EngineUnavailable(f"{node} cannot be reached from here") from None
+
     async def _ring(self, timer: SetTimer) -> None:
         await self._clock.sleep(max(0.0, timer.at - self._now()))
         self._inbox.put_nowait(DeadlinePassed(at=self._now(), phase=timer.phase))
 
     async def _propose(self, ask: AskProposal) -> None:
         try:
-            proposal = await self._generate(ask)
-        except Exception as error:  # noqa: BLE001  # the node's outermost loop: any crash costs only its engine
+            made = await self._worker(ask.node).propose(ask)
+        except Exception as error:  # noqa: BLE001  # the node's outermost loop: any crash costs only its worker
             self._inbox.put_nowait(ProposalFailed(at=self._now(), node=ask.node, reason=_said(error)))
         else:
-            self._inbox.put_nowait(ProposalReceived(at=self._now(), proposal=proposal))
+            self._inbox.put_nowait(
+                ProposalReceived(at=self._now(), proposal=made)
+                if isinstance(made, Proposal)
+                else ProposalCommitted(at=self._now(), node=ask.node, digest=made.digest, tokens=made.tokens)
+            )
 
-    async def _generate(self, ask: AskProposal) -> Proposal:
-        request = GenerateRequest(question=ask.question, max_tokens=ask.max_tokens, sampling=ask.sampling)
-        made = await self._engines[ask.node].generate(request)
-        return Proposal(
-            node=ask.node,
-            answer=made.answer.strip(),
-            trace=made.trace,
-            self_confidence=made.self_confidence,
-            tokens=made.prompt_tokens + made.completion_tokens,
-            seconds=made.seconds,
-        )
+    async def _reveal(self, node: NodeId) -> None:
+        try:
+            made = await self._worker(node).reveal()
+        except Exception as error:  # noqa: BLE001  # as above
+            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=node, reason=_said(error)))
+        else:
+            self._inbox.put_nowait(ProposalReceived(at=self._now(), proposal=made.proposal, nonce=made.nonce))
 
     async def _judge(self, ask: AskBallot) -> None:
         try:
-            ballot = await self._compare(ask)
+            ballot = await self._worker(ask.judge).judge(ask)
         except Exception as error:  # noqa: BLE001  # as above
             self._inbox.put_nowait(
                 BallotFailed(at=self._now(), judge=ask.judge, first=ask.first, second=ask.second, reason=_said(error))
@@ -155,40 +175,17 @@ class RoundRunner:
         else:
             self._inbox.put_nowait(BallotReceived(at=self._now(), ballot=ballot))
 
-    async def _compare(self, ask: AskBallot) -> Ballot:
-        request = JudgeRequest(
-            question=ask.question,
-            first=ask.first_text,
-            second=ask.second_text,
-            method=ask.method,
-            max_tokens=ask.max_tokens,
-            seed=ask.seed,
-        )
-        made = await self._engines[ask.judge].judge(request)
-        return Ballot(
-            judge=ask.judge,
-            first=ask.first,
-            second=ask.second,
-            p=made.p,
-            reason=_clipped(made.reason),
-            tokens=made.prompt_tokens + made.completion_tokens,
-            seconds=made.seconds,
-        )
-
 
 def _said(error: Exception) -> str:
     """What may be told of a failure: our own errors in their words, anything else by its kind alone."""
-    return _clipped(str(error)) if isinstance(error, WaggleError) else f"crashed ({type(error).__name__})"
-
-
-def _clipped(text: str) -> str:
-    """As much as the round takes; what is no valid Unicode becomes a question mark."""
-    return text.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
+    return clipped(str(error)) if isinstance(error, WaggleError) else f"crashed ({type(error).__name__})"
 
 
 def _failed(event: Event, reason: str) -> ProposalFailed | BallotFailed | None:
     """The failure that stands for an answer that cannot be accepted; None where the event is no answer."""
     match event:
+        case ProposalCommitted(at=at, node=node):
+            return ProposalFailed(at=at, node=node, reason=reason)
         case ProposalReceived(at=at, proposal=proposal):
             return ProposalFailed(at=at, node=proposal.node, reason=reason)
         case BallotReceived(at=at, ballot=ballot):
@@ -198,5 +195,10 @@ def _failed(event: Event, reason: str) -> ProposalFailed | BallotFailed | None:
 
 
 async def run_round(plan: Plan, engines: Mapping[NodeId, Engine], clock: Clock, watch: Watch | None = None) -> Record:
-    """Run one round to its end and return its record, from which it can be replayed."""
-    return await RoundRunner(plan, engines, clock, watch).run()
+    """Run one round with the engines of this process and return its record, from which it can be replayed."""
+    workers = {node: _worker_of(node, engine, commits=plan.commit_reveal) for node, engine in engines.items()}
+    return await RoundRunner(plan, workers, clock, watch).run()
+
+
+def _worker_of(node: NodeId, engine: Engine, *, commits: bool) -> Worker:
+    return EngineWorker(node, lambda model: engine, commits=commits)

@@ -15,8 +15,10 @@ from waggle.core.round_values import (
     SetTimer,
     Standing,
 )
+from waggle.swarm.commit import check_reveal
+from waggle.swarm.hedge import hedge_timers
 from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES, MAX_TRACE_BYTES, check_seconds, check_text
-from waggle.swarm.state import NOT_ASKED, Candidate, Phase, State, issue
+from waggle.swarm.state import NOT_ASKED, Candidate, Phase, State, awaits_proposal, issue
 
 MAX_PROPOSALS = 64
 UNSURE = 0.5  # self-confidence counted for an engine that cannot tell
@@ -25,34 +27,59 @@ UNSURE = 0.5  # self-confidence counted for an engine that cannot tell
 def start(state: State) -> tuple[State, list[Effect]]:
     """Ask every proposer and set both deadlines."""
     plan = state.plan
-    asks = tuple(_ask(plan, standing.node) for standing in plan.proposers[:MAX_PROPOSALS])
+    asks = tuple(_ask(plan, standing) for standing in plan.proposers[:MAX_PROPOSALS])
     state, effects = issue(replace(state, phase=Phase.PROPOSE, pending=asks))
-    timers: list[Effect] = [
-        SetTimer(phase="propose", at=plan.budget.seconds * plan.propose_share),
+    return state, _timers(state) + effects
+
+
+def _timers(state: State) -> list[Effect]:
+    plan = state.plan
+    propose_by = plan.budget.seconds * plan.propose_share
+    commit_by = propose_by * plan.commit_share if plan.commit_reveal else propose_by
+    commit: list[Effect] = [SetTimer(phase="commit", at=commit_by)] if plan.commit_reveal else []
+    return [
+        *commit,
+        SetTimer(phase="propose", at=propose_by),
         SetTimer(phase="round", at=plan.budget.seconds),
+        *hedge_timers(state, commit_by),
     ]
-    return state, timers + effects
 
 
-def _ask(plan: Plan, node: NodeId) -> AskProposal:
-    return AskProposal(node=node, question=plan.question, max_tokens=plan.max_tokens, sampling=plan.sampling)
+def _ask(plan: Plan, standing: Standing) -> AskProposal:
+    return AskProposal(
+        node=standing.node,
+        question=plan.question,
+        max_tokens=plan.max_tokens,
+        sampling=plan.sampling,
+        model=standing.model,
+    )
+
+
+def next_standby(state: State) -> AskProposal | None:
+    """The ask for the next node that may step in; None where there is none left."""
+    if state.standby >= len(state.plan.standby):
+        return None
+    return _ask(state.plan, state.plan.standby[state.standby])
 
 
 def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]:
     """Take a proposal in. An empty answer is a failure of its sender; an unasked or oversize one is refused.
 
     Raises:
-        RemoteProtocolError: the sender was not asked, answered already, or broke a limit.
+        RemoteProtocolError: the sender was not asked, answered already, broke a limit, or reveals what it has not
+            committed to.
     """
     proposal = event.proposal
+    check_reveal(state, event)
     state = close_ask(state, proposal.node)
     check_text(proposal.node, "answer", proposal.answer, MAX_ANSWER_BYTES)
     check_text(proposal.node, "trace", proposal.trace, MAX_TRACE_BYTES)
     check_seconds(proposal.node, proposal.seconds)
     if proposal.self_confidence is not None and not 0.0 <= proposal.self_confidence <= 1.0:
         raise RemoteProtocolError(f"{proposal.node}: self-confidence {proposal.self_confidence} is not in [0, 1]")
-    tokens = state.spent.proposing_tokens + max(0, proposal.tokens)
-    state = replace(state, spent=replace(state.spent, proposing_tokens=tokens))
+    if not state.plan.commit_reveal:  # else it was counted with the commitment
+        tokens = state.spent.proposing_tokens + max(0, proposal.tokens)
+        state = replace(state, spent=replace(state.spent, proposing_tokens=tokens))
     if not proposal.answer.strip():
         return fail(state, proposal.node, "no answer")
     return issue(replace(state, proposals=(*state.proposals, proposal)))
@@ -66,17 +93,24 @@ def lose(state: State, event: ProposalFailed) -> tuple[State, list[Effect]]:
 
 
 def fail(state: State, node: NodeId, reason: str) -> tuple[State, list[Effect]]:
-    """Note the failure and call the next standby in."""
+    """Note the failure and call the next standby in, unless answers are being revealed or one is in already for it."""
     state = replace(state, failures={**state.failures, node: reason})
-    if state.standby < len(state.plan.standby):
-        ask = _ask(state.plan, state.plan.standby[state.standby].node)
-        state = replace(state, standby=state.standby + 1, pending=(*state.pending, ask))
+    standby = next_standby(state)
+    if standby is not None and not state.revealing and not _is_doubled(state, node):
+        state = replace(state, standby=state.standby + 1, pending=(*state.pending, standby))
     return issue(state)
+
+
+def _is_doubled(state: State, node: NodeId) -> bool:
+    """Whether the other one of a hedged pair is still at work, or has answered."""
+    others = [standby for standby, slow in state.hedges.items() if slow == node]
+    others += [state.hedges[node]] if node in state.hedges else []
+    return any(other not in state.failures for other in others)
 
 
 def close_ask(state: State, node: NodeId) -> State:
     """The ask this node answers is no longer open."""
-    if not any(isinstance(ask, AskProposal) and ask.node == node for ask in state.open):
+    if not awaits_proposal(state, node):
         raise RemoteProtocolError(f"{node}: a proposal that nobody is waiting for")
     return replace(state, open=tuple(a for a in state.open if not (isinstance(a, AskProposal) and a.node == node)))
 

@@ -88,6 +88,7 @@ def _ask(state: State, judge: NodeId, first: int, second: int) -> AskBallot:
         method=standing.judge_method if chosen is JudgeMethod.AUTO else chosen,
         max_tokens=state.plan.max_tokens,
         seed=state.plan.seed,
+        model=standing.model,
     )
 
 

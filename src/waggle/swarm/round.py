@@ -1,6 +1,7 @@
 """The round of `docs/protocol.md`: `step(state, event) -> (state, effects)`, and nothing else.
 
     WAITING --RoundStarted--> PROPOSE --all in or deadline--> (GROUP) --> RANK --decided or deadline--> DONE
+                            (commit, reveal)
 
 No I/O, no clock, no randomness of its own: time comes with the events, generators from `draw`. The same plan and the
 same events give the same effects and the same outcome, which is what `replay` checks. An event that breaks the rules
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from waggle.consensus.stopping import has_agreed
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
+from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     BallotFailed,
     BallotReceived,
@@ -24,13 +26,16 @@ from waggle.core.round_values import (
     Finish,
     Outcome,
     Plan,
+    ProposalCommitted,
     ProposalFailed,
     ProposalReceived,
     Record,
     RoundStarted,
 )
-from waggle.swarm import propose, rank
+from waggle.swarm import commit, propose, rank
+from waggle.swarm.commit import close_commits, reveal_if_complete
 from waggle.swarm.decide import conclude, decided
+from waggle.swarm.hedge import PREFIX, double, settle_hedge
 from waggle.swarm.state import Draw, Phase, State, settled
 
 Step = tuple[State, list[Effect]]
@@ -53,8 +58,10 @@ def step(state: State, event: Event, draw: Draw) -> Step:
     match event:
         case RoundStarted():
             new, effects = propose.start(state)
+        case ProposalCommitted():
+            new, effects = settle_hedge(*commit.receive(state, event), event.node)
         case ProposalReceived():
-            new, effects = propose.receive(state, event)
+            new, effects = settle_hedge(*propose.receive(state, event), event.proposal.node)
         case ProposalFailed():
             new, effects = propose.lose(state, event)
         case BallotReceived():
@@ -71,6 +78,7 @@ def step(state: State, event: Event, draw: Draw) -> Step:
 def _advance(state: State, effects: list[Effect], draw: Draw) -> Step:
     """Go on to the next phase when nothing is left to wait for in this one."""
     if state.phase is Phase.PROPOSE:
+        state, effects = reveal_if_complete(state, effects)
         if settled(state):
             return _rank(state, effects, draw)
         if _agreed(state):
@@ -90,6 +98,10 @@ def _deadline(state: State, phase: str, draw: Draw) -> Step:
         return _finish(rank.give_up_waiting(state), [], "the time budget is spent")
     if state.phase is not Phase.PROPOSE:
         return state, []
+    if phase == "commit":
+        return _advance(*close_commits(state), draw)
+    if phase.startswith(PREFIX):
+        return _advance(*double(state, NodeId(phase.removeprefix(PREFIX)), propose.next_standby(state)), draw)
     return _rank(propose.give_up_waiting(state), [CancelAll()], draw)
 
 

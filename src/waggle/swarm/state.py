@@ -53,6 +53,7 @@ class State(Struct, frozen=True, kw_only=True):
     """A round at one moment.
 
     `pending` asks wait for budget, `open` ones for an answer. `tried` holds every (judge, first, second) ever asked.
+    `commits` maps nodes to what they committed to, `hedges` a standby to the slow proposer that it doubles.
     """
 
     plan: Plan
@@ -61,6 +62,9 @@ class State(Struct, frozen=True, kw_only=True):
     proposals: tuple[Proposal, ...] = ()
     failures: dict[str, str] = {}
     standby: int = 0
+    commits: dict[str, str] = {}
+    revealing: bool = False
+    hedges: dict[str, NodeId] = {}
     candidates: tuple[Candidate, ...] = ()
     ballots: tuple[Ballot, ...] = ()
     count: BallotCount = BallotCount()
@@ -86,12 +90,22 @@ def affordable(state: State) -> int:
     if state.plan.budget.tokens is None:
         return len(state.pending)
     left = state.plan.budget.tokens - state.spent.proposing_tokens - state.spent.judging_tokens
-    left -= sum(map(ceiling_tokens, state.open))
+    left -= sum(ceiling_tokens(ask) for ask in state.open if not _is_paid(state, ask))
     for count, ask in enumerate(state.pending):
         left -= ceiling_tokens(ask)
         if left < 0:
             return count
     return len(state.pending)
+
+
+def _is_paid(state: State, ask: Ask) -> bool:
+    """Whether what an open ask costs is known and counted already: it waits only to be revealed."""
+    return isinstance(ask, AskProposal) and ask.node in state.commits
+
+
+def awaits_proposal(state: State, node: NodeId) -> bool:
+    """Whether a node has been asked for a proposal and has not given one."""
+    return any(isinstance(ask, AskProposal) and ask.node == node for ask in state.open)
 
 
 def issue(state: State) -> tuple[State, list[Effect]]:

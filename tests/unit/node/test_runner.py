@@ -170,7 +170,7 @@ def test_a_node_without_an_engine_fails_and_the_others_go_on() -> None:
 
     record = run_virtual(run())
     assert record.outcome.answer == "42"
-    assert record.outcome.failures == {"gone": "crashed (KeyError)"}
+    assert record.outcome.failures == {"gone": "gone cannot be reached from here"}
 
 
 def test_a_watcher_sees_every_accepted_event_and_the_state_that_it_led_to() -> None:

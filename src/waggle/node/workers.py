@@ -1,0 +1,127 @@
+"""A node's part in one round, wherever the node is: in this process, or behind a stream.
+
+The runner asks a `Worker` and neither knows nor cares which kind it is. Cancelling an awaited method stops the work
+itself. What a worker raises costs its node that one ask and nothing more.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from waggle.core.engine_values import GenerateRequest, JudgeRequest
+from waggle.core.errors import LocalProtocolError
+from waggle.core.ids import NodeId
+from waggle.core.round_values import AskBallot, AskProposal, Ballot, Proposal
+from waggle.engines.protocol import Engine
+from waggle.swarm.commit import commitment
+from waggle.swarm.limits import MAX_REASON_BYTES
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A node has its answer and is bound to it; `tokens` is what making it cost."""
+
+    digest: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """The promised answer, and the nonce that was hashed with it."""
+
+    proposal: Proposal
+    nonce: str
+
+
+class Worker(Protocol):
+    """One node's part in one round."""
+
+    async def propose(self, ask: AskProposal) -> Proposal | Promise:
+        """Answer the question; a `Promise` where the round wants commitments. Raises WaggleError."""
+        ...
+
+    async def reveal(self) -> Reveal:
+        """The answer promised before. Raises WaggleError."""
+        ...
+
+    async def judge(self, ask: AskBallot) -> Ballot:
+        """Compare two candidates. Raises WaggleError."""
+        ...
+
+    async def close(self) -> None:
+        """The round is over: stop whatever is still being done for it."""
+        ...
+
+
+class EngineWorker:
+    """An engine of this process at work for a node."""
+
+    def __init__(self, node: NodeId, engine_for: Callable[[str], Engine], *, commits: bool = False) -> None:
+        """`engine_for` gives the engine of a model's name, "" meaning the node's own choice."""
+        self._node = node
+        self._engine_for = engine_for
+        self._commits = commits
+        self._promised: Reveal | None = None
+
+    async def propose(self, ask: AskProposal) -> Proposal | Promise:
+        """Answer the question."""
+        proposal = await propose_with(self._engine_for(ask.model), self._node, ask)
+        if not self._commits:
+            return proposal
+        self._promised = Reveal(proposal, secrets.token_hex(16))
+        return Promise(commitment(self._node, proposal.answer, self._promised.nonce), proposal.tokens)
+
+    async def reveal(self) -> Reveal:
+        """The answer promised before."""
+        if self._promised is None:
+            raise LocalProtocolError("asked to reveal before anything was promised")
+        return self._promised
+
+    async def judge(self, ask: AskBallot) -> Ballot:
+        """Compare two candidates."""
+        return await judge_with(self._engine_for(ask.model), ask)
+
+    async def close(self) -> None:
+        """Nothing outlives the calls themselves; the engine belongs to the node."""
+
+
+async def propose_with(engine: Engine, node: NodeId, ask: AskProposal) -> Proposal:
+    """One engine's answer as its node's proposal."""
+    request = GenerateRequest(question=ask.question, max_tokens=ask.max_tokens, sampling=ask.sampling)
+    made = await engine.generate(request)
+    return Proposal(
+        node=node,
+        answer=made.answer.strip(),
+        trace=made.trace,
+        self_confidence=made.self_confidence,
+        tokens=made.prompt_tokens + made.completion_tokens,
+        seconds=made.seconds,
+    )
+
+
+async def judge_with(engine: Engine, ask: AskBallot) -> Ballot:
+    """One engine's comparison as its node's ballot."""
+    request = JudgeRequest(
+        question=ask.question,
+        first=ask.first_text,
+        second=ask.second_text,
+        method=ask.method,
+        max_tokens=ask.max_tokens,
+        seed=ask.seed,
+    )
+    made = await engine.judge(request)
+    return Ballot(
+        judge=ask.judge,
+        first=ask.first,
+        second=ask.second,
+        p=made.p,
+        reason=clipped(made.reason),
+        tokens=made.prompt_tokens + made.completion_tokens,
+        seconds=made.seconds,
+    )
+
+
+def clipped(text: str) -> str:
+    """As much of a reason as the round takes; what is no valid Unicode becomes a question mark."""
+    return text.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -1,0 +1,93 @@
+"""COMMIT and REVEAL: who proposes is bound to the words before anyone can see another's.
+
+A proposer sends the hash of its answer first. Once all that are still expected have committed, or the commit deadline
+has passed, the coordinator asks for the answers; one that does not match its commitment is a remote error. A late
+copycat has nothing to copy. Inside one process, where nobody can listen, a plan leaves this out.
+"""
+
+import hashlib
+
+from msgspec.structs import replace
+
+from waggle.core.errors import RemoteProtocolError
+from waggle.core.ids import NodeId
+from waggle.core.round_values import AskProposal, AskReveal, CancelProposal, Effect, ProposalCommitted, ProposalReceived
+from waggle.swarm.state import NOT_ASKED, State, awaits_proposal, issue
+
+DIGEST_CHARACTERS = 64
+DOMAIN = b"waggle/commit/1"
+
+
+def commitment(node: NodeId, answer: str, nonce: str) -> str:
+    """What binds a node to an answer: SHA-256 (hex) over domain, node id, nonce and answer, each after its length.
+
+    Raises:
+        UnicodeEncodeError: the answer holds lone surrogates.
+    """
+    parts = (DOMAIN, node.encode(), nonce.encode(), answer.encode())
+    return hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).hexdigest()
+
+
+def receive(state: State, event: ProposalCommitted) -> tuple[State, list[Effect]]:
+    """Take a commitment in. What it cost is known now, so the ask no longer holds its ceiling of the budget.
+
+    Raises:
+        RemoteProtocolError: not asked, committed already, too late, or no digest.
+    """
+    if not state.plan.commit_reveal or not awaits_proposal(state, event.node):
+        raise RemoteProtocolError(f"{event.node}: a commitment that nobody is waiting for")
+    if event.node in state.commits:
+        raise RemoteProtocolError(f"{event.node}: a second commitment")
+    if state.revealing:
+        raise RemoteProtocolError(f"{event.node}: a commitment after the reveals have begun")
+    if len(event.digest) != DIGEST_CHARACTERS or not set(event.digest) <= set("0123456789abcdef"):
+        raise RemoteProtocolError(f"{event.node}: the commitment is no SHA-256 in hexadecimal")
+    tokens = state.spent.proposing_tokens + max(0, event.tokens)
+    state = replace(
+        state,
+        commits={**state.commits, event.node: event.digest},
+        spent=replace(state.spent, proposing_tokens=tokens),
+    )
+    return issue(state)
+
+
+def check_reveal(state: State, event: ProposalReceived) -> None:
+    """Refuse an answer that its node has not committed to, or not been asked to reveal. Raises RemoteProtocolError."""
+    node = event.proposal.node
+    if not state.plan.commit_reveal:
+        return
+    if not state.revealing or node not in state.commits:
+        raise RemoteProtocolError(f"{node}: an answer before it was asked to reveal one")
+    try:
+        digest = commitment(node, event.proposal.answer, event.nonce)
+    except UnicodeEncodeError:
+        raise RemoteProtocolError(f"{node}: the answer is not valid Unicode text") from None
+    if digest != state.commits[node]:
+        raise RemoteProtocolError(f"{node}: the answer is not the one it committed to")
+
+
+def reveal_if_complete(state: State, effects: list[Effect]) -> tuple[State, list[Effect]]:
+    """Ask for the answers once every node that is still expected has committed."""
+    waiting = {ask.node for ask in state.open if isinstance(ask, AskProposal)}
+    if not state.plan.commit_reveal or state.revealing or not waiting or not waiting <= state.commits.keys():
+        return state, effects
+    return _reveal(state, effects)
+
+
+def close_commits(state: State) -> tuple[State, list[Effect]]:
+    """The commit deadline: who has not committed has failed; the others are asked to reveal."""
+    if not state.plan.commit_reveal or state.revealing:
+        return state, []
+    asks = [ask for ask in state.open if isinstance(ask, AskProposal)]
+    late = [ask.node for ask in asks if ask.node not in state.commits]
+    missed: dict[str, str] = dict.fromkeys(late, "no commitment in time")
+    kept = tuple(ask for ask in asks if ask.node in state.commits)
+    state = replace(state, open=kept, failures={**state.failures, **missed})
+    return _reveal(state, [CancelProposal(node=node) for node in late])
+
+
+def _reveal(state: State, effects: list[Effect]) -> tuple[State, list[Effect]]:
+    unasked = {ask.node: NOT_ASKED for ask in state.pending if isinstance(ask, AskProposal)}
+    state = replace(state, revealing=True, pending=(), failures={**state.failures, **unasked})
+    reveals: list[Effect] = [AskReveal(node=ask.node) for ask in state.open if isinstance(ask, AskProposal)]
+    return state, effects + reveals

@@ -1,0 +1,62 @@
+"""HEDGE: a proposer that is slower than it advertised is doubled by a standby; whoever is ready first is kept.
+
+The other one is told to stop, so that a hedged pair costs one place in the round and adds one proposal, not two.
+"""
+
+from msgspec.structs import replace
+
+from waggle.core.ids import NodeId
+from waggle.core.round_values import AskProposal, CancelProposal, Effect, SetTimer
+from waggle.swarm.state import State, awaits_proposal, issue
+
+PREFIX = "hedge:"
+
+
+def hedge_timers(state: State, deadline: float) -> list[Effect]:
+    """One timer per proposer whose advertised speed says when it should have answered, if that is before `deadline`."""
+    factor = state.plan.hedge_factor
+    if factor is None or not state.plan.standby:
+        return []
+    due = {s.node: s.expected_seconds * factor for s in state.plan.proposers if s.expected_seconds is not None}
+    return [SetTimer(phase=PREFIX + node, at=at) for node, at in due.items() if 0 < at < deadline]
+
+
+def double(state: State, slow: NodeId, standby: AskProposal | None) -> tuple[State, list[Effect]]:
+    """A proposer is late: ask a standby as well, if it is still needed and there is one left."""
+    if standby is None or state.revealing or slow in state.commits or not awaits_proposal(state, slow):
+        return state, []
+    state = replace(
+        state,
+        standby=state.standby + 1,
+        pending=(*state.pending, standby),
+        hedges={**state.hedges, standby.node: slow},
+    )
+    return issue(state)
+
+
+def settle_hedge(state: State, effects: list[Effect], ready: NodeId) -> tuple[State, list[Effect]]:
+    """One of a hedged pair is ready: the other one is no longer waited for."""
+    if ready in state.failures or not state.hedges:
+        return state, effects
+    others = [state.hedges[ready]] if ready in state.hedges else []
+    others += [NodeId(standby) for standby, slow in state.hedges.items() if slow == ready]
+    for other in others:
+        if other not in state.commits and (awaits_proposal(state, other) or _is_pending(state, other)):
+            why = "slower than its advertised speed" if other == state.hedges.get(ready) else "not needed any more"
+            state = replace(
+                state,
+                open=tuple(ask for ask in state.open if not _is_of(ask, other)),
+                pending=tuple(ask for ask in state.pending if not _is_of(ask, other)),
+                failures={**state.failures, other: f"stopped: {why}"},
+            )
+            effects = [*effects, CancelProposal(node=other)]
+    state, more = issue(state)
+    return state, effects + more
+
+
+def _is_of(ask: object, node: NodeId) -> bool:
+    return isinstance(ask, AskProposal) and ask.node == node
+
+
+def _is_pending(state: State, node: NodeId) -> bool:
+    return any(_is_of(ask, node) for ask in state.pending)
