@@ -22,7 +22,8 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.swarm import AskOptions, Swarm
+from waggle.node.planning import AskOptions
+from waggle.node.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
 

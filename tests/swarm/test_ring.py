@@ -19,7 +19,7 @@ from waggle.engines.script import Script, Shill
 from waggle.node.calibrate import Lessons, calibrate
 from waggle.node.calibration import Calibration
 from waggle.node.known import KnownQuestion
-from waggle.node.swarm import AskOptions
+from waggle.node.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 NODES, GOLD, FIFTH, THIRD, TWO_FIFTHS = 15, 20, 3, 5, 6

@@ -17,7 +17,8 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.remembering import RememberingEngine
 from waggle.node.known import KnownQuestion, Progress, each
-from waggle.node.swarm import AskOptions, Swarm
+from waggle.node.planning import AskOptions
+from waggle.node.swarm import Swarm
 
 Result = TypeVar("Result")
 

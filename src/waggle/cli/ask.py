@@ -10,8 +10,9 @@ from waggle.cli.shared import AsJson, Engines, KeyVariable, Seed, check_target, 
 
 if TYPE_CHECKING:
     from waggle.core.round_values import Record
+    from waggle.node.planning import AskOptions
     from waggle.node.runner import Watch
-    from waggle.node.swarm import AskOptions, Swarm
+    from waggle.node.swarm import Swarm
 
 ABSTAINED = 3
 DAY = 86_400.0  # seconds
@@ -51,8 +52,8 @@ def ask(
     from waggle.cli.live import live_round
     from waggle.core.errors import EngineError
     from waggle.core.round_values import Budget
+    from waggle.node.planning import AskOptions
     from waggle.node.records import save_record
-    from waggle.node.swarm import AskOptions
 
     check_target(record)
     options = AskOptions(
@@ -84,7 +85,7 @@ async def _ask(swarm: "Swarm", question: str, options: "AskOptions", watch: "Wat
 def _text_of(given: str) -> str:
     """The question in words; - is what standard input holds, of which no more is read than a question may have."""
     from waggle.core.errors import UsageError
-    from waggle.node.swarm import MAX_QUESTION_BYTES, check_question
+    from waggle.node.planning import MAX_QUESTION_BYTES, check_question
 
     raw = given.encode(errors="surrogateescape")
     if given == "-":

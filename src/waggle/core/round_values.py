@@ -47,10 +47,10 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `proposers` are asked at once, `standby` one by one when a proposal fails. Judges with weight 0 are not asked.
     `pairs_per_judge` None means about 3n ordered pairs for n candidates. `waves` bounds how often ballots are bought.
-    `propose_share` of the time budget is kept for proposing; with `commit_reveal` proposers commit to their answers first
-    and have `commit_share` of that time for it. A proposer that takes `hedge_factor` times as long as expected is doubled
-    by a standby. `familiarity` in [0, 1] says how far the question is of
-    a kind that the standings were measured on.
+    `propose_share` of the time budget is kept for proposing; with `commit_reveal` proposers commit to their answers
+    first, and have `commit_share` of that time for it. A proposer that takes `hedge_factor` times as long as expected
+    is doubled by a standby. `familiarity` in [0, 1] says how far the question is of a kind that the standings were
+    measured on.
     """
 
     round_id: RoundId

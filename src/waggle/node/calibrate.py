@@ -22,7 +22,8 @@ from waggle.core.round_values import Budget, ConfidenceModel, Outcome
 from waggle.engines.protocol import Engine
 from waggle.node.calibration import Calibration
 from waggle.node.known import IsRight, KnownQuestion, Progress, each
-from waggle.node.swarm import SOLO, AskOptions, Swarm
+from waggle.node.planning import SOLO, AskOptions
+from waggle.node.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
 

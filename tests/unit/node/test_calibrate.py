@@ -15,7 +15,8 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibrate import Answered, Lessons, calibrate, hard_negatives
 from waggle.node.calibration import Calibration
 from waggle.node.known import KnownQuestion
-from waggle.node.swarm import AskOptions, Swarm
+from waggle.node.planning import AskOptions
+from waggle.node.swarm import Swarm
 from waggle.routing.skills import SkillCount
 from waggle.testing.clock import run_virtual
 

@@ -15,8 +15,9 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import BallotReceived, ConfidenceModel, Record
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
+from waggle.node.planning import AskOptions
 from waggle.node.records import MAX_RECORD_BYTES, load_record, save_record
-from waggle.node.swarm import AskOptions, Swarm
+from waggle.node.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 * 7?"

@@ -9,7 +9,8 @@ from waggle.core.round_values import Budget, ConfidenceModel, Plan, Standing
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibration import Calibration
-from waggle.node.swarm import MAX_QUESTION_BYTES, AskOptions, Swarm
+from waggle.node.planning import MAX_QUESTION_BYTES, AskOptions
+from waggle.node.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
 from waggle.swarm.state import PROMPT_MARGIN
