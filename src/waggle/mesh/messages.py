@@ -29,7 +29,7 @@ LongText = Annotated[str, Meta(max_length=256 * KIB)]
 ShortText = Annotated[str, Meta(max_length=4 * KIB)]
 Name = Annotated[str, Meta(max_length=256)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 # --- coordinator to participant -------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class PleaseJudge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 class Committed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="commit"):
     """The answer is made; `digest` (SHA-256, hex) binds its sender to it."""
 
-    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     tokens: Tokens = 0
 
 
@@ -126,6 +126,10 @@ class CannotJudge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     retry_after: Seconds | None = None
 
 
+class StillHere(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="still_here"):
+    """Nothing new, but I am at it: sent where there is nothing else to say for a while."""
+
+
 # --- client and coordinator -----------------------------------------------------------------------------------------
 
 
@@ -139,8 +143,7 @@ class PleaseAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_confidence: Probability = 0.5
     max_tokens: Annotated[int, Meta(ge=1, le=2**20)] = 256
     sampling: Sampling = Sampling()
-    seed: Name = Annotated[str, Meta(max_length=256)]
-Seed = 0
+    seed: Seed = 0
 
 
 class Planned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="planned"):
@@ -178,6 +181,7 @@ Message = (
     | CastBallot
     | CannotPropose
     | CannotJudge
+    | StillHere
     | PleaseAnswer
     | Planned
     | Happened

@@ -36,7 +36,7 @@ from waggle.core.round_values import (
 )
 from waggle.engines.protocol import Engine
 from waggle.node.clock import Clock
-from waggle.node.workers import EngineWorker, Worker, clipped
+from waggle.node.workers import Worker, clipped, engine_worker
 from waggle.swarm.round import step
 from waggle.swarm.state import State
 
@@ -196,9 +196,5 @@ def _failed(event: Event, reason: str) -> ProposalFailed | BallotFailed | None:
 
 async def run_round(plan: Plan, engines: Mapping[NodeId, Engine], clock: Clock, watch: Watch | None = None) -> Record:
     """Run one round with the engines of this process and return its record, from which it can be replayed."""
-    workers = {node: _worker_of(node, engine, commits=plan.commit_reveal) for node, engine in engines.items()}
+    workers = {node: engine_worker(engine, commits=plan.commit_reveal) for node, engine in engines.items()}
     return await RoundRunner(plan, workers, clock, watch).run()
-
-
-def _worker_of(node: NodeId, engine: Engine, *, commits: bool) -> Worker:
-    return EngineWorker(node, lambda model: engine, commits=commits)

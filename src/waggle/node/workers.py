@@ -5,13 +5,13 @@ itself. What a worker raises costs its node that one ask and nothing more.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from waggle.core.engine_values import GenerateRequest, JudgeRequest
 from waggle.core.errors import LocalProtocolError
-from waggle.core.ids import NodeId
 from waggle.core.round_values import AskBallot, AskProposal, Ballot, Proposal
 from waggle.engines.protocol import Engine
 from waggle.swarm.commit import commitment
@@ -54,23 +54,28 @@ class Worker(Protocol):
         ...
 
 
-class EngineWorker:
-    """An engine of this process at work for a node."""
+class OwnWorker:
+    """A part played in this process; what is promised is kept here until it is revealed."""
 
-    def __init__(self, node: NodeId, engine_for: Callable[[str], Engine], *, commits: bool = False) -> None:
-        """`engine_for` gives the engine of a model's name, "" meaning the node's own choice."""
-        self._node = node
-        self._engine_for = engine_for
+    def __init__(
+        self,
+        propose: Callable[[AskProposal], Awaitable[Proposal]],
+        judge: Callable[[AskBallot], Awaitable[Ballot]],
+        *,
+        commits: bool = False,
+    ) -> None:
+        self._propose = propose
+        self._judge = judge
         self._commits = commits
         self._promised: Reveal | None = None
 
     async def propose(self, ask: AskProposal) -> Proposal | Promise:
         """Answer the question."""
-        proposal = await propose_with(self._engine_for(ask.model), self._node, ask)
+        proposal = await self._propose(ask)
         if not self._commits:
             return proposal
         self._promised = Reveal(proposal, secrets.token_hex(16))
-        return Promise(commitment(self._node, proposal.answer, self._promised.nonce), proposal.tokens)
+        return Promise(commitment(ask.node, proposal.answer, self._promised.nonce), proposal.tokens)
 
     async def reveal(self) -> Reveal:
         """The answer promised before."""
@@ -80,18 +85,23 @@ class EngineWorker:
 
     async def judge(self, ask: AskBallot) -> Ballot:
         """Compare two candidates."""
-        return await judge_with(self._engine_for(ask.model), ask)
+        return await self._judge(ask)
 
     async def close(self) -> None:
         """Nothing outlives the calls themselves; the engine belongs to the node."""
 
 
-async def propose_with(engine: Engine, node: NodeId, ask: AskProposal) -> Proposal:
+def engine_worker(engine: Engine, *, commits: bool = False) -> OwnWorker:
+    """The part of a node that is nothing but an engine of this process."""
+    return OwnWorker(partial(propose_with, engine), partial(judge_with, engine), commits=commits)
+
+
+async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:
     """One engine's answer as its node's proposal."""
     request = GenerateRequest(question=ask.question, max_tokens=ask.max_tokens, sampling=ask.sampling)
     made = await engine.generate(request)
     return Proposal(
-        node=node,
+        node=ask.node,
         answer=made.answer.strip(),
         trace=made.trace,
         self_confidence=made.self_confidence,

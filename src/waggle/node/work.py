@@ -1,0 +1,112 @@
+"""What a node does for a swarm: propose and judge with its engines, admitted fairly, the same work never twice.
+
+The same for its own rounds and for those of others. It measures its own speed on the way, which its adverts then state.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from waggle.core.errors import EngineUnavailable
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Load
+from waggle.core.round_values import AskBallot, AskProposal, Ballot, Proposal
+from waggle.engines.protocol import Engine
+from waggle.node.admission import Admission
+from waggle.node.sharing import SharedWork
+from waggle.node.workers import OwnWorker, judge_with, propose_with
+
+SMOOTHING = 0.2  # weight of the newest answer in the running mean of the speed
+
+
+class NodeWork:
+    """The engines of one node, by model name, and the room there is for work on them."""
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        admission: Admission,
+        choose: Callable[[str], str] | None = None,
+    ) -> None:
+        """Nothing at work yet.
+
+        Args:
+            engines: by model name, the default one first.
+            admission: how much at once.
+            choose: the model for a question that names none; the first one where this is left out.
+        """
+        self._engines = dict(engines)
+        self._admission = admission
+        self._choose = choose or (lambda question: next(iter(self._engines), ""))
+        self._proposals = SharedWork[Proposal]()
+        self._ballots = SharedWork[Ballot]()
+        self._speeds: dict[str, float] = {}
+        self.answered = 0
+        """Proposals and ballots made since the start; shared ones count once."""
+
+    @property
+    def load(self) -> Load:
+        """How busy the node is."""
+        return self._admission.load
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        """The engines, by model name."""
+        return self._engines
+
+    def speed(self, model: str) -> float | None:
+        """Measured tokens per second of whole answers, waiting for a place not included; None before the first."""
+        return self._speeds.get(model)
+
+    async def propose(self, asker: NodeId, request: str, ask: AskProposal) -> Proposal:
+        """Answer a question, or give the answer made before for the same request.
+
+        Raises:
+            PeerBusy: no room now. EngineError: the engine could not.
+        """
+        model = ask.model or self._choose(ask.question)
+        engine = self._engine(model)
+
+        async def work() -> Proposal:
+            async with self._admission.place(asker):
+                proposal = await propose_with(engine, ask)
+            self.answered += 1
+            self._learn_speed(model, proposal)
+            return proposal
+
+        return await self._proposals.do(_key(request, ask), work)
+
+    async def judge(self, asker: NodeId, request: str, ask: AskBallot) -> Ballot:
+        """Compare two candidates, or give the ballot cast before on the same words; errors as for `propose`."""
+        engine = self._engine(ask.model or self._choose(ask.question))
+
+        async def work() -> Ballot:
+            async with self._admission.place(asker):
+                ballot = await judge_with(engine, ask)
+            self.answered += 1
+            return ballot
+
+        ballot = await self._ballots.do(_key(request, replace(ask, first=0, second=0)), work)
+        return replace(ballot, first=ask.first, second=ask.second)
+
+    def worker(self, asker: NodeId, request: str) -> OwnWorker:
+        """Our own part in a round that we coordinate; it takes its turn like everyone else's work."""
+        return OwnWorker(partial(self.propose, asker, request), partial(self.judge, asker, request), commits=True)
+
+    def _engine(self, model: str) -> Engine:
+        if model not in self._engines:
+            raise EngineUnavailable(f"this node has no model {model!r}" if self._engines else "this node has no model")
+        return self._engines[model]
+
+    def _learn_speed(self, model: str, proposal: Proposal) -> None:
+        if proposal.seconds > 0 and proposal.tokens > 0:
+            speed = proposal.tokens / proposal.seconds
+            self._speeds[model] = self._speeds.get(model, speed) * (1 - SMOOTHING) + speed * SMOOTHING
+
+
+def _key(request: str, ask: AskProposal | AskBallot) -> bytes:
+    """Names a piece of work by all that decides its result, so that no one can plant an answer to another question."""
+    return hashlib.sha256(request.encode() + msgspec.msgpack.encode(ask)).digest()
