@@ -36,6 +36,9 @@ MAX_PEERS_TRACKED = 8_192
 MAX_NESTING = 8
 """Depth of arrays and maps in a message; ours need 6. Checked before decoding."""
 
+MAX_ITEMS = 64 * KIB
+"""Values in one message, keys included. A plan with 1,000 nodes has about 11,000; this many are looked at in 10 ms."""
+
 MAX_ANSWER_BYTES = 64 * KIB
 MAX_REASON_BYTES = 4 * KIB
 MAX_QUESTION_BYTES = 64 * KIB

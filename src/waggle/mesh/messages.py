@@ -20,10 +20,13 @@ ROUND_PROTOCOL = "/waggle/round/1"
 ASK_PROTOCOL = "/waggle/ask/1"
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-Seconds = Annotated[float, Meta(ge=0.0, le=1e7)]
-Tokens = Annotated[int, Meta(ge=0, le=2**40)]
+MAX_SECONDS = 1e7
+MAX_TOKENS = 2**40
+Seconds = Annotated[float, Meta(ge=0.0, le=MAX_SECONDS)]
+Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 Candidate = Annotated[int, Meta(ge=0, lt=64)]
 """A candidate's number; a round has at most 64 proposals."""
+# Lengths of texts are in characters here; the round counts the bytes of what it takes up.
 Text = Annotated[str, Meta(max_length=64 * KIB)]
 LongText = Annotated[str, Meta(max_length=256 * KIB)]
 ShortText = Annotated[str, Meta(max_length=4 * KIB)]
@@ -188,3 +191,36 @@ Message = (
     | Answered
     | CannotAnswer
 )
+
+
+# --- what the types cannot say ----------------------------------------------------------------------------------------
+
+MIN_TEMPERATURE = 1e-3
+"""A smaller one divides a model's scores beyond what 32-bit floats hold; 0 itself means greedy."""
+MAX_TEMPERATURE = 100.0
+MAX_TOP_K = 2**31 - 1
+
+
+def fault_of(message: Message) -> str | None:
+    """What in a message lies outside the bounds that the values of a round do not carry themselves; None if nothing."""
+    match message:
+        case PleasePropose():
+            return _fault_of_sampling(message.sampling)
+        case PleaseAnswer():
+            return _fault_of_sampling(message.sampling) or _fault_of_budget(message.budget)
+        case _:
+            return None
+
+
+def _fault_of_sampling(sampling: Sampling) -> str | None:
+    if sampling.temperature and not MIN_TEMPERATURE <= sampling.temperature <= MAX_TEMPERATURE:
+        return f"a temperature that is neither 0 nor from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+    if not 0 <= sampling.top_k <= MAX_TOP_K or not 0 <= sampling.top_p <= 1:
+        return "a filter of tokens that is out of range"
+    return None
+
+
+def _fault_of_budget(budget: Budget) -> str | None:
+    if budget.tokens is not None and not 0 <= budget.tokens <= MAX_TOKENS:
+        return "a number of tokens that is out of range"
+    return None if 0 <= budget.seconds <= MAX_SECONDS else "a number of seconds that is out of range"

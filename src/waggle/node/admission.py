@@ -74,22 +74,26 @@ class Admission:
 
     def _forget(self, asker: NodeId, turn: "asyncio.Future[None]") -> None:
         """One who waited has gone; had it been given a place in the same moment, the place goes on to the next."""
-        if turn.done() and not turn.cancelled():
+        if not turn.cancelled():
             self._leave()
-        elif asker in self._waiting:
-            self._waiting[asker].remove(turn)
-            if not self._waiting[asker]:
-                del self._waiting[asker]
+            return
+        turns = self._waiting.get(asker, deque())
+        if turn in turns:
+            turns.remove(turn)
+        if not turns:
+            self._waiting.pop(asker, None)
 
     def _leave(self) -> None:
         """Hand the place to the asker whose turn it is, who then goes to the end of the line."""
-        if not self._waiting:
-            self._running -= 1
-            return
-        asker, turns = self._waiting.popitem(last=False)
-        turns.popleft().set_result(None)
-        if turns:
-            self._waiting[asker] = turns
+        while self._waiting:
+            asker, turns = self._waiting.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[asker] = turns
+            if not turn.cancelled():  # else it has given up and only not heard of it yet
+                turn.set_result(None)
+                return
+        self._running -= 1
 
     def _count_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))

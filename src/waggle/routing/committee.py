@@ -23,6 +23,9 @@ BUSY = 0.05
 STEP = 0.02
 """Differences in worth below this are no differences: skills are measured on a few dozen questions."""
 
+NEAR_SECONDS = 0.05
+"""Round trips that differ by less than this are equally near: else the nearest node would do all the work."""
+
 
 class Option(Struct, frozen=True, kw_only=True):
     """A node with one of its models: what it is worth for the question at hand, and how busy and how far it is.
@@ -71,10 +74,10 @@ def _by_worth(options: list[Option], count: int) -> list[Standing]:
     return chosen
 
 
-def _worth(option: Option, copies: dict[str, int]) -> tuple[int, float]:
+def _worth(option: Option, copies: dict[str, int]) -> tuple[int, int]:
     same = copies.get(option.standing.model, 0) if option.standing.model else 0
     worth = option.standing.skill - SAME_MODEL * same - BUSY * min(option.busy, 4.0)
-    return round(worth / STEP), -option.round_trip
+    return round(worth / STEP), -round(option.round_trip / NEAR_SECONDS)
 
 
 def _one_per_node(options: list[Option], count: int) -> list[Standing]:

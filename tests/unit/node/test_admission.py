@@ -118,3 +118,27 @@ def test_one_who_gives_up_in_the_moment_of_its_turn_hands_the_place_on() -> None
         assert admission.load.running == 0
 
     run_virtual(run())
+
+
+def test_one_who_gives_up_just_before_its_turn_does_not_break_the_line() -> None:
+    async def run() -> None:
+        admission = Admission(capacity=1, queue=9, queue_per_asker=9)
+        release = asyncio.Event()
+
+        async def hold() -> None:
+            async with admission.place(ANN):
+                await release.wait()
+
+        async def quick() -> None:
+            async with admission.place(BOB):
+                pass
+
+        first, second, third = asyncio.create_task(hold()), asyncio.create_task(quick()), asyncio.create_task(quick())
+        await asyncio.sleep(0)
+        release.set()
+        second.cancel()  # in the same turn of the loop in which the holder leaves
+        await asyncio.gather(first, second, third, return_exceptions=True)
+        assert third.exception() is None
+        assert admission.load == Load(running=0, waiting=0, capacity=1)
+
+    run_virtual(run())

@@ -1,0 +1,146 @@
+"""The swarm as one of its nodes sees it: ask a question here, and this node coordinates the round.
+
+It chooses a committee from the nodes that answer, plans the round, and runs it with one worker per node: its own work
+for itself, a stream for everyone else. What a node's advert says of its models is believed as far as this: which model
+it is, and how fast. How well a model answers is taken from this node's own calibration, where that knows the model.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from waggle.core.errors import EngineUnavailable
+from waggle.core.ids import NodeId, RoundId
+from waggle.core.mesh_values import ModelOffer, Peer
+from waggle.core.round_values import Plan, Record, Standing
+from waggle.node.calibration import Calibration
+from waggle.node.clock import Clock, SystemClock
+from waggle.node.planning import AskOptions, check_question, confidence_model, plan_round
+from waggle.node.remote import OpenStream, RemoteWorker
+from waggle.node.runner import RoundRunner, Watch, draw
+from waggle.node.work import NodeWork
+from waggle.node.workers import Worker
+from waggle.routing.committee import Option, choose_committee
+from waggle.trust.keys import NodeKey
+
+LEAST_EXPECTED_SECONDS = 0.5
+"""Nobody is doubled for being slower than this: links and other work take time too."""
+
+
+@dataclass(frozen=True)
+class CommitteeSize:
+    """How many nodes take part in a round. A proposer `hedge_factor` times slower than advertised is doubled."""
+
+    proposers: int = 7
+    standby: int = 2
+    judges: int = 7
+    hedge_factor: float | None = 3.0
+
+
+class MeshSwarm:
+    """Coordinates rounds with whoever `peers` says is usable now."""
+
+    def __init__(
+        self,
+        key: NodeKey,
+        work: NodeWork,
+        own_offers: Callable[[], Sequence[ModelOffer]],
+        peers: Callable[[], Sequence[Peer]],
+        open_stream: OpenStream,
+        *,
+        calibration: Calibration | None = None,
+        size: CommitteeSize | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._key = key
+        self._work = work
+        self._own_offers = own_offers
+        self._peers = peers
+        self._open_stream = open_stream
+        self._calibration = calibration
+        self._size = size or CommitteeSize()
+        self._clock = clock or SystemClock()
+
+    async def ask(
+        self, question: str, options: AskOptions | None = None, watch: Watch | None = None, request: str | None = None
+    ) -> Record:
+        """Answer one question; the record holds the outcome and all that led to it.
+
+        Args:
+            request: names the question across coordinators; a new name where this is left out.
+
+        Raises:
+            UsageError: an empty or oversize question, or an unknown strategy or model.
+            EngineUnavailable: there is nobody to ask.
+        """
+        plan = self.plan(question, options or AskOptions())
+        request = request or secrets.token_hex(16)
+        nodes = {standing.node for standing in (*plan.proposers, *plan.standby, *plan.judges)}
+        workers = {node: self._worker(node, plan, request) for node in nodes}
+        return await RoundRunner(plan, workers, self._clock, watch).run()
+
+    def _worker(self, node: NodeId, plan: Plan, request: str) -> Worker:
+        if node == self._key.node_id:
+            return self._work.worker(node, request)
+        return RemoteWorker(node, plan, request, self._key, self._open_stream)
+
+    def plan(self, question: str, options: AskOptions) -> Plan:
+        """Fix everything that decides how the round goes, beginning with who takes part."""
+        check_question(question)
+        standings, familiarity = self._options(question, options)
+        if not standings:
+            raise EngineUnavailable("no node with a model is there: join a swarm, or give this node an engine")
+        round_id = RoundId(secrets.token_hex(16))
+        everyone = options.strategy.startswith("solo:")  # any node may be the one that is named
+        committee = choose_committee(
+            standings,
+            proposers=len(standings) if everyone else self._size.proposers,
+            standby=self._size.standby,
+            judges=self._size.judges,
+            rng=draw(int(round_id, 16)),
+        )
+        base = Plan(
+            round_id=round_id,
+            question=question,
+            proposers=committee.proposers,
+            standby=committee.standby,
+            judges=committee.judges,
+            familiarity=familiarity,
+            confidence=confidence_model(self._calibration, options.strategy),
+            commit_reveal=True,
+            hedge_factor=self._size.hedge_factor,
+        )
+        return plan_round(base, options)
+
+    def _options(self, question: str, options: AskOptions) -> tuple[list[Option], float]:
+        """Every model of every node that could take part, and how familiar the question is."""
+        guess = self._calibration.guess(question) if self._calibration else None
+        own = [(self._key.node_id, offer) for offer in self._own_offers()]
+        offered = own + [(peer.node, offer) for peer in self._peers() for offer in peer.advert.offers]
+        known = self._calibration.nodes if self._calibration else {}
+        if self._calibration is None or guess is None or not any(offer.model in known for _, offer in offered):
+            measured = {offer.model: Standing(node=node) for node, offer in offered}
+            familiarity = 0.5
+        else:
+            models = {offer.model for _, offer in offered}
+            measured = {model: self._calibration.standing(NodeId(model), guess) for model in models}
+            familiarity = guess.certainty
+        near = {peer.node: peer for peer in self._peers()}
+        return [
+            _option(measured[offer.model], node, offer, near.get(node), options.max_tokens) for node, offer in offered
+        ], familiarity
+
+
+def _option(measured: Standing, node: NodeId, offer: ModelOffer, peer: Peer | None, max_tokens: int) -> Option:
+    away = peer.round_trip or 0.0 if peer else 0.0
+    load = peer.load if peer else None
+    expected = None
+    if offer.tokens_per_second:
+        expected = max(LEAST_EXPECTED_SECONDS, away + max_tokens / offer.tokens_per_second)
+    return Option(
+        standing=replace(measured, node=node, model=offer.model, expected_seconds=expected),
+        busy=(load.running + load.waiting) / max(1, load.capacity) if load else 0.0,
+        round_trip=away,
+    )

@@ -1,0 +1,112 @@
+"""What the tests of rounds over a network share: nodes with make-believe engines on a simulated network."""
+
+from collections.abc import Sequence
+
+from tests.swarm.crowd import TRUTH
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Advert, Liveness, ModelOffer, Peer
+from waggle.core.round_values import Record
+from waggle.engines.script import Script
+from waggle.engines.scripted import ScriptedEngine
+from waggle.mesh.memory import Conditions, MemoryNetwork, MemoryTransport
+from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
+from waggle.mesh.transport import Stream
+from waggle.node.admission import Admission
+from waggle.node.client import Client
+from waggle.node.coordinator import Coordinator
+from waggle.node.mesh_swarm import CommitteeSize, MeshSwarm
+from waggle.node.participant import Participant
+from waggle.node.planning import AskOptions
+from waggle.node.questions import Questions
+from waggle.node.runner import Watch, draw
+from waggle.node.work import NodeWork
+from waggle.swarm.round import check_record
+from waggle.testing.clock import VirtualClock
+from waggle.trust.keys import NodeKey
+
+SLACK_SECONDS = 0.05
+
+
+class MeshNode:
+    """One node: an engine, its work, both protocols served; `peers` is what it is told of the others."""
+
+    def __init__(self, network: MemoryNetwork, part: Script, speed: float | None = None, capacity: int = 8) -> None:
+        self.key = NodeKey.generate()
+        self.id = self.key.node_id
+        self.engine = ScriptedEngine(part, TRUTH, clock=VirtualClock())
+        self.offer = ModelOffer(model=part.name, family="scripted", context_tokens=4096, tokens_per_second=speed)
+        self.network = network
+        self.transport = network.join(self.id)
+        admission = Admission(capacity=capacity, queue=256, queue_per_asker=128)
+        self.work = NodeWork({part.name: self.engine}, admission)
+        self.peers: tuple[Peer, ...] = ()
+        self.swarm = MeshSwarm(
+            self.key,
+            self.work,
+            lambda: (self.offer,),
+            lambda: self.peers,
+            self._open,
+            clock=VirtualClock(),
+            size=CommitteeSize(proposers=5, standby=2, judges=5, hedge_factor=3.0),
+        )
+        self.questions = Questions(self._answer)
+
+    async def _open(self, node: NodeId) -> Stream:
+        return await self.transport.open(node, ROUND_PROTOCOL, seconds=5.0)
+
+    async def _answer(self, asked: PleaseAnswer, watch: Watch) -> Record:
+        options = AskOptions(strategy=asked.strategy, budget=asked.budget, min_confidence=asked.min_confidence)
+        return await self.swarm.ask(asked.question, options, watch, asked.request)
+
+    async def start(self) -> None:
+        await Participant(self.key, self.work).serve(self.transport)
+        await Coordinator(self.key, self.questions).serve(self.transport)
+
+    def seen(self) -> Peer:
+        advert = Advert(
+            node=self.id,
+            network="test",
+            incarnation=1,
+            sequence=1,
+            issued_at=0.0,
+            ttl=60.0,
+            version="0",
+            offers=(self.offer,),
+        )
+        return Peer(advert=advert, liveness=Liveness.ALIVE, round_trip=0.01)
+
+
+async def make_mesh(
+    parts: Sequence[Script],
+    *,
+    seed: int = 0,
+    conditions: Conditions | None = None,
+    speed: float | None = None,
+    capacity: int = 8,
+) -> list[MeshNode]:
+    """Nodes that all know and can dial each other."""
+    network = MemoryNetwork(seed, conditions)
+    nodes = [MeshNode(network, part, speed, capacity) for part in parts]
+    for node in nodes:
+        await node.start()
+        node.peers = tuple(other.seen() for other in nodes if other is not node)
+    for node in nodes:
+        for other in nodes:
+            if other is not node:
+                await node.transport.connect(await other.transport.addresses())
+    return nodes
+
+
+async def make_client(nodes: Sequence[MeshNode]) -> tuple[Client, MemoryTransport]:
+    """Somebody outside who can dial them all."""
+    key = NodeKey.generate()
+    transport = nodes[0].network.join(key.node_id)
+    for node in nodes:
+        await transport.connect(await node.transport.addresses())
+    return Client(transport, key), transport
+
+
+def assert_sound(record: Record) -> None:
+    """Ended in time, and can be replayed."""
+    assert record.outcome.spent.seconds <= record.plan.budget.seconds + SLACK_SECONDS
+    check_record(record, draw)
