@@ -50,6 +50,11 @@ class Question:
         """Whether the last word has been said."""
         return self._task.done()
 
+    @property
+    def useful(self) -> bool:
+        """Whether who asks the same now should follow it: it is under way, or has been answered."""
+        return not self.done or (bool(self._log) and isinstance(self._log[-1], Answered))
+
     async def follow(self) -> AsyncIterator[Message]:
         """Everything said, from the beginning to the end."""
         self._followers += 1
@@ -115,7 +120,7 @@ class Questions:
             PeerBusy: too many are under way. RemoteProtocolError: the request id was used for another question.
         """
         known = self._known.get(asked.request)
-        if known is not None and not (known.done and known.size == 0):
+        if known is not None and known.useful:
             if replace(known.asked, budget=Budget()) != replace(asked, budget=Budget()):
                 raise RemoteProtocolError("this request id belongs to another question")
             return known
