@@ -23,6 +23,15 @@ def ask(
     strategy: Annotated[str, typer.Option(metavar="NAME", help="swarm, vote, best or solo:MODEL.")] = "swarm",
     engine: Engines = None,
     key_variable: KeyVariable = None,
+    via: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--via",
+            metavar="INVITE",
+            help="Ask a running swarm in place of models of this process: an invite (waggle://...) or multiaddr of "
+            "one of its nodes. Repeatable.",
+        ),
+    ] = None,
     budget_tokens: Annotated[
         int | None, typer.Option(metavar="N", help="Ceiling in tokens, prompts included.", min=1)
     ] = None,
@@ -50,12 +59,14 @@ def ask(
 
     from waggle.cli.answer import no_answer, print_round
     from waggle.cli.live import live_round
-    from waggle.core.errors import EngineError
+    from waggle.core.errors import EngineError, UsageError
     from waggle.core.round_values import Budget
     from waggle.node.planning import AskOptions
     from waggle.node.records import save_record
 
     check_target(record)
+    if via and (engine or key_variable):
+        raise UsageError("--via asks models elsewhere: leave out --engine and --key-variable")
     options = AskOptions(
         strategy=strategy,
         budget=Budget(tokens=budget_tokens, seconds=budget_seconds),
@@ -65,8 +76,11 @@ def ask(
     )
     text = _text_of(question)
     with live_round(quiet=as_json) as watch:
-        swarm = swarm_of(engine, key_variable)  # outside the event loop, which would keep Ctrl-C waiting
-        done = asyncio.run(_ask(swarm, text, options, watch))
+        if via:
+            done = asyncio.run(_ask_via(via, text, options, watch))
+        else:
+            swarm = swarm_of(engine, key_variable)  # outside the event loop, which would keep Ctrl-C waiting
+            done = asyncio.run(_ask(swarm, text, options, watch))
     print_round(done, explain=explain, as_json=as_json)
     if record is not None:
         save_record(done, record)
@@ -80,6 +94,14 @@ async def _ask(swarm: "Swarm", question: str, options: "AskOptions", watch: "Wat
         return await swarm.ask(question, options, watch)
     finally:
         await swarm.close()
+
+
+async def _ask_via(invites: list[str], question: str, options: "AskOptions", watch: "Watch | None") -> "Record":
+    from waggle.mesh.invite import parse_invite
+    from waggle.node.outside import ask_via
+
+    parsed = [parse_invite(text) for text in invites]
+    return await ask_via([invite.addresses for invite in parsed], parsed[0].network, question, options, watch)
 
 
 def _text_of(given: str) -> str:

@@ -1,35 +1,45 @@
 """What a node tells the swarm of itself, and what the others make of it. Frozen values, no behaviour.
 
 Everything in an `Advert` is its author's claim, signed but not checked: who relies on it says so. Wall-clock dates are
-seconds since 1970, durations seconds, speeds tokens per second, sizes bytes.
+seconds since 1970, durations seconds, speeds tokens per second, sizes bytes. The types bound what a peer may claim;
+they are checked where a value is decoded.
 """
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from waggle.core.ids import NodeId
+
+Name = Annotated[str, Meta(max_length=128)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Count = Annotated[int, Meta(ge=0, le=2**48)]
+Rate = Annotated[float, Meta(ge=0.0, le=1e7)]
+Date = Annotated[float, Meta(ge=0.0, le=1e11)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Address = Annotated[str, Meta(max_length=256)]
 
 
 class ModelOffer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model that a node answers with. `skills` maps a kind of question to the measured share of right answers."""
 
-    model: str
-    family: str
-    context_tokens: int
-    parameters: int | None = None
-    skills: dict[str, float] = {}
-    tokens_per_second: float | None = None
-    price: int = 0
+    model: Name
+    family: Name
+    context_tokens: Count
+    parameters: Count | None = None
+    skills: Annotated[dict[Name, Share], Meta(max_length=32)] = {}
+    tokens_per_second: Rate | None = None
+    price: Count = 0
     """Credits per million tokens."""
 
 
 class SharedFiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Model files that a node serves: the name people use, the SHA-256 of the manifest (hex), and the total size."""
 
-    name: str
-    manifest: str
-    size: int
+    name: Name
+    manifest: Digest
+    size: Count
 
 
 class Advert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,17 +49,17 @@ class Advert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     two adverts the one with the larger (incarnation, sequence) holds. `departed` is a farewell.
     """
 
-    node: NodeId
-    network: str
-    incarnation: int
-    sequence: int
-    issued_at: float
-    ttl: float
-    version: str
-    name: str = ""
-    addresses: tuple[str, ...] = ()
-    offers: tuple[ModelOffer, ...] = ()
-    shared: tuple[SharedFiles, ...] = ()
+    node: Annotated[NodeId, Meta(min_length=1, max_length=128)]
+    network: Annotated[str, Meta(max_length=64)]
+    incarnation: Count
+    sequence: Annotated[int, Meta(ge=0, le=2**31)]
+    issued_at: Date
+    ttl: Annotated[float, Meta(ge=0.0, le=1e7)]
+    version: Annotated[str, Meta(max_length=64)]
+    name: Name = ""
+    addresses: Annotated[tuple[Address, ...], Meta(max_length=24)] = ()
+    offers: Annotated[tuple[ModelOffer, ...], Meta(max_length=16)] = ()
+    shared: Annotated[tuple[SharedFiles, ...], Meta(max_length=32)] = ()
     relays: bool = False
     """Whether it consents to relay for others."""
     departed: bool = False
@@ -67,9 +77,9 @@ class Liveness(StrEnum):
 class Load(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How busy a node is: pieces of work running and waiting, and how many it runs at once."""
 
-    running: int = 0
-    waiting: int = 0
-    capacity: int = 1
+    running: Count = 0
+    waiting: Count = 0
+    capacity: Count = 1
 
 
 class Peer(Struct, frozen=True, kw_only=True):

@@ -64,6 +64,10 @@ class PeerGuard:
         """How many peers are remembered."""
         return len(self._working) + len(self._resting)
 
+    def at_work(self, peer: NodeId) -> bool:
+        """Whether a call or a stream of the peer is open here."""
+        return peer in self._working
+
     @contextmanager
     def call(self, peer: NodeId, size: int = 0) -> Iterator[None]:
         """Hold one of the peer's places for a call while the block runs.

@@ -20,6 +20,9 @@ _decoders: dict[object, Decoder[object]] = {}
 _OUR_PLACE = re.compile(r"\$[\w.\[\]]{1,80}")
 """A field's path as the decoder reports it: our own names and list positions, never a stranger's words."""
 
+_OUR_WORDS = ("Expected ", "Object missing ")
+"""How those faults begin whose text holds nothing from the message."""
+
 
 def encode(value: object, most_bytes: int) -> bytes:
     """Write a frozen value as MessagePack.
@@ -86,6 +89,7 @@ def _describe(error: Exception) -> str:
     """Where the fault is, in our own field names; the decoder's words would quote the message."""
     if isinstance(error, UnicodeError):
         return "a text in the message is not valid UTF-8"
-    place = str(error).rpartition(" - at `")[2].removesuffix("`")
-    where = f" at {place}" if _OUR_PLACE.fullmatch(place) else ""
+    text = str(error)
+    place = text.rpartition(" - at `")[2].removesuffix("`")
+    where = f" at {place}" if text.startswith(_OUR_WORDS) and _OUR_PLACE.fullmatch(place) else ""
     return f"the message is not as its type demands{where}"

@@ -6,7 +6,7 @@ the events is refused. Of the events themselves only the coordinator knows wheth
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -39,6 +39,9 @@ from waggle.swarm.round import step
 from waggle.swarm.state import State
 from waggle.trust.keys import NodeKey
 
+Reach = Callable[[NodeId], Awaitable[None]]
+"""Makes a link to a node, in a bounded time. Raises MeshError."""
+
 OPEN_SECONDS = 5.0
 PAUSE_SECONDS = 0.5  # before the same nodes are asked once more
 MAX_COMMITTEE = 256  # proposers, or judges, of a plan that is replayed
@@ -63,9 +66,11 @@ def request_of(question: str, options: AskOptions) -> PleaseAnswer:
 class Client:
     """Asks through a transport that others serve on."""
 
-    def __init__(self, transport: Transport, key: NodeKey) -> None:
+    def __init__(self, transport: Transport, key: NodeKey, reach: Reach | None = None) -> None:
+        """Ask as the owner of `key`; `reach` makes a link to a node where the transport alone may know no way."""
         self._transport = transport
         self._key = key
+        self._reach = reach
 
     async def ask(self, nodes: Sequence[NodeId], asked: PleaseAnswer, watch: Watch | None = None) -> Record:
         """Ask the first of these nodes that answers, within the question's own budget of seconds.
@@ -93,6 +98,8 @@ class Client:
         raise last
 
     async def _ask_one(self, node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
+        if self._reach is not None:
+            await self._reach(node)
         stream = await self._transport.open(node, ASK_PROTOCOL, seconds=min(OPEN_SECONDS, asked.budget.seconds))
         channel = SignedChannel(stream, self._key, asked.request)
         try:

@@ -9,13 +9,15 @@ from waggle.core.ids import NodeId
 from waggle.engines.protocol import Engine
 
 Engines = dict[NodeId, Engine]
+HIVE = "hive:"
 
 
 def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) -> Engines:
     """One engine per spec, named after its model; without specs, the bundled hive.
 
     Args:
-        specs: `http://host:port/v1#model` for an OpenAI-compatible server, else a folder with a checkpoint.
+        specs: `http://host:port/v1#model` for an OpenAI-compatible server, `hive:NAME` for a bundled model, else a
+            folder with a checkpoint.
         key_variable: name of the environment variable that holds the servers' key, if they want one.
 
     Raises:
@@ -26,10 +28,26 @@ def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) 
     if not all(spec.strip() for spec in specs):
         raise UsageError("an engine without a name: give a model folder or an address like http://host:port/v1#model")
     servers = [spec for spec in specs if spec.startswith(("http://", "https://"))]
-    folders = [Path(spec) for spec in specs if spec not in servers]
+    folders = [_folder(spec) for spec in specs if spec not in servers]
     named = [(_server_name(spec), _open_server(spec, key_variable)) for spec in servers]
     named += _open_folders(folders)
     return _distinct(named)
+
+
+def is_bundled(specs: Sequence[str]) -> bool:
+    """Whether these name nothing but bundled models, which the bundled calibration was measured on."""
+    return all(spec.startswith(HIVE) for spec in specs)
+
+
+def _folder(spec: str) -> Path:
+    if not spec.startswith(HIVE):
+        return Path(spec)
+    from waggle.models.hive import hive_folder, hive_names
+
+    name = spec.removeprefix(HIVE)
+    if name not in hive_names():
+        raise UsageError(f"the package holds no model {name!r}; there are {', '.join(hive_names())}")
+    return hive_folder(name)
 
 
 def open_hive() -> Engines:

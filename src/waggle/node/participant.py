@@ -31,6 +31,7 @@ from waggle.node.heartbeat import keep_saying_still_here
 from waggle.node.work import NodeWork
 from waggle.node.workers import clipped
 from waggle.swarm.commit import commitment
+from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_TRACE_BYTES, check_text
 from waggle.trust.keys import NodeKey
 
 FIRST_MESSAGE_SECONDS = 10.0
@@ -116,6 +117,8 @@ class _Session:
         try:
             async with asyncio.timeout(min(message.seconds, MAX_SECONDS)):
                 proposal = await self._work.propose(self._channel.peer, message.request, ask)
+            check_text(self._node, "answer", proposal.answer, MAX_ANSWER_BYTES)
+            check_text(self._node, "trace", proposal.trace, MAX_TRACE_BYTES)
             nonce = secrets.token_hex(16)
             self._made = proposal, nonce
             reply: Message = Committed(

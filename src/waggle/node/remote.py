@@ -6,7 +6,7 @@ stream, and with it all that is still awaited from this peer.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ from waggle.trust.keys import NodeKey
 
 T = TypeVar("T")
 MAX_PAIRS_PER_MESSAGE = 64
+MAX_BATCH_BYTES = 1024 * 1024
 CLOSE_SECONDS = 1.0
 
 OpenStream = Callable[[NodeId], Awaitable[Stream]]
@@ -114,8 +115,7 @@ class RemoteWorker:
 
     def _send_pairs(self) -> None:
         asks, self._unsent = self._unsent, []
-        for start in range(0, len(asks), MAX_PAIRS_PER_MESSAGE):
-            some = asks[start : start + MAX_PAIRS_PER_MESSAGE]
+        for some in _batches(asks):
             self._send(
                 PleaseJudge(
                     request=self._request,
@@ -208,6 +208,21 @@ class RemoteWorker:
             tokens=message.tokens,
             seconds=message.seconds,
         )
+
+
+def _batches(asks: Sequence[AskBallot]) -> Iterator[list[AskBallot]]:
+    """In parts that fit a message, by number and by bytes."""
+    batch: list[AskBallot] = []
+    size = 0
+    for ask in asks:
+        more = len(ask.first_text.encode()) + len(ask.second_text.encode())
+        if batch and (len(batch) == MAX_PAIRS_PER_MESSAGE or size + more > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(ask)
+        size += more
+    if batch:
+        yield batch
 
 
 def _pair(ask: AskBallot) -> Pair:

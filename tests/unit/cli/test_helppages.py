@@ -9,6 +9,8 @@ from waggle.cli.helppages import main, out_of_date, pages, write
 
 DOCS = Path(__file__).parents[3] / "docs" / "cli"
 
+MESH = ("up", "join", "invite", "peers", "leave", "share", "fetch")
+
 
 def test_the_pages_in_docs_are_up_to_date() -> None:
     assert out_of_date(DOCS) == [], "run python -m waggle.cli.helppages"
@@ -16,7 +18,9 @@ def test_the_pages_in_docs_are_up_to_date() -> None:
 
 def test_every_verb_has_a_page_with_all_its_parts() -> None:
     texts = pages()
-    assert set(texts) == {f"{n}.md" for n in ("waggle", "ask", "models", "calibrate", "doctor", "train", "bench")}
+    assert set(texts) == {
+        f"{n}.md" for n in ("waggle", "ask", "models", "calibrate", "doctor", "config", "train", "bench", *MESH)
+    }
     assert all(f"## waggle bench {part}" in texts["bench.md"] for part in ("quality", "engine", "consensus", "round"))
     assert "## waggle train hive" in texts["train.md"]
 

@@ -1,7 +1,7 @@
 """What the simulated network will do and when: one timer of the loop for any number of appointments.
 
-An event loop's own timers are compared in Python; with tens of thousands under way that is most of the work. The
-entries here are tuples, compared in C. Those due at the same moment happen in the order they were made.
+An event loop runs its own timers of one moment in no particular order, and on a virtual clock many things happen at one
+moment. Here they happen in the order they were made: a farewell never overtakes the frame sent before it.
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from functools import partial
 
 from waggle.core.errors import (
@@ -21,6 +20,9 @@ from waggle.mesh.transport import Refusal
 
 HEADER_BYTES = 64
 """What a message takes on the wire beside its content."""
+
+Tasks = dict[asyncio.Task[bytes] | asyncio.Task[None], None]
+"""The handlers at work, in the order they began."""
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +87,16 @@ class Asked:
 class Served:
     """A call being worked on: its handler's task, stopped when the caller withdraws or the link breaks."""
 
-    __slots__ = ("_asked", "_protocol", "_task", "_wires", "end")
+    __slots__ = ("_asked", "_protocol", "_task", "_tasks", "_wires", "end")
 
-    def __init__(self, wires: Wires, asked: Asked, protocol: str, task: asyncio.Task[bytes]) -> None:
-        """Answer when the task is done."""
+    def __init__(self, wires: Wires, asked: Asked, protocol: str, task: asyncio.Task[bytes], tasks: Tasks) -> None:
+        """Be in `tasks` until the task is done, then answer."""
         self.end = asked.end.twin
         self._asked = asked
         self._protocol = protocol
         self._task = task
+        self._tasks = tasks
+        tasks[task] = None
         self._wires = wires
         self.end.work[self] = None
         asked.served = self
@@ -108,15 +112,16 @@ class Served:
             self._task.cancel()
 
     def _done(self, task: asyncio.Task[bytes]) -> None:
+        del self._tasks[task]
         self.end.work.pop(self, None)
+        self._asked.served = None
         outcome = reply_of(task, self._protocol)
         if self.end.open and not self._asked.withdrawn:
             post_answer(self._wires, self._asked, outcome)
 
 
-async def within_limit(handler: Awaitable[bytes]) -> bytes:
-    """The handler's reply; too large a one is our own fault."""
-    reply = await handler
+def within_limit(reply: bytes) -> bytes:
+    """A handler's reply; too large a one is our own fault."""
     if len(reply) > MAX_CALL_BYTES:
         raise LocalProtocolError(f"a reply of {len(reply)} bytes is over the limit of {MAX_CALL_BYTES}")
     return reply

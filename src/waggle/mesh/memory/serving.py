@@ -6,7 +6,7 @@ from functools import partial
 from waggle.core.errors import LocalProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.guard import PeerGuard
-from waggle.mesh.memory.calls import Asked, Served, carry_answer, post_answer, refusal_of, within_limit
+from waggle.mesh.memory.calls import Asked, Served, Tasks, carry_answer, post_answer, refusal_of, within_limit
 from waggle.mesh.memory.stream import MemoryStream
 from waggle.mesh.memory.wires import Wires
 from waggle.mesh.transport import CallHandler, Refusal, StreamHandler
@@ -23,7 +23,7 @@ class Serving:
         self._guard: PeerGuard | None = None
         self._call_handlers: dict[str, CallHandler] = {}
         self._stream_handlers: dict[str, StreamHandler] = {}
-        self._tasks: dict[asyncio.Task[bytes] | asyncio.Task[None], None] = {}
+        self._tasks: Tasks = {}
 
     @property
     def guard(self) -> PeerGuard:
@@ -63,9 +63,7 @@ class Serving:
             post_answer(self._wires, asked, Refusal.UNKNOWN)
             return
         task = asyncio.get_running_loop().create_task(self._answer(handler, asked.end.twin.peer, request))
-        self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
-        Served(self._wires, asked, protocol, task)
+        Served(self._wires, asked, protocol, task, self._tasks)
 
     def take_stream(self, asked: Asked, near: MemoryStream, protocol: str) -> None:
         """A stream has arrived: hand it to its handler, or refuse it."""
@@ -80,7 +78,7 @@ class Serving:
 
     async def _answer(self, handler: CallHandler, caller: NodeId, request: bytes) -> bytes:
         with self.guard.call(caller, len(request)):
-            return await within_limit(handler(caller, request))
+            return within_limit(await handler(caller, request))
 
     async def _attend(self, handler: StreamHandler, asked: Asked, near: MemoryStream, far: MemoryStream) -> None:
         with self.guard.stream(far.peer):

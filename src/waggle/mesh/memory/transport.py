@@ -111,11 +111,13 @@ class MemoryTransport:
         """Connect to one peer at any of its addresses, tried in turn within `seconds` together."""
         peer = one_peer(addresses)
         self._require_up()
+        if peer == self._node_id:
+            raise UsageError("this is our own address")
         if peer in self._links:
             return peer
         deadline = asyncio.get_running_loop().time() + seconds
-        failure = PeerUnreachable(f"{peer} cannot be reached: it is this node itself")
-        for address in addresses if peer != self._node_id else ():
+        failure = PeerUnreachable(f"{peer} cannot be reached")
+        for address in addresses:
             try:
                 await self._dial(peer, address, deadline - asyncio.get_running_loop().time())
             except PeerUnreachable as error:
@@ -126,15 +128,18 @@ class MemoryTransport:
 
     async def disconnect(self, peer: NodeId) -> None:
         """Drop the link to a peer; it learns of it one delay later."""
+        self._require_up()
         if peer in self._links:
             self._hang_up(self._links[peer])
 
     async def addresses(self) -> tuple[str, ...]:
         """Our one address."""
+        self._require_up()
         return (self._address,)
 
     async def links(self) -> tuple[Link, ...]:
         """The peers we are connected to now."""
+        self._require_up()
         return tuple(Link(peer=peer, addresses=(self._known[peer],)) for peer in self._links)
 
     async def close(self) -> None:

@@ -1,0 +1,90 @@
+"""`waggle fetch`: get a model's files from the peers that share it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waggle.cli.config import takes_settings
+from waggle.cli.shared import plain_console
+from waggle.cli.text import one_line
+
+if TYPE_CHECKING:
+    from waggle.mesh.files.fetching.fetch import Fetched, Progress
+    from waggle.mesh.invite import Invite
+    from waggle.node.config.load import Configuration
+
+
+@takes_settings("home")
+def fetch(
+    configuration: "Configuration",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name, or the hash that waggle share printed.")],
+    via: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--via", metavar="INVITE", help="A node of the swarm in place of your own running one. Repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Fetch a model from several peers at once; interrupted, it goes on where it stopped.
+
+    Only the hash says for certain what will come; a name is what its owner gave it.
+    """
+    import asyncio
+
+    from waggle.mesh.invite import parse_invite
+
+    home = configuration.settings.home
+    invites = [parse_invite(text) for text in via] if via else [_own_node(home)]
+    with _bars() as tell:
+        done = asyncio.run(_fetch(home / "files", model, invites, tell))
+    _report(done)
+
+
+def _own_node(home: Path) -> "Invite":
+    from waggle.cli.local import running_node
+    from waggle.mesh.invite import Invite
+
+    info = running_node(home, None)
+    return Invite(addresses=info.addresses, network=info.network)
+
+
+async def _fetch(root: Path, model: str, invites: "list[Invite]", tell: "Callable[[Progress], None]") -> "Fetched":
+    from waggle.node.outside import fetch_via
+
+    return await fetch_via([invite.addresses for invite in invites], invites[0].network, root, model, tell)
+
+
+@contextmanager
+def _bars() -> "Iterator[Callable[[Progress], None]]":
+    """One bar on standard error, in bytes."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*columns, TimeRemainingColumn(), console=plain_console(stderr=True)) as bars:
+        task = bars.add_task("finding", total=None)
+
+        def tell(progress: "Progress") -> None:
+            words = f"{progress.phase} {one_line(progress.name, 20)}"
+            bars.update(task, description=words, completed=progress.done_bytes, total=progress.total_bytes or None)
+
+        yield tell
+
+
+def _report(done: "Fetched") -> None:
+    for dropped in done.dropped:
+        plain_console(stderr=True).print(
+            f"dropped {dropped.peer}: {one_line(dropped.reason, 200)}", style="yellow", soft_wrap=True
+        )
+    if done.fetched_bytes:
+        rate = done.fetched_bytes / max(done.seconds, 1e-9) / 1e6
+        took = (
+            f"{done.fetched_bytes / 1e6:.1f} MB from {len(done.sources)} peers in {done.seconds:.1f} s, {rate:.0f} MB/s"
+        )
+    else:
+        took = "it was here already"
+    plain_console(stderr=True).print(f"{one_line(done.name, 40)}: {took}", soft_wrap=True)
+    print(done.path)

@@ -1,0 +1,126 @@
+"""`waggle join`: run a node of this machine in the foreground."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waggle.cli.config import takes_settings
+from waggle.cli.shared import plain_console
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from waggle.core.ids import NodeId
+    from waggle.engines.protocol import Engine
+    from waggle.mesh.invite import Invite
+    from waggle.node.calibration import Calibration
+    from waggle.node.config.load import Configuration
+    from waggle.node.config.settings import Settings
+    from waggle.node.running import Ready
+
+OF_NODES = (
+    "name",
+    "network",
+    "listen",
+    "announce",
+    "relays",
+    "serve_as_relay",
+    "port_map",
+    "multicast",
+    "engines",
+    "key_variable",
+    "capacity",
+    "queue",
+    "queue_per_asker",
+    "max_nodes",
+    "hedge_factor",
+    "log_level",
+)
+
+
+@takes_settings(*OF_NODES)
+def join(
+    configuration: "Configuration",
+    invites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INVITE]...", help="Invite (waggle://...) or multiaddr of a node that is up already."),
+    ] = None,
+    without_models: Annotated[
+        bool, typer.Option("--without-models", help="Answer nothing; only coordinate, pass on and relay.")
+    ] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Run a node of a swarm until Ctrl-C or waggle leave.
+
+    Without an INVITE it begins a swarm of its own, or finds one in the local network.
+    """
+    import asyncio
+
+    from waggle.mesh.invite import parse_invite
+
+    settings = configuration.settings
+    parsed = [parse_invite(text, network=settings.network) for text in (invites or settings.join)]
+    engines = {} if without_models else _open(settings)
+    asyncio.run(_run(settings, parsed, engines, _calibration(settings), with_parent))
+
+
+def _open(settings: "Settings") -> "dict[NodeId, Engine]":
+    from waggle.node.engines import open_engines
+
+    return open_engines(settings.engines, key_variable=settings.key_variable or None)
+
+
+def _calibration(settings: "Settings") -> "Calibration | None":
+    """The user's own where the engines are, or else the bundled one."""
+    from waggle.cli.shared import calibration_path
+    from waggle.node.calibration import load_calibration
+    from waggle.node.engines import is_bundled
+
+    own = settings.home / "calibration.json"
+    path = own if own.exists() and not is_bundled(settings.engines) else calibration_path(bundled=True)
+    return load_calibration(path) if path.exists() else None
+
+
+async def _run(
+    settings: "Settings",
+    invites: "list[Invite]",
+    engines: "dict[NodeId, Engine]",
+    calibration: "Calibration | None",
+    with_parent: bool,
+) -> None:
+    import asyncio
+
+    from waggle.cli.stopping import stop_on_signals
+    from waggle.node.running import run_node
+
+    stop = asyncio.Event()
+    with stop_on_signals(stop):
+        watching = asyncio.create_task(_until_parent_ends(stop)) if with_parent else None
+        try:
+            named = {str(name): engine for name, engine in engines.items()}
+            await run_node(settings, invites, named, calibration, stop=stop, ready=_tell)
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+
+async def _until_parent_ends(stop: "asyncio.Event") -> None:
+    """Whoever started us holds the other end of our standard input; its end is the end of us."""
+    import asyncio
+
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(1024):
+        pass
+    stop.set()
+
+
+def _tell(ready: "Ready") -> None:
+    console = plain_console()
+    console.print(f"node {ready.info.name} is up as {ready.info.node}", style="bold", soft_wrap=True)
+    for failure in ready.failures:
+        console.print(f"an invite did not work: {failure}", style="yellow", soft_wrap=True)
+    console.print(f"others join with:  waggle join {ready.invite}", soft_wrap=True)
+    console.print(f"ask it with:       waggle ask --via {ready.invite} QUESTION", soft_wrap=True)
+    console.print("Ctrl-C or waggle leave ends it", style="dim")

@@ -1,0 +1,53 @@
+"""A swarm in this process, asked at a prompt: `waggle up --mesh memory`."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from waggle.cli.answer import print_answer
+from waggle.cli.shared import calibration_path, plain_console
+
+if TYPE_CHECKING:
+    from waggle.node.config.settings import Settings
+    from waggle.node.mesh_node import MeshNode
+
+MEET_SECONDS = 10.0
+
+
+async def ask_at_prompt(settings: "Settings", specs: list[str]) -> None:
+    """Answer one question per line of standard input, until it ends."""
+    from waggle.core.errors import WaggleError
+    from waggle.core.round_values import Budget
+    from waggle.node.calibration import load_calibration
+    from waggle.node.engines import open_engines
+    from waggle.node.memory_swarm import start_in_memory
+    from waggle.node.planning import AskOptions
+
+    path = calibration_path(bundled=True)
+    calibration = load_calibration(path) if path.exists() else None
+    nodes = await start_in_memory(open_engines(specs), calibration=calibration)
+    options = AskOptions(budget=Budget(seconds=settings.budget_seconds), min_confidence=settings.min_confidence)
+    try:
+        await _meet(nodes)
+        plain_console(stderr=True).print(f"{len(nodes)} nodes are up; one question per line, an empty one ends it")
+        while question := await _next_question():
+            try:
+                print_answer(await nodes[0].ask(question, options))
+            except WaggleError as error:
+                plain_console(stderr=True).print(str(error), style="red", soft_wrap=True)
+    finally:
+        await asyncio.gather(*(node.close() for node in nodes))
+
+
+async def _meet(nodes: "list[MeshNode]") -> None:
+    """Wait until the first node may ask all others."""
+    async with asyncio.timeout(MEET_SECONDS):
+        while len(nodes[0].membership.usable()) < len(nodes) - 1:
+            await nodes[0].membership.changed()
+
+
+async def _next_question() -> str:
+    if sys.stdin.isatty():
+        plain_console(stderr=True).print("question> ", end="", style="bold")
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.strip()

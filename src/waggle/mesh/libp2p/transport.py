@@ -1,0 +1,269 @@
+"""`Libp2pTransport`: calls, streams and links over libp2p, as `waggle.mesh.transport` promises them.
+
+What it adds to the daemon: limits per peer, time limits, frames, codes instead of error texts, and a life beyond the
+daemon's death (`keeper`). The addresses peers were connected at are remembered, so that they are found again after it.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+
+from waggle.core.errors import (
+    LocalProtocolError,
+    MeshError,
+    PeerBusy,
+    PeerRefused,
+    PeerUnreachable,
+    RemoteProtocolError,
+    UsageError,
+)
+from waggle.core.ids import NodeId
+from waggle.mesh.guard import PeerGuard
+from waggle.mesh.libp2p.addresses import Address, parse_peer
+from waggle.mesh.libp2p.daemon import Daemon
+from waggle.mesh.libp2p.keeper import Keeper
+from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
+from waggle.mesh.libp2p.settings import Settings
+from waggle.mesh.libp2p.stream import FrameStream
+from waggle.mesh.limits import MAX_CALL_BYTES, MAX_OPENING_STREAMS, MAX_PEERS_TRACKED
+from waggle.mesh.transport import (
+    CALL_SECONDS,
+    CONNECT_SECONDS,
+    OPEN_SECONDS,
+    CallHandler,
+    Link,
+    Refusal,
+    Stream,
+    StreamHandler,
+)
+from waggle.trust.keys import NodeKey
+
+MAX_ADDRESSES = 16
+"""Addresses of one peer that are tried."""
+
+MAX_RECONNECTING = 8
+"""Peers that are dialled at a time after the daemon came back."""
+
+
+async def start_libp2p(settings: Settings) -> "Libp2pTransport":
+    """Start a node's daemon and connect to it.
+
+    Raises:
+        UsageError: the key file, an address, a port or the run directory is no good; says which.
+        PeerUnreachable: the daemon did not start.
+    """
+    key = NodeKey.load_or_create(settings.key_path)
+    transport = Libp2pTransport(settings.checked(), key.node_id)
+    try:
+        await transport.start()
+    except BaseException:
+        await transport.close()
+        raise
+    return transport
+
+
+class Libp2pTransport:
+    """A `Transport` over libp2p; `start_libp2p` makes one."""
+
+    def __init__(self, settings: Settings, node_id: NodeId) -> None:
+        """Of checked settings; `start` runs it."""
+        self._node_id = node_id
+        self._guard = PeerGuard(asyncio.get_running_loop().time)
+        self._serving = Serving(self._guard)
+        self._keeper = Keeper(
+            settings,
+            on_event=self._serving.on_event,
+            on_stream=self._serving.on_stream,
+            on_start=self._prepare,
+            on_back=self._come_back,
+        )
+        self._opening = asyncio.Semaphore(MAX_OPENING_STREAMS)
+        self._asked: Counter[NodeId] = Counter()
+        self._known: OrderedDict[NodeId, tuple[Address, ...]] = OrderedDict()
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def node_id(self) -> NodeId:
+        """Our own peer id."""
+        return self._node_id
+
+    @property
+    def calls_in_progress(self) -> int:
+        """How many calls of peers are being worked on."""
+        return self._serving.calls_in_progress
+
+    async def start(self) -> None:
+        """Run the daemon. Raises PeerUnreachable, UsageError."""
+        await self._keeper.start()
+
+    async def _prepare(self, daemon: Daemon) -> None:
+        node_id, _ = await daemon.identify()
+        if node_id != self._node_id:
+            raise UsageError(f"the libp2p daemon calls itself {node_id}, the key file says {self._node_id}")
+        await self._serving.register(daemon)
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    async def call(self, peer: NodeId, protocol: str, request: bytes, *, seconds: float = CALL_SECONDS) -> bytes:
+        """One request of at most MAX_CALL_BYTES, one reply, within `seconds`."""
+        if len(request) > MAX_CALL_BYTES:
+            raise LocalProtocolError(f"a request of {len(request)} bytes; the limit is {MAX_CALL_BYTES}")
+        self._asked[peer] += 1
+        try:
+            reply = await self._keeper.current().call(peer, call_name(protocol), request, seconds)
+        finally:
+            self._asked[peer] -= 1
+            if not self._asked[peer]:
+                del self._asked[peer]
+        if len(reply) > MAX_CALL_BYTES + 1:
+            raise RemoteProtocolError(f"a reply of {len(reply) - 1} bytes; the limit is {MAX_CALL_BYTES}")
+        _check_answered(reply[:1])
+        return reply[1:]
+
+    async def open(self, peer: NodeId, protocol: str, *, seconds: float = OPEN_SECONDS) -> Stream:
+        """Open a stream to a peer we are connected to or know an address of."""
+        try:
+            async with asyncio.timeout(seconds), self._opening:
+                stream = await self._keeper.current().open(peer, stream_name(protocol), seconds)
+                await _check_accepted(stream)
+                return stream
+        except TimeoutError:
+            raise PeerUnreachable(f"no stream within {seconds:g} s") from None
+
+    # --- serving --------------------------------------------------------------------------------------------------
+
+    async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
+        """Answer the calls of one protocol from now on."""
+        daemon = self._keeper.current()
+        self._serving.add_calls(protocol, handler)
+        await daemon.take_calls(call_name(protocol))
+
+    async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
+        """Take the streams of one protocol from now on."""
+        daemon = self._keeper.current()
+        self._serving.add_streams(protocol, handler)
+        await daemon.take_streams(stream_name(protocol))
+
+    # --- links ----------------------------------------------------------------------------------------------------
+
+    async def connect(self, addresses: Sequence[str], *, seconds: float = CONNECT_SECONDS) -> NodeId:
+        """Connect to one peer at any of its multiaddrs, all ending in its `/p2p/<id>`; gives its id."""
+        ways = tuple(parse_peer(text) for text in addresses[:MAX_ADDRESSES])
+        peers = {way.peer for way in ways}
+        if len(peers) != 1:
+            raise UsageError("give at least one address, and all of the same peer")
+        peer = NodeId(str(ways[0].peer))
+        if peer == self._node_id:
+            raise UsageError("this is our own address")
+        await self._dial(peer, ways, seconds)
+        self._remember(peer, ways)
+        return peer
+
+    async def _dial(self, peer: NodeId, ways: tuple[Address, ...], seconds: float) -> None:
+        """Try fast addresses first: given all at once, the daemon prefers QUIC."""
+        fast = [way for way in ways if way.fast]
+        if fast:
+            with suppress(PeerUnreachable):
+                await self._keeper.current().connect(peer, fast, seconds / 2)
+                return
+        await self._keeper.current().connect(peer, ways, seconds / 2 if fast else seconds)
+
+    def _remember(self, peer: NodeId, ways: tuple[Address, ...]) -> None:
+        self._known[peer] = ways
+        self._known.move_to_end(peer)
+        if len(self._known) > MAX_PEERS_TRACKED:
+            self._known.popitem(last=False)
+
+    async def disconnect(self, peer: NodeId) -> None:
+        """Drop the links to a peer; a later call dials again."""
+        await self._keeper.current().disconnect(peer)
+
+    async def addresses(self) -> tuple[str, ...]:
+        """The multiaddrs we can be reached at, each ending in `/p2p/<our id>`."""
+        _, texts = await self._keeper.current().identify()
+        return tuple(f"{text}/p2p/{self._node_id}" for text in texts)
+
+    async def links(self) -> tuple[Link, ...]:
+        """The peers we are connected to now."""
+        seen: dict[NodeId, list[str]] = {}
+        for peer, address in await self._keeper.current().connections():
+            seen.setdefault(peer, []).append(address or "")
+        return tuple(_link(peer, addresses) for peer, addresses in seen.items())
+
+    def in_use(self, peer: NodeId) -> bool:
+        """Whether calls or streams with a peer are under way, whoever began them: they break with its link."""
+        return peer in self._asked or self._guard.at_work(peer) or self._keeper.current().has_stream(peer)
+
+    # --- the daemon's death, and ours -----------------------------------------------------------------------------
+
+    def _come_back(self) -> None:
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        self._reconnecting = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        """Dial everybody we ever dialled, those of last time first."""
+        room = asyncio.Semaphore(MAX_RECONNECTING)
+
+        async def dial(peer: NodeId, ways: tuple[Address, ...]) -> None:
+            async with room:
+                with suppress(MeshError):
+                    await self._dial(peer, ways, CONNECT_SECONDS)
+
+        async with asyncio.TaskGroup() as group:
+            for peer, ways in reversed(list(self._known.items())):
+                group.create_task(dial(peer, ways))
+
+    async def close(self) -> None:
+        """Stop serving, drop every link, end the daemon. Twice is harmless."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reconnecting
+        await self._serving.stop()
+        await self._keeper.close()
+
+
+def _link(peer: NodeId, addresses: list[str]) -> Link:
+    known = tuple(address for address in addresses if address)
+    return Link(peer=peer, addresses=known, relayed=all("/p2p-circuit" in address for address in addresses))
+
+
+async def _check_accepted(stream: FrameStream) -> None:
+    """Wait for the code that a stream begins with; a stream that is refused is closed."""
+    try:
+        code = await stream.receive()
+        if code is None:
+            raise PeerUnreachable("the other side closed the stream at once")
+        if len(code) != 1:
+            raise RemoteProtocolError("the stream did not begin with a code")
+        _check_answered(code)
+    except BaseException:
+        await stream.close()
+        raise
+
+
+def _check_answered(code: bytes) -> None:
+    """Raise what the code stands for; return where it is NONE."""
+    try:
+        refusal = Refusal(code[0])
+    except (IndexError, ValueError):
+        raise RemoteProtocolError("an answer without a known code") from None
+    match refusal:
+        case Refusal.NONE:
+            return
+        case Refusal.BUSY:
+            raise PeerBusy("the peer has no room now")
+        case Refusal.UNKNOWN:
+            raise PeerRefused("the peer does not serve this protocol")
+        case Refusal.FAILED:
+            raise PeerRefused("the peer failed at it")
+        case Refusal.MALFORMED:
+            raise PeerRefused("the peer found the request malformed")

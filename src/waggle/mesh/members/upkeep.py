@@ -1,0 +1,316 @@
+"""What a member does by itself: react to what arrives, and a few times a second do what is due."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from random import Random
+
+from waggle.core.errors import MeshError, PeerBusy, RemoteProtocolError, UsageError
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Load
+from waggle.mesh.addresses import parse_address
+from waggle.mesh.adverts.directory import Directory, Verdict
+from waggle.mesh.adverts.signed import AdvertReader, OpenAdvert
+from waggle.mesh.liveness.lost import Lost
+from waggle.mesh.liveness.prober import Prober
+from waggle.mesh.liveness.watch import Watch
+from waggle.mesh.members import messages
+from waggle.mesh.members.dialing import Dialer
+from waggle.mesh.members.gossip import NEWS_FANOUT, Gossip
+from waggle.mesh.members.own import OwnAdvert
+from waggle.mesh.members.pace import Pace, Schedule
+from waggle.mesh.transport import CONNECT_SECONDS, CallHandler, Transport
+
+MAX_TROUBLES = 16
+MAX_INVITES = 64
+MAX_MEETING = 8
+"""Nodes found nearby that are joined at the same time."""
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class Upkeep:
+    """The parts of a membership, wired together. `running` says whether work is taken on."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        own: OwnAdvert,
+        directory: Directory,
+        reader: AdvertReader,
+        pace: Pace,
+        *,
+        rng: Random,
+        wall: Callable[[], float],
+        load: Callable[[], Load],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Wire the parts; nothing runs yet."""
+        self.own = own
+        self.directory = directory
+        self.watch = Watch(pace, rng)
+        self.lost = Lost(pace, rng)
+        self.dialer = Dialer(transport, self._addresses_of)
+        self.prober = Prober(
+            self.watch,
+            self.dialer,
+            pace,
+            pong=self._pong,
+            on_answer=self._answered,
+            on_change=on_change,
+            spawn=self.spawn,
+        )
+        self.gossip = Gossip(
+            directory,
+            self.dialer,
+            reader,
+            wall=wall,
+            rng=rng,
+            on_advert=self._took,
+            on_own=self._met_ourselves,
+            on_refusal=self._note,
+        )
+        self.load = load
+        self.invites: list[list[str]] = []
+        self.troubles: dict[str, None] = {}
+        self._transport = transport
+        self._pace = pace
+        self._rng = rng
+        self._wall = wall
+        self._on_change = on_change
+        self._group: asyncio.TaskGroup | None = None
+        self._exchanging = False
+        self._telling = False
+        self._meeting: set[NodeId] = set()
+
+    # --- the task ----------------------------------------------------------------------------------------------------
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Live until cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                started.set()
+                schedule = Schedule(self._pace, self._rng, loop.time())
+                while True:
+                    await self._beat(schedule, loop.time())
+                    await asyncio.sleep(self._pace.tick * (0.8 + 0.4 * self._rng.random()))
+        finally:
+            self._group = None
+
+    def spawn(self, work: Work) -> None:
+        """Run something beside; what fails for the network's sake is done with."""
+        if self._group is not None:
+            self._group.create_task(_quietly(work))
+
+    async def _beat(self, schedule: Schedule, now: float) -> None:
+        self._bury_the_dead(now)
+        self.prober.tick(now, round_due=schedule.ping_due(now))
+        for node in self.lost.due(now):
+            self.spawn(partial(self._look_for, node))
+        if schedule.renewal_due(now):
+            await self.renew()
+        if schedule.exchange_due(now, len(self.directory)) and not self._exchanging:
+            self.spawn(self._exchange_with_somebody)
+        if not self.watch.usable_count and schedule.invites_due(now):
+            self.spawn(self._join_again)
+
+    def _bury_the_dead(self, now: float) -> None:
+        gone = self.directory.expire(now=now, wall=self._wall())
+        gone += [advert for node in self.watch.condemned(now) if (advert := self.directory.bury(node, now=now))]
+        for advert in gone:
+            if self.watch.has_answered(advert.node) or advert.node in self.lost:
+                self.lost.add(advert, now)
+            self._lose(advert.node)
+
+    def _lose(self, node: NodeId) -> None:
+        self.watch.forget(node)
+        self.dialer.forget(node)
+        self._on_change()
+
+    # --- reactions ---------------------------------------------------------------------------------------------------
+
+    def _took(self, advert: OpenAdvert, verdict: Verdict) -> None:
+        """The directory took an advert."""
+        now = asyncio.get_running_loop().time()
+        node = advert.advert.node
+        for dropped in self.directory.take_dropped():
+            self._lose(dropped)
+        if verdict is not Verdict.NEWS:
+            return
+        if advert.advert.departed:
+            self.lost.drop(node)
+            self._lose(node)
+        elif self.watch.add(node, advert.advert.incarnation, now, was_lost=node in self.lost):
+            self.prober.greet(node)
+        self._tell_soon()
+        self._on_change()
+
+    def _answered(self, node: NodeId, pong: messages.Pong, became_usable: bool) -> None:
+        """A node answered our ping."""
+        now = asyncio.get_running_loop().time()
+        entry = self.directory.entry(node)
+        if entry is None:
+            return
+        if node in self.lost:
+            self.lost.drop(node)
+            self.lost.hasten(now)
+        if pong.network != self.directory.network:
+            self.directory.bury(node, now=now)
+            self._lose(node)
+            return
+        self.directory.prove(node)
+        incarnation, sequence = entry.advert.rank
+        ageing = entry.expires_at - now < self._pace.ttl / 3
+        if pong.incarnation > incarnation or (pong.sequence > sequence and ageing):
+            self.spawn(partial(self.gossip.exchange, node, seconds=self._pace.exchange_seconds))
+        if became_usable:
+            self._on_change()
+
+    def _met_ourselves(self, advert: OpenAdvert) -> None:
+        """An advert under our key that is newer than ours."""
+        if warning := self.own.outdo(advert.advert):
+            self._note(warning)
+        self.spawn(self.publish)
+
+    def _note(self, trouble: str) -> None:
+        if len(self.troubles) < MAX_TROUBLES:
+            self.troubles[trouble] = None
+
+    def _pong(self, hints: tuple[messages.Hint, ...]) -> messages.Pong:
+        own = self.own
+        return messages.Pong(self.directory.network, own.incarnation, own.sequence, self.load(), hints)
+
+    def _addresses_of(self, node: NodeId) -> Sequence[str]:
+        if entry := self.directory.entry(node):
+            return entry.advert.advert.addresses
+        lost = self.lost.get(node)
+        return lost.advert.addresses if lost else ()
+
+    # --- our own advert ----------------------------------------------------------------------------------------------
+
+    async def renew(self, *, departed: bool = False) -> None:
+        """Number our advert anew. Raises LocalProtocolError where it is too large."""
+        self.directory.put_own(await self.own.make(departed=departed))
+
+    async def publish(self) -> None:
+        """Renew it and tell it as news."""
+        await self.renew()
+        self.gossip.announce(self.directory.node, self.directory.node)
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if not self._telling and self.gossip.has_news:
+            self._telling = True
+            self.spawn(self._tell_news)
+
+    async def _tell_news(self) -> None:
+        """Let news gather for a moment, then pass it on."""
+        try:
+            while self.gossip.has_news:
+                await asyncio.sleep(self._pace.news_every)
+                news = self.gossip.next_news()
+                for node in self.watch.some(NEWS_FANOUT):
+                    authors = [author for author, introducer in news.items() if introducer != node]
+                    self.spawn(partial(self.gossip.tell, node, authors, seconds=self._pace.exchange_seconds))
+        finally:
+            self._telling = False
+
+    # --- looking for others ------------------------------------------------------------------------------------------
+
+    async def _exchange_with_somebody(self) -> None:
+        self._exchanging = True
+        try:
+            for node in self.watch.some(1) or self.watch.anybody():
+                await self.gossip.exchange(node, seconds=self._pace.exchange_seconds)
+        finally:
+            self._exchanging = False
+
+    async def _look_for(self, node: NodeId) -> None:
+        """Try a dead node's last addresses; where it answers, hear its news and be ready for its old number."""
+        if await self.prober.ping(node):
+            self.directory.unbury(node)
+            await self.gossip.exchange(node, seconds=self._pace.exchange_seconds)
+
+    async def _join_again(self) -> None:
+        await self.join_all()
+
+    async def join_all(self) -> list[str]:
+        """Join by every invite at once; gives why each that failed did so, in words."""
+        failures = await asyncio.gather(*(self._join(addresses) for addresses in self.invites))
+        return [failure for failure in failures if failure]
+
+    def meet(self, addresses: Sequence[str]) -> None:
+        """Join by addresses that were found, unless their node is known or too many are being met."""
+        for group in group_by_peer(addresses):
+            node = parse_address(group[0]).peer
+            if node != self.directory.node and not self.watch.is_usable(node) and len(self._meeting) < MAX_MEETING:
+                self.spawn(partial(self._meet, node, group))
+
+    async def _meet(self, node: NodeId, addresses: list[str]) -> None:
+        if node not in self._meeting:
+            self._meeting.add(node)
+            try:
+                await self._join(addresses)
+            finally:
+                self._meeting.discard(node)
+
+    async def _join(self, addresses: list[str]) -> str:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                node = await self.dialer.connect(addresses)
+                await self.gossip.exchange(node, seconds=self._pace.exchange_seconds)
+        except (MeshError, RemoteProtocolError) as error:
+            return f"{addresses[0]}: {error}"
+        except TimeoutError:
+            return f"{addresses[0]}: no answer within {CONNECT_SECONDS:g} s"
+        return ""
+
+    # --- serving -----------------------------------------------------------------------------------------------------
+
+    def handlers(self) -> dict[str, CallHandler]:
+        """What is served, by protocol."""
+        handlers: dict[str, CallHandler] = {
+            messages.PING_PROTOCOL: self.prober.serve_ping,
+            messages.PROBE_PROTOCOL: self.prober.serve_probe,
+            messages.COMPARE_PROTOCOL: self.gossip.serve_compare,
+            messages.TRADE_PROTOCOL: self.gossip.serve_trade,
+            messages.NEWS_PROTOCOL: self.gossip.serve_news,
+        }
+        return {protocol: self._served(handler) for protocol, handler in handlers.items()}
+
+    def _served(self, handler: CallHandler) -> CallHandler:
+        async def serve(caller: NodeId, request: bytes) -> bytes:
+            if self._group is None:
+                raise PeerBusy("this node is not in the swarm")
+            self._met(caller)
+            return await handler(caller, request)
+
+        return serve
+
+    def _met(self, caller: NodeId) -> None:
+        """Somebody called: ask back where it was not usable, for it may be now."""
+        now = asyncio.get_running_loop().time()
+        self.dialer.met(caller)
+        if caller in self.watch:
+            if not self.watch.is_usable(caller):
+                self.prober.hurry(caller, now)
+        elif caller in self.lost:
+            self.lost.expect(caller, now)
+
+
+async def _quietly(work: Work) -> None:
+    try:
+        await work()
+    except (MeshError, RemoteProtocolError):
+        return
+
+
+def group_by_peer(addresses: Sequence[str]) -> list[list[str]]:
+    """Addresses to join by, those of one peer together. Raises UsageError for what is no address, or too many."""
+    if len(addresses) > MAX_INVITES:
+        raise UsageError(f"{len(addresses)} addresses to join by; {MAX_INVITES} are enough")
+    groups: dict[NodeId, list[str]] = {}
+    for text in addresses:
+        groups.setdefault(parse_address(text).peer, []).append(text)
+    return list(groups.values())

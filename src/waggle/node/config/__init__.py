@@ -1,0 +1,1 @@
+"""What a node can be told, and where it was told so."""

@@ -1,0 +1,121 @@
+"""What a node can be told, each setting once: `waggle.toml`, `WAGGLE_*`, flags, `waggle config` and the docs follow.
+
+A field of `Settings` is a row of the table: its name is the key in the file, `WAGGLE_` and its name in capitals the
+variable, `--` and its name with dashes the flag (`flag` in `extra` where that reads badly). Nothing here is optional:
+empty text, an empty list or 0 means none. Every value is checked on its way in, so its readers need not.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+LOOPBACK = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
+"""Where `up` listens unless told otherwise: nobody outside this machine can connect."""
+EVERYWHERE = ("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1")
+"""Where `join` listens unless told otherwise."""
+
+Level = Literal["debug", "info", "warning", "error"]
+PLAIN = "at most 63 letters, digits, dots, dashes or underscores, the first one a letter or digit"
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")]
+Word = Annotated[str, Meta(min_length=1, max_length=1_024)]
+Words = Annotated[tuple[Word, ...], Meta(max_length=64)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything a node can be told. Durations in seconds; lists keep the order they were given in."""
+
+    home: Annotated[
+        Path,
+        Meta(description="Folder of this user's nodes and calibrations.", extra={"metavar": "FOLDER"}),
+    ] = Path("~/.waggle")
+    name: Annotated[
+        Name,
+        Meta(
+            description="What this node is called; each node on a machine needs its own.",
+            extra={"metavar": "NAME", "expects": PLAIN},
+        ),
+    ] = "node"
+    network: Annotated[
+        Name,
+        Meta(
+            description="Name of the swarm; nodes of another name are left alone.",
+            extra={"metavar": "NAME", "expects": PLAIN},
+        ),
+    ] = "waggle"
+    listen: Annotated[
+        Words,
+        Meta(
+            description="Multiaddr to listen on. By default up listens on this machine only, join on every interface.",
+            extra={"metavar": "ADDRESS"},
+        ),
+    ] = ()
+    announce: Annotated[
+        Words,
+        Meta(
+            description="Multiaddr to tell others in place of our own, where a router forwards a port.",
+            extra={"metavar": "ADDRESS"},
+        ),
+    ] = ()
+    join: Annotated[
+        Words,
+        Meta(description="Invite (waggle://...) or multiaddr of a node to join at.", extra={"metavar": "INVITE"}),
+    ] = ()
+    relays: Annotated[
+        Words,
+        Meta(
+            description="Multiaddr, ending in /p2p/ID, of a node that relays for us while nobody can connect to us.",
+            extra={"flag": "--relay", "metavar": "ADDRESS"},
+        ),
+    ] = ()
+    serve_as_relay: Annotated[
+        bool, Meta(description="Relay for others, which costs this machine's bandwidth; needs a public address.")
+    ] = False
+    port_map: Annotated[bool, Meta(description="Ask the router (UPnP) to forward our port.")] = False
+    multicast: Annotated[bool, Meta(description="Find nodes in the local network, and be found there.")] = True
+    engines: Annotated[
+        Words,
+        Meta(
+            description="In place of the bundled models: a model folder, or http://localhost:11434/v1#qwen3:8b.",
+            extra={"flag": "--engine", "metavar": "ENGINE"},
+        ),
+    ] = ()
+    key_variable: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,254})?\Z",
+            description="Environment variable that holds the engine servers' API key.",
+            extra={"metavar": "NAME", "expects": "the name of an environment variable, not the key itself"},
+        ),
+    ] = ""
+    capacity: Annotated[int, Meta(ge=1, le=256, description="Pieces of work (answers, comparisons) done at once.")] = 8
+    queue: Annotated[
+        int, Meta(ge=0, le=4_096, description="Pieces of work that wait; past them the node says that it is full.")
+    ] = 64
+    queue_per_asker: Annotated[int, Meta(ge=0, le=4_096, description="Of those, the most that wait for one asker.")] = (
+        32
+    )
+    max_nodes: Annotated[
+        int, Meta(ge=1, le=64, description="Most nodes that answer in one round, and most that compare.")
+    ] = 7
+    budget_tokens: Annotated[
+        int, Meta(ge=0, le=2**40, description="Ceiling of a question in tokens, prompts included; 0 for none.")
+    ] = 0
+    budget_seconds: Annotated[
+        float, Meta(ge=0.1, le=86_400.0, description="Ceiling of a question in seconds.", extra={"metavar": "SECONDS"})
+    ] = 60.0
+    min_confidence: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="Abstain below this confidence.", extra={"metavar": "P"})
+    ] = 0.5
+    hedge_factor: Annotated[
+        float,
+        Meta(
+            ge=1.0,
+            le=100.0,
+            description="Double a proposer that takes this many times as long as it advertised.",
+            extra={"metavar": "TIMES"},
+        ),
+    ] = 3.0
+    log_level: Annotated[
+        Level, Meta(description="What the node's log holds: debug, info, warning or error.", extra={"metavar": "LEVEL"})
+    ] = "warning"

@@ -1,0 +1,1 @@
+"""How this user's commands talk to this user's running node, over a Unix-domain socket."""

@@ -1,0 +1,144 @@
+"""Runs one node of this machine from its home until it is told to stop: key, lock, network, control socket."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from waggle.core.errors import MeshError, UsageError
+from waggle.core.ids import NodeId
+from waggle.engines.protocol import Engine
+from waggle.mesh.files.store import FileStore
+from waggle.mesh.invite import Invite, format_invite
+from waggle.mesh.libp2p.settings import Settings as Libp2pSettings
+from waggle.mesh.libp2p.transport import start_libp2p
+from waggle.mesh.members.visit import Visitor
+from waggle.node.calibration import Calibration
+from waggle.node.config.settings import EVERYWHERE, Settings
+from waggle.node.control.server import ControlServer
+from waggle.node.home import NodeHome, RunInfo
+from waggle.node.local_control import LocalControl
+from waggle.node.mesh_node import MeshNode, NodeOptions, make_node
+from waggle.node.mesh_swarm import CommitteeSize
+from waggle.node.outside import passer_by
+from waggle.trust.keys import NodeKey
+
+TWIN_SECONDS = 5.0
+
+
+class Ready(Struct, frozen=True, kw_only=True):
+    """A node is up: what it is, with what others can join it, and which invites failed and why."""
+
+    info: RunInfo
+    invite: str
+    failures: tuple[str, ...]
+
+
+async def run_node(
+    settings: Settings,
+    invites: Sequence[Invite],
+    engines: Mapping[str, Engine],
+    calibration: Calibration | None,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[Ready], None],
+) -> None:
+    """Run a node until `stop` is set or a command tells it to leave; says farewell to the swarm.
+
+    Raises:
+        UsageError: the home, the key, an address or an invite is no good, or the node runs already somewhere.
+        MeshError: the network cannot be started.
+    """
+    home = NodeHome(settings.home, settings.name)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.lock())
+        is_old = home.key.exists()
+        key = NodeKey.load_or_create(home.key)
+        if is_old and invites:
+            await refuse_a_twin(key.node_id, invites, settings.network)
+        node = await _bring_up(settings, home, key, engines, calibration)
+        stack.push_async_callback(node.close)
+        failures = await node.start([address for invite in invites for address in invite.addresses])
+        control = LocalControl(node, stop)
+        await stack.enter_async_context(ControlServer(home.control_path(), control.handle))
+        info = await _run_info(settings, home, node)
+        home.publish(info)
+        ready(Ready(info=info, invite=format_invite(info.addresses, settings.network), failures=failures))
+        await stop.wait()
+        await node.leave()
+
+
+async def _bring_up(
+    settings: Settings,
+    home: NodeHome,
+    key: NodeKey,
+    engines: Mapping[str, Engine],
+    calibration: Calibration | None,
+) -> MeshNode:
+    transport = await start_libp2p(
+        Libp2pSettings(
+            key_path=home.key,
+            listen=settings.listen or EVERYWHERE,
+            announce=settings.announce,
+            relays=settings.relays,
+            serve_as_relay=settings.serve_as_relay,
+            port_map=settings.port_map,
+        )
+    )
+    try:
+        return await make_node(
+            key, transport, engines, _options(settings), calibration=calibration, store=FileStore(home.files)
+        )
+    except BaseException:
+        await transport.close()
+        raise
+
+
+def _options(settings: Settings) -> NodeOptions:
+    return NodeOptions(
+        name=settings.name,
+        network=settings.network,
+        capacity=settings.capacity,
+        queue=settings.queue,
+        queue_per_asker=settings.queue_per_asker,
+        relays=settings.serve_as_relay,
+        committee=CommitteeSize(
+            proposers=settings.max_nodes, judges=settings.max_nodes, hedge_factor=settings.hedge_factor
+        ),
+    )
+
+
+async def _run_info(settings: Settings, home: NodeHome, node: MeshNode) -> RunInfo:
+    return RunInfo(
+        name=settings.name,
+        pid=os.getpid(),
+        node=node.id,
+        network=settings.network,
+        addresses=await node.transport.addresses(),
+        control=str(home.control_path()),
+        started=time.time(),
+    )
+
+
+async def refuse_a_twin(node: NodeId, invites: Sequence[Invite], network: str) -> None:
+    """Look, under another identity, whether a node with our key is up already; nobody there to ask is no obstacle.
+
+    Raises:
+        UsageError: it is, and answers.
+    """
+    async with passer_by() as (transport, _):
+        visitor = Visitor(transport, network)
+        try:
+            await visitor.visit([invite.addresses for invite in invites])
+            if any(advert.node == node for advert in visitor.adverts()):
+                await visitor.reach(node, seconds=TWIN_SECONDS)
+                await visitor.ping(node, seconds=TWIN_SECONDS)
+        except MeshError:
+            return
+    raise UsageError(
+        "a node with this key is running already, on another machine or from a copy of this folder: "
+        "stop it, or give this one another --name"
+    )

@@ -1,0 +1,1 @@
+"""The checks of `waggle.testing.check_transport`, by what they look at."""

@@ -1,0 +1,53 @@
+"""Real nodes on loopback. Each costs a process, so a file's tests share theirs; each test uses its own protocol."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.unit.mesh.libp2p.raw_peer import RawPeer
+from waggle.mesh.libp2p.settings import Settings
+from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
+
+StartNode = Callable[[], Awaitable[Libp2pTransport]]
+StartRawPeer = Callable[[], Awaitable[RawPeer]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StartNode]:
+    """Starts a node with a key of its own, listening on loopback; none leaves a socket behind."""
+    folder = tmp_path_factory.mktemp("nodes")
+    nodes: list[Libp2pTransport] = []
+    numbers = count()
+
+    async def start() -> Libp2pTransport:
+        settings = Settings(key_path=folder / f"node{next(numbers)}" / "key", run_dir=folder / "r")
+        nodes.append(await start_libp2p(settings))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        await node.close()
+    assert _left_in(folder / "r") == []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start_raw_peer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StartRawPeer]:
+    """Starts a peer that keeps no rule of ours."""
+    folder = tmp_path_factory.mktemp("raw")
+    peers: list[RawPeer] = []
+    numbers = count()
+
+    async def start() -> RawPeer:
+        peers.append(await RawPeer.start(folder / f"peer{next(numbers)}", folder / "r"))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        await peer.close()
+
+
+def _left_in(folder: Path) -> list[Path]:
+    return list(folder.glob("*"))

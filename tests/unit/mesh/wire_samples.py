@@ -1,0 +1,212 @@
+"""One honest message of every kind, whose bytes are kept in golden files; values of any wire type for hypothesis."""
+
+from collections.abc import Callable
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from waggle.core.engine_values import JudgeMethod, Sampling
+from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_values import Ballot as RoundBallot
+from waggle.core.round_values import (
+    BallotCount,
+    BallotFailed,
+    BallotReceived,
+    Budget,
+    CandidateResult,
+    ConfidenceModel,
+    DeadlinePassed,
+    Outcome,
+    Plan,
+    Proposal,
+    ProposalCommitted,
+    ProposalFailed,
+    ProposalReceived,
+    RoundStarted,
+    Spent,
+    Standing,
+)
+from waggle.mesh.codec import KINDS
+from waggle.mesh.messages import (
+    Answered,
+    CannotAnswer,
+    CannotJudge,
+    CannotPropose,
+    CastBallot,
+    Committed,
+    Happened,
+    Message,
+    Pair,
+    Planned,
+    PleaseAnswer,
+    PleaseJudge,
+    PleasePropose,
+    PleaseReveal,
+    PleaseStop,
+    Revealed,
+    StillHere,
+)
+from waggle.trust.keys import NodeKey
+
+KEY = NodeKey.from_seed(b"waggle golden files, not secret!")
+ROUND = "0123456789abcdef0123456789abcdef"
+SEQ = 3
+NODE = NodeId(KEY.node_id)
+REQUEST = "fedcba9876543210fedcba9876543210"
+STANDING = Standing(node=NODE, support_weight=1.5, judge_weight=0.5, skill=0.75, judge_method=JudgeMethod.RESOLVE)
+
+SAMPLES: dict[str, Message] = {
+    "propose": PleasePropose(
+        request=REQUEST,
+        question="What is 6 * 7?",
+        max_tokens=256,
+        sampling=Sampling(temperature=0.7, top_k=40, top_p=0.9, seed=-5),
+        seconds=12.5,
+        model="bee-1",
+    ),
+    "stop": PleaseStop(),
+    "reveal_please": PleaseReveal(),
+    "judge": PleaseJudge(
+        request=REQUEST,
+        question="Wie viel ist 6 · 7?",
+        max_tokens=64,
+        pairs=(
+            Pair(first=0, second=1, first_text="42", second_text="41", method=JudgeMethod.RESOLVE, seed=7),
+            Pair(first=1, second=0, first_text="41", second_text="42", method=JudgeMethod.VERDICT, seed=-(2**63)),
+        ),
+        seconds=5.0,
+        model="bee-1",
+    ),
+    "commit": Committed(digest="ab" * 32, tokens=17),
+    "reveal": Revealed(
+        answer="42 \U0001f41d", nonce="00ff" * 8, trace="6 * 7 = 42\0", self_confidence=0.875, tokens=17, seconds=0.5
+    ),
+    "ballot": CastBallot(first=0, second=1, p=0.96875, reason="the first adds up", tokens=9, seconds=0.25),
+    "no_proposal": CannotPropose(reason="no room now", retry_after=1.5),
+    "no_ballot": CannotJudge(first=3, second=63, reason="the engine failed", retry_after=None),
+    "still_here": StillHere(),
+    "question": PleaseAnswer(
+        request=REQUEST,
+        question="What is 6 * 7?",
+        strategy="swarm",
+        budget=Budget(tokens=10_000, seconds=20.0),
+        min_confidence=0.6,
+        max_tokens=128,
+        sampling=Sampling(temperature=0.5),
+        seed=2**63 - 1,
+    ),
+    "planned": Planned(
+        plan=Plan(
+            round_id=RoundId(ROUND),
+            question="What is 6 * 7?",
+            proposers=(STANDING,),
+            judges=(STANDING,),
+            standby=(STANDING,),
+            budget=Budget(tokens=None, seconds=20.0),
+            confidence=ConfidenceModel(intercept=-1.0, coefficients=(0.5, 2.0)),
+            answer_marker="####",
+            seed=11,
+        )
+    ),
+    "happened": Happened(
+        event=ProposalReceived(at=0.75, proposal=Proposal(node=NODE, answer="42", self_confidence=None, tokens=17))
+    ),
+    "answered": Answered(
+        outcome=Outcome(
+            answer="42",
+            confidence=0.9,
+            abstained=False,
+            candidates=(
+                CandidateResult(number=0, answer="42", supporters=(NODE,), strength=1.25, support=2.0),
+                CandidateResult(number=1, answer="41", supporters=(), strength=-1.25, support=0.0),
+            ),
+            runner_up="41",
+            confusion_p=0.1,
+            ballots=BallotCount(asked=6, cast=5, refused=0, unparseable=1),
+            connected=True,
+            failures={"12D3KooW": "no answer in time"},
+            spent=Spent(proposing_tokens=34, judging_tokens=54, seconds=1.5),
+            reason="the ballots are cast",
+            features={"margin": 0.5},
+        )
+    ),
+    "no_answer": CannotAnswer(reason="no room now", retry_after=None),
+}
+"""Changing one changes the protocol: write the golden files anew and raise its version."""
+
+EVENTS = (
+    RoundStarted(at=0.0),
+    ProposalCommitted(at=0.5, node=NODE, digest="ab" * 32, tokens=17),
+    ProposalReceived(at=0.75, proposal=Proposal(node=NODE, answer="42"), nonce="00ff" * 8),
+    ProposalFailed(at=1.0, node=NODE, reason="no answer in time"),
+    BallotReceived(at=2.0, ballot=RoundBallot(judge=NODE, first=0, second=1, p=None)),
+    BallotFailed(at=2.5, judge=NODE, first=0, second=1, reason="full"),
+    DeadlinePassed(at=3.0, phase="round"),
+)
+
+
+def messages() -> st.SearchStrategy[Message]:
+    """Any message that breaks no rule, of any kind, built from the types themselves."""
+    every: list[st.SearchStrategy[Message]] = [values(inspect.type_info(kind)) for kind in KINDS.values()]
+    return st.one_of(every)
+
+
+def values(kind: inspect.Type) -> st.SearchStrategy:
+    """Values of a wire type within its own bounds."""
+    if isinstance(kind, inspect.StructType):
+        if kind.cls in SPECIAL:
+            return SPECIAL[kind.cls]()
+        return st.builds(kind.cls, **{field.name: values(field.type) for field in kind.fields})
+    if isinstance(kind, inspect.UnionType):
+        return st.one_of([values(option) for option in kind.types])
+    if isinstance(kind, inspect.VarTupleType):
+        return st.lists(values(kind.item_type), min_size=kind.min_length or 0, max_size=3).map(tuple)
+    if isinstance(kind, inspect.DictType):
+        return st.dictionaries(values(kind.key_type), values(kind.value_type), max_size=3)
+    return scalars(kind)
+
+
+def scalars(kind: inspect.Type) -> st.SearchStrategy:
+    """The leaves: numbers, texts, choices."""
+    match kind:
+        case inspect.NoneType():
+            return st.none()
+        case inspect.BoolType():
+            return st.booleans()
+        case inspect.IntType():
+            low = kind.ge if kind.ge is not None else -(2**63)
+            high = kind.le if kind.le is not None else kind.lt - 1 if kind.lt is not None else 2**63 - 1
+            return st.integers(low, high)
+        case inspect.FloatType():
+            return st.floats(kind.ge, kind.le, allow_nan=False, allow_infinity=False)
+        case inspect.StrType(pattern=None):
+            return st.text(max_size=min(kind.max_length or 50, 50))
+        case inspect.StrType():
+            length = int(str(kind.pattern).partition("{")[2].partition("}")[0])
+            return st.text("0123456789abcdef", min_size=length, max_size=length)
+        case inspect.EnumType():
+            return st.sampled_from(list(kind.cls))
+        case _:
+            raise NotImplementedError(f"no strategy for {kind}")
+
+
+def samplings() -> st.SearchStrategy[Sampling]:
+    temperatures = st.just(0.0) | st.floats(1e-3, 100.0)
+    seeds = st.integers(-(2**63), 2**63 - 1)
+    return st.builds(
+        Sampling, temperature=temperatures, top_k=st.integers(0, 2**31 - 1), top_p=st.floats(0.0, 1.0), seed=seeds
+    )
+
+
+def budgets() -> st.SearchStrategy[Budget]:
+    return st.builds(Budget, tokens=st.none() | st.integers(0, 2**40), seconds=st.floats(0.0, 1e7))
+
+
+SPECIAL: dict[type, Callable[[], st.SearchStrategy]] = {Sampling: samplings, Budget: budgets}
+"""Types whose bounds `fault_of` knows."""
+
+
+def packed(value: object) -> bytes:
+    """MessagePack without any check, as a stranger may write it."""
+    return msgspec.msgpack.encode(value)
