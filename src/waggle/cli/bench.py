@@ -97,6 +97,42 @@ def round_(
     _show(run_round_bench(seed, rounds), as_json)
 
 
+@app.command("swarm")
+def swarm(
+    seed: Seed = 1,
+    nodes: Annotated[int, typer.Option(metavar="N", help="Simulated nodes; 0 for none.", min=0)] = 1_000,
+    minutes: Annotated[float, typer.Option(metavar="N", help="Simulated minutes of questions.", min=0.1)] = 2.0,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Rounds over libp2p per size; 0 for none.", min=0)] = 40,
+    as_json: AsJson = False,
+) -> None:
+    """Measure rounds over the mesh, and a large simulated swarm.
+
+    Over libp2p 7, 20 and 50 nodes answer on this machine. In the simulation nodes die and messages get lost.
+    """
+    from waggle.bench.swarm import run_swarm_bench
+
+    _show(run_swarm_bench(seed, nodes, minutes, rounds, on_progress=_say), as_json)
+
+
+@app.command("nat")
+def nat(
+    seed: Seed = 0,
+    runs: Annotated[int, typer.Option(metavar="N", help="Runs of each pair of NATs.", min=1)] = 40,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how nodes behind NAT boxes reach each other.
+
+    It takes about 25 minutes. Network namespaces need Linux and its administrator.
+    """
+    from waggle.bench.nat import run_nat_bench
+
+    _show(run_nat_bench(seed, runs, on_progress=_say), as_json)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
 def _show(result: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))

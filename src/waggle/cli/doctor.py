@@ -8,7 +8,20 @@ import typer
 
 from waggle.cli.shared import calibration_path, plain_console
 
-REQUIRED = ("torch", "tokenizers", "safetensors", "numpy", "scipy", "msgspec", "jinja2", "httpx", "typer", "rich")
+REQUIRED = (
+    "torch",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "msgspec",
+    "jinja2",
+    "httpx",
+    "typer",
+    "rich",
+    "hivemind",
+    "cryptography",
+)
 OPTIONAL = {
     "reasoning-gym": "waggle train, calibrate and bench quality",
     "matplotlib": "plots of waggle bench",
@@ -24,7 +37,8 @@ Row = tuple[str, str, str, bool]  # what, found, remark, whether that is good en
 def doctor() -> None:
     """Check this machine, and say what is missing and what to do.
 
-    Versions, cores, memory, the bundled models. Exit status 1 if something needed is missing.
+    Versions, cores, memory, the bundled models, and which ways of reaching other nodes work: direct links, multicast,
+    relays. Exit status 1 if something needed is missing.
     """
     from rich import box
     from rich.table import Table
@@ -35,11 +49,22 @@ def doctor() -> None:
     console = plain_console()
     table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
     rows = [_python(), _cores(), _memory(), *map(_package, REQUIRED), *map(_optional, OPTIONAL), _hive(), _measured()]
+    rows += _network()
     for name, found, remark, fine in rows:
         table.add_row(Text("ok", style="green") if fine else Text("!!", style="red"), name, found, remark)
     console.print(f"waggle {__version__}", style="bold")
     console.print(table)
     raise typer.Exit(0 if all(fine for *_, fine in rows) else 1)
+
+
+def _network() -> list[Row]:
+    """Direct links are needed; without multicast or relays there are other ways."""
+    import asyncio
+
+    from waggle.node.network_check import check_network
+
+    findings = asyncio.run(check_network())
+    return [(f.way, "works" if f.works else "does not", f.remark, f.works or f.way != "direct") for f in findings]
 
 
 def _python() -> Row:

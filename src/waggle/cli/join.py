@@ -56,10 +56,12 @@ def join(
     Without an INVITE it begins a swarm of its own, or finds one in the local network.
     """
     import asyncio
+    import logging
 
     from waggle.mesh.invite import parse_invite
 
     settings = configuration.settings
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     parsed = [parse_invite(text, network=settings.network) for text in (invites or settings.join)]
     engines = {} if without_models else _open(settings)
     asyncio.run(_run(settings, parsed, engines, _calibration(settings), with_parent))

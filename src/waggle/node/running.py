@@ -1,10 +1,12 @@
 """Runs one node of this machine from its home until it is told to stop: key, lock, network, control socket."""
 
 import asyncio
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 
 from msgspec import Struct
 
@@ -13,8 +15,11 @@ from waggle.core.ids import NodeId
 from waggle.engines.protocol import Engine
 from waggle.mesh.files.store import FileStore
 from waggle.mesh.invite import Invite, format_invite
+from waggle.mesh.lan.multicast import Multicast
+from waggle.mesh.libp2p.direct import DirectSeeker
+from waggle.mesh.libp2p.relay import start_relay
 from waggle.mesh.libp2p.settings import Settings as Libp2pSettings
-from waggle.mesh.libp2p.transport import start_libp2p
+from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.members.visit import Visitor
 from waggle.node.calibration import Calibration
 from waggle.node.config.settings import EVERYWHERE, Settings
@@ -25,6 +30,8 @@ from waggle.node.mesh_node import MeshNode, NodeOptions, make_node
 from waggle.node.mesh_swarm import CommitteeSize
 from waggle.node.outside import passer_by
 from waggle.trust.keys import NodeKey
+
+log = logging.getLogger(__name__)
 
 TWIN_SECONDS = 5.0
 
@@ -61,6 +68,7 @@ async def run_node(
             await refuse_a_twin(key.node_id, invites, settings.network)
         node = await _bring_up(settings, home, key, engines, calibration)
         stack.push_async_callback(node.close)
+        await stack.enter_async_context(neighbourhood(node, multicast=settings.multicast))
         failures = await node.start([address for invite in invites for address in invite.addresses])
         control = LocalControl(node, stop)
         await stack.enter_async_context(ControlServer(home.control_path(), control.handle))
@@ -78,16 +86,7 @@ async def _bring_up(
     engines: Mapping[str, Engine],
     calibration: Calibration | None,
 ) -> MeshNode:
-    transport = await start_libp2p(
-        Libp2pSettings(
-            key_path=home.key,
-            listen=settings.listen or EVERYWHERE,
-            announce=settings.announce,
-            relays=settings.relays,
-            serve_as_relay=settings.serve_as_relay,
-            port_map=settings.port_map,
-        )
-    )
+    transport = await _start_transport(settings, home)
     try:
         return await make_node(
             key, transport, engines, _options(settings), calibration=calibration, store=FileStore(home.files)
@@ -95,6 +94,51 @@ async def _bring_up(
     except BaseException:
         await transport.close()
         raise
+
+
+async def _start_transport(settings: Settings, home: NodeHome) -> Libp2pTransport:
+    """A node that relays tests itself first, and goes on without relaying where that fails."""
+    wanted = Libp2pSettings(
+        key_path=home.key,
+        listen=settings.listen or EVERYWHERE,
+        announce=settings.announce,
+        relays=settings.relays,
+        port_map=settings.port_map,
+    )
+    if not settings.serve_as_relay:
+        return await start_libp2p(wanted)
+    transport, report = await start_relay(wanted)
+    if not report.healthy:
+        log.warning("this node does not relay: %s", report.checks[-1].reason)
+    return transport
+
+
+@asynccontextmanager
+async def neighbourhood(node: MeshNode, *, multicast: bool) -> AsyncIterator[None]:
+    """While the block runs: be found in the local network, and turn relayed links into direct ones."""
+    lan = Multicast(
+        node.key,
+        node.transport.addresses,
+        node.membership.meet,
+        rng=Random(),
+        wall=time.time,
+        network=node.options.network,
+    )
+    seeker = DirectSeeker(node.transport, lambda peer: _addresses_of(node, peer), Random())
+    seeking = asyncio.create_task(seeker.run(), name="seeking direct links")
+    if multicast:
+        await lan.start()
+    try:
+        yield
+    finally:
+        await lan.close()
+        seeking.cancel()
+        await asyncio.gather(seeking, return_exceptions=True)
+
+
+def _addresses_of(node: MeshNode, peer: NodeId) -> tuple[str, ...]:
+    known = node.membership.peer(peer)
+    return known.advert.addresses if known else ()
 
 
 def _options(settings: Settings) -> NodeOptions:

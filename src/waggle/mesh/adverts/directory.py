@@ -147,8 +147,12 @@ class Directory:
         grave = self._graves.get(key)
         return grave is not None and rank <= grave.rank
 
+    def unproven(self, introducer: NodeId) -> int:
+        """How many it brought whose authors never answered us."""
+        return self._unproven.get(introducer, 0)
+
     def _is_crowded_by(self, introducer: NodeId) -> bool:
-        return self._unproven.get(introducer, 0) >= MAX_UNPROVEN
+        return self.unproven(introducer) >= MAX_UNPROVEN
 
     def _has_room(self, key: int) -> bool:
         return self._view.has_room(key) if self._view is not None else len(self) < self._most

@@ -192,6 +192,9 @@ class AdvertReader:
         self._read: OrderedDict[SignedAdvert, OpenAdvert] = OrderedDict()
         self._genuine: OrderedDict[SignedAdvert, NodeId] = OrderedDict()
 
+    def __len__(self) -> int:
+        return max(len(self._read), len(self._genuine))
+
     def read(self, signed: SignedAdvert, sender: str) -> OpenAdvert:
         """`read_advert`. Raises RemoteProtocolError."""
         found = self._read.get(signed)

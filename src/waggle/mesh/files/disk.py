@@ -87,10 +87,10 @@ def hash_file(folder: Path, path: str, step: Step = no_step) -> tuple[FileEntry,
 
 def read_range(file: int, offset: int, length: int) -> bytes:
     """Up to `length` bytes from `offset`; fewer only at the file's end."""
-    data = bytearray()
+    data = os.pread(file, length, offset)
     while len(data) < length and (more := os.pread(file, length - len(data), offset + len(data))):
         data += more
-    return bytes(data)
+    return data
 
 
 def write_range(file: int, offset: int, data: bytes) -> None:

@@ -92,35 +92,39 @@ class Partial:
         return True
 
     def verify(self, step: Step = no_step) -> bool:
-        """Hash every chunk that should be in, and every complete file as a whole; whether nothing is missing.
+        """Hash again what should be in: complete files as a whole, others by chunks; whether nothing is missing.
 
         A damaged chunk is missing afterwards. Raises RemoteProtocolError where the manifest contradicts itself.
         """
         first = 0
-        for file in self.manifest.files:
-            after = first + -(-file.size // CHUNK_BYTES)
-            whole = self._verify_chunks(range(first, after), file.path, step)
-            if whole is not None and whole != file.sha256:
-                raise RemoteProtocolError(f"the manifest contradicts itself about {file.path!r}: refused")
-            first = after
+        for entry in self.manifest.files:
+            numbers = range(first, first := first + -(-entry.size // CHUNK_BYTES))
+            with disk.opened(self.files, entry.path) as file:
+                if all(map(self.has, numbers)) and self._whole(file, numbers, step) == entry.sha256:
+                    continue
+                for number in filter(self.has, numbers):
+                    self._verify_chunk(file, number, step)
+            if all(map(self.has, numbers)):
+                raise RemoteProtocolError(f"the manifest contradicts itself about {entry.path!r}: refused")
         return not self.missing()
 
-    def _verify_chunks(self, numbers: range, path: str, step: Step) -> bytes | None:
-        """The SHA-256 of a file whose chunks are all in, else None."""
-        whole, complete = hashlib.sha256(), True
-        with disk.opened(self.files, path) as file:
-            for number in numbers:
-                chunk = self.chunks[number]
-                data = disk.read_range(file, chunk.offset, chunk.length) if self.has(number) else b""
-                if hashlib.sha256(data).digest() == chunk.sha256:
-                    whole.update(data)
-                else:
-                    complete = False
-                    self._mark(number, there=False)
-                step(len(data))
-        return whole.digest() if complete else None
+    def _whole(self, file: int, numbers: range, step: Step) -> bytes:
+        whole = hashlib.sha256()
+        for number in numbers:
+            whole.update(self._stored(file, number))
+            step(self.chunks[number].length)
+        return whole.digest()
 
-    def settle(self) -> None:
+    def _verify_chunk(self, file: int, number: int, step: Step) -> None:
+        data = self._stored(file, number)
+        step(len(data))
+        if hashlib.sha256(data).digest() != self.chunks[number].sha256:
+            self._mark(number, there=False)
+
+    def _stored(self, file: int, number: int) -> bytes:
+        return disk.read_range(file, self.chunks[number].offset, self.chunks[number].length)
+
+    def settle(self, step: Step = no_step) -> None:
         """Make complete files outlast a power cut, and look whether they are what their suffixes say.
 
         Raises RemoteProtocolError where one is not; OSError.
@@ -128,6 +132,7 @@ class Partial:
         for entry in self.manifest.files:
             with disk.opened(self.files, entry.path) as file:
                 os.fsync(file)
+            step(0)
             if (fault := content_fault(self.files / entry.path)) is not None:
                 raise RemoteProtocolError(f"{self.manifest.name} is refused: {fault}")
 

@@ -20,6 +20,7 @@ from waggle.core.errors import RemoteProtocolError, UsageError
 from waggle.core.mesh_values import SharedFiles
 from waggle.mesh.files import disk
 from waggle.mesh.files.disk import Stamp, Step, no_step
+from waggle.mesh.files.formats import content_fault
 from waggle.mesh.files.manifest import Manifest, address, decode_manifest, manifest_fault
 from waggle.mesh.files.partial import Partial
 from waggle.mesh.files.records import Record, Records
@@ -256,6 +257,9 @@ def _stamps(folder: Path, paths: tuple[str, ...]) -> tuple[Stamp, ...]:
 
 def _read_folder(folder: Path, name: str, paths: list[str], step: Step) -> tuple[Manifest, tuple[Stamp, ...]]:
     """Hash every file. Raises UsageError where the result is no manifest that others would take."""
+    for path in paths:
+        if (fault := content_fault(folder / path)) is not None:
+            raise UsageError(f"{folder} cannot be shared as it is: {fault}")
     hashed = [disk.hash_file(folder, path, step) for path in paths]
     manifest = Manifest(name=name, files=tuple(entry for entry, _ in hashed))
     if (fault := manifest_fault(manifest)) is not None:

@@ -90,6 +90,11 @@ class Libp2pTransport:
         return self._node_id
 
     @property
+    def daemon_pid(self) -> int:
+        """The process id of the daemon. Raises PeerUnreachable while there is none."""
+        return self._keeper.current().process.pid
+
+    @property
     def calls_in_progress(self) -> int:
         """How many calls of peers are being worked on."""
         return self._serving.calls_in_progress

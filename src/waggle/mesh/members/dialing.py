@@ -14,6 +14,8 @@ from waggle.mesh.transport import Transport
 
 MAX_DIALS = 16
 """Links made at once; the daemon resets connections when about 200 are opened together."""
+LIST_SECONDS = 0.2
+"""Links are listed no more often than this."""
 SCOPE_SECONDS = 30.0
 """How long we believe what we found out of a link."""
 MAX_SCOPES = 4_096
@@ -28,6 +30,9 @@ class Dialer:
         self._addresses_of = addresses_of
         self._linked: set[NodeId] = set()
         self._scopes: dict[NodeId, tuple[Scope, float]] = {}
+        self._wanted: set[NodeId] = set()
+        self._listing = asyncio.Lock()
+        self._listed_at = -1e9
         self._dials = asyncio.Semaphore(MAX_DIALS)
 
     async def call(self, node: NodeId, protocol: str, request: bytes, *, seconds: float) -> bytes:
@@ -89,8 +94,21 @@ class Dialer:
         scope, until = self._scopes.get(node, (Scope.PUBLIC, 0.0))
         if now < until:
             return scope
+        self._wanted.add(node)
+        async with self._listing:
+            if self._listed_at < now:
+                await self._list_links()
+        return self._scopes.get(node, (Scope.PUBLIC, 0.0))[0]
+
+    async def _list_links(self) -> None:
+        """Look at our links once for all who ask in the meantime: there may be thousands."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._listed_at + LIST_SECONDS - clock()))
+        self._listed_at = clock()
+        links = {link.peer: link for link in await self._transport.links() if link.peer in self._wanted}
         if len(self._scopes) > MAX_SCOPES:
             self._scopes.clear()
-        links = {link.peer: link for link in await self._transport.links()}
-        self._scopes |= {peer: (scope_of_link(link), now + SCOPE_SECONDS) for peer, link in links.items()}
-        return scope_of_link(links.get(node))
+        until = self._listed_at + SCOPE_SECONDS
+        for node in self._wanted:
+            self._scopes[node] = (scope_of_link(links.get(node)), until if node in links else 0.0)
+        self._wanted.clear()

@@ -7,6 +7,7 @@ second; nothing waits without a bound. It owns no transport: whoever made that c
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from waggle.core.errors import LocalProtocolError
@@ -17,7 +18,8 @@ from waggle.mesh.adverts.signed import AdvertReader
 from waggle.mesh.members.listing import Listing
 from waggle.mesh.members.own import Description, OwnAdvert
 from waggle.mesh.members.pace import Pace
-from waggle.mesh.members.upkeep import Upkeep, group_by_peer
+from waggle.mesh.members.seeking import group_by_peer
+from waggle.mesh.members.upkeep import Upkeep
 from waggle.mesh.transport import CONNECT_SECONDS, Transport
 from waggle.trust.keys import NodeKey
 
@@ -117,11 +119,12 @@ class Membership:
         await self._upkeep.dialer.ready(node, seconds=CONNECT_SECONDS)
 
     def meet(self, addresses: Sequence[str]) -> None:
-        """Somebody is said to be at these addresses, all of one node: join it soon, unless it is known already.
+        """Nodes are said to be at these addresses: join them soon, unless they are usable already.
 
-        For what multicast finds. Nonsense and too many at once are passed over.
+        For what multicast finds; too many at once are passed over. Raises UsageError for what is no address.
         """
-        self._upkeep.meet(addresses)
+        for group in group_by_peer(addresses):
+            self._upkeep.spawn(partial(self._upkeep.seeker.meet, group))
 
     def set_load(self, load: Callable[[], Load]) -> None:
         """Who tells how busy we are, from now on."""
@@ -158,14 +161,14 @@ class Membership:
             UsageError: an invite is no address.
             LocalProtocolError: the description does not fit into an advert.
         """
-        self._upkeep.invites = group_by_peer(invites)
+        self._upkeep.seeker.invites = group_by_peer(invites)
         await self._upkeep.renew()
         started = asyncio.Event()
         self._main = asyncio.create_task(self._upkeep.run(started), name=f"membership of {self.node_id}")
         await started.wait()
         for protocol, handler in self._upkeep.handlers().items():
             await self._transport.serve_calls(protocol, handler)
-        return tuple(await self._upkeep.join_all())
+        return tuple(await self._upkeep.seeker.join_all())
 
     async def leave(self) -> None:
         """Say goodbye to some, who tell the others, and stop; within about a second."""

@@ -16,6 +16,9 @@ class Rates:
         self._burst = burst
         self._levels: OrderedDict[NodeId, tuple[float, float]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._levels)
+
     def allow(self, node: NodeId, now: float, amount: float = 1.0) -> bool:
         """Take `amount` if it is there."""
         level, since = self._levels.pop(node, (self._burst, now))

@@ -5,10 +5,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from random import Random
 
-from waggle.core.errors import MeshError, PeerBusy, RemoteProtocolError, UsageError
+from waggle.core.errors import MeshError, PeerBusy, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
-from waggle.mesh.addresses import parse_address
 from waggle.mesh.adverts.directory import Directory, Verdict
 from waggle.mesh.adverts.signed import AdvertReader, OpenAdvert
 from waggle.mesh.liveness.lost import Lost
@@ -19,12 +18,10 @@ from waggle.mesh.members.dialing import Dialer
 from waggle.mesh.members.gossip import NEWS_FANOUT, Gossip
 from waggle.mesh.members.own import OwnAdvert
 from waggle.mesh.members.pace import Pace, Schedule
-from waggle.mesh.transport import CONNECT_SECONDS, CallHandler, Transport
+from waggle.mesh.members.seeking import Seeker
+from waggle.mesh.transport import CallHandler, Transport
 
 MAX_TROUBLES = 16
-MAX_INVITES = 64
-MAX_MEETING = 8
-"""Nodes found nearby that are joined at the same time."""
 
 Work = Callable[[], Coroutine[None, None, None]]
 
@@ -70,8 +67,8 @@ class Upkeep:
             on_own=self._met_ourselves,
             on_refusal=self._note,
         )
+        self.seeker = Seeker(directory, self.watch, self.dialer, self.gossip, self.prober, pace)
         self.load = load
-        self.invites: list[list[str]] = []
         self.troubles: dict[str, None] = {}
         self._transport = transport
         self._pace = pace
@@ -79,9 +76,7 @@ class Upkeep:
         self._wall = wall
         self._on_change = on_change
         self._group: asyncio.TaskGroup | None = None
-        self._exchanging = False
         self._telling = False
-        self._meeting: set[NodeId] = set()
 
     # --- the task ----------------------------------------------------------------------------------------------------
 
@@ -107,13 +102,13 @@ class Upkeep:
         self._bury_the_dead(now)
         self.prober.tick(now, round_due=schedule.ping_due(now))
         for node in self.lost.due(now):
-            self.spawn(partial(self._look_for, node))
+            self.spawn(partial(self.seeker.look_for, node))
         if schedule.renewal_due(now):
             await self.renew()
-        if schedule.exchange_due(now, len(self.directory)) and not self._exchanging:
-            self.spawn(self._exchange_with_somebody)
+        if schedule.exchange_due(now, len(self.directory)):
+            self.spawn(self.seeker.exchange_with_somebody)
         if not self.watch.usable_count and schedule.invites_due(now):
-            self.spawn(self._join_again)
+            self.spawn(self.seeker.join_again)
 
     def _bury_the_dead(self, now: float) -> None:
         gone = self.directory.expire(now=now, wall=self._wall())
@@ -216,56 +211,6 @@ class Upkeep:
         finally:
             self._telling = False
 
-    # --- looking for others ------------------------------------------------------------------------------------------
-
-    async def _exchange_with_somebody(self) -> None:
-        self._exchanging = True
-        try:
-            for node in self.watch.some(1) or self.watch.anybody():
-                await self.gossip.exchange(node, seconds=self._pace.exchange_seconds)
-        finally:
-            self._exchanging = False
-
-    async def _look_for(self, node: NodeId) -> None:
-        """Try a dead node's last addresses; where it answers, hear its news and be ready for its old number."""
-        if await self.prober.ping(node):
-            self.directory.unbury(node)
-            await self.gossip.exchange(node, seconds=self._pace.exchange_seconds)
-
-    async def _join_again(self) -> None:
-        await self.join_all()
-
-    async def join_all(self) -> list[str]:
-        """Join by every invite at once; gives why each that failed did so, in words."""
-        failures = await asyncio.gather(*(self._join(addresses) for addresses in self.invites))
-        return [failure for failure in failures if failure]
-
-    def meet(self, addresses: Sequence[str]) -> None:
-        """Join by addresses that were found, unless their node is known or too many are being met."""
-        for group in group_by_peer(addresses):
-            node = parse_address(group[0]).peer
-            if node != self.directory.node and not self.watch.is_usable(node) and len(self._meeting) < MAX_MEETING:
-                self.spawn(partial(self._meet, node, group))
-
-    async def _meet(self, node: NodeId, addresses: list[str]) -> None:
-        if node not in self._meeting:
-            self._meeting.add(node)
-            try:
-                await self._join(addresses)
-            finally:
-                self._meeting.discard(node)
-
-    async def _join(self, addresses: list[str]) -> str:
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                node = await self.dialer.connect(addresses)
-                await self.gossip.exchange(node, seconds=self._pace.exchange_seconds)
-        except (MeshError, RemoteProtocolError) as error:
-            return f"{addresses[0]}: {error}"
-        except TimeoutError:
-            return f"{addresses[0]}: no answer within {CONNECT_SECONDS:g} s"
-        return ""
-
     # --- serving -----------------------------------------------------------------------------------------------------
 
     def handlers(self) -> dict[str, CallHandler]:
@@ -304,13 +249,3 @@ async def _quietly(work: Work) -> None:
         await work()
     except (MeshError, RemoteProtocolError):
         return
-
-
-def group_by_peer(addresses: Sequence[str]) -> list[list[str]]:
-    """Addresses to join by, those of one peer together. Raises UsageError for what is no address, or too many."""
-    if len(addresses) > MAX_INVITES:
-        raise UsageError(f"{len(addresses)} addresses to join by; {MAX_INVITES} are enough")
-    groups: dict[NodeId, list[str]] = {}
-    for text in addresses:
-        groups.setdefault(parse_address(text).peer, []).append(text)
-    return list(groups.values())

@@ -30,6 +30,10 @@ class Agenda:
         self._armed = float("inf")
         self._cancelled = 0
 
+    def __len__(self) -> int:
+        """How many appointments are kept, cancelled ones that have not been swept out included."""
+        return len(self._entries)
+
     def at(self, when: float, action: Action) -> Appointment:
         """Run an action, which must not raise, at a loop time in seconds; gives what `cancel` needs."""
         appointment = [action]

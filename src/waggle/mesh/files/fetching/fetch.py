@@ -9,12 +9,14 @@ import errno
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from waggle.core.errors import RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
+from waggle.mesh.files.disk import Step
 from waggle.mesh.files.fetching.offers import find_offer, is_manifest, read_manifest, read_wanted
 from waggle.mesh.files.fetching.pull import Dropped, Pull
 from waggle.mesh.files.fetching.threads import in_thread
@@ -32,6 +34,7 @@ REQUESTS_PER_PEER = 4
 MOST_REPAIRS = 3
 """How often chunks that were damaged on our own disk are fetched again before we believe that the disk is broken."""
 
+Value = TypeVar("Value")
 Sources = Sequence[NodeId] | Callable[[], Awaitable[Sequence[NodeId]]]
 
 
@@ -143,13 +146,11 @@ class _Job:
         adopted = await in_thread(lambda step: self._store.adopt(manifest, share=self._share, step=step), self._step)
         if adopted is not None:
             return adopted
+        if await in_thread(lambda _: self._store.begun_manifest(address(encoded))) is None:
+            self._check_disk(manifest.size)
         with ExitStack() as held:
             partial = await in_thread(lambda _: held.enter_context(self._store.open_partial(encoded)))
-            try:
-                return await self._fill(partial, address(encoded))
-            except RemoteProtocolError:
-                await in_thread(lambda _: partial.remove())  # it can never become a model
-                raise
+            return await self._fill(partial, address(encoded))
 
     async def _read_manifest(self) -> bytes:
         """From an earlier fetch of the same address, or from a peer."""
@@ -164,15 +165,23 @@ class _Job:
     async def _fill(self, partial: Partial, manifest: str) -> Record:
         """Fetch what is missing until everything is verified, then land it."""
         self._tell(done_bytes=0)
-        await in_thread(partial.verify, self._step)
+        await self._examine(partial, partial.verify)
         for _ in range(MOST_REPAIRS):
             self._check_disk(partial.missing_bytes())
             await self._pull(partial, manifest)
             self._tell(phase="verifying", done_bytes=0)
-            if await in_thread(partial.verify, self._step):
-                await in_thread(lambda _: partial.settle())
+            if await self._examine(partial, partial.verify):
+                await self._examine(partial, partial.settle)
                 return await in_thread(lambda _: self._store.land(partial, share=self._share))
         raise UsageError(f"{partial.folder} does not keep what is written to it; is the disk broken?")
+
+    async def _examine(self, partial: Partial, look: Callable[[Step], Value]) -> Value:
+        """Read what is here. Raises RemoteProtocolError where it can never become a model; it is removed then."""
+        try:
+            return await in_thread(look, self._step)
+        except RemoteProtocolError:
+            await in_thread(lambda _: partial.remove())
+            raise
 
     def _check_disk(self, missing: int) -> None:
         """Before anything is written. Raises UsageError naming what is needed and free."""

@@ -97,7 +97,8 @@ class Pull:
                 await asyncio.sleep(0.5 * 2**fruitless)
 
     def _why_not(self) -> str:
-        reasons = "; ".join(f"{one.peer} {one.reason}" for one in self.dropped[-3:]) or "no peer has it"
+        last = {one.peer: one.reason for one in self.dropped}
+        reasons = "; ".join(f"{peer} {reason}" for peer, reason in list(last.items())[-3:]) or "no peer has it"
         name, total = self._partial.manifest.name, len(self._partial.chunks)
         have = total - len(self._left)
         return f"no source of {name} is left ({reasons}); {have} of {total} chunks are kept: fetch again to go on"

@@ -117,15 +117,17 @@ class Source:
 
     async def chunk(self, lane: Lane, manifest: str, chunk: Chunk) -> bytes:
         """A chunk's bytes, not verified but of the right length. Raises SourceLost, RemoteProtocolError."""
-        data = bytearray()
-        while (missing := chunk.length - len(data)) > 0:
-            length = min(await self._piece(), missing)
-            ask = AskRange(manifest=manifest, file=chunk.file, offset=chunk.offset + len(data), length=length)
+        pieces: list[bytes] = []
+        have = 0
+        while have < chunk.length:
+            length = min(await self._piece(), chunk.length - have)
+            ask = AskRange(manifest=manifest, file=chunk.file, offset=chunk.offset + have, length=length)
             reply = await self._ask(partial(lane.ask, encode(ask, MAX_REQUEST_BYTES)))
             if len(reply) != length:
                 raise RemoteProtocolError(f"sent {len(reply)} bytes where {length} were asked for")
-            data += reply
-        return bytes(data)
+            pieces.append(reply)
+            have += length
+        return b"".join(pieces)
 
     async def _ask(self, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         """The answer, tried again while there is hope. Raises SourceLost, RemoteProtocolError."""

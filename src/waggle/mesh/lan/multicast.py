@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from waggle.core.errors import MeshError, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import Scope, fit_addresses, scope_of_ip
-from waggle.mesh.beacons import MAX_BEACON_BYTES, Beacon, open_beacon, seal_beacon
+from waggle.mesh.lan.beacons import MAX_BEACON_BYTES, Beacon, open_beacon, seal_beacon
 from waggle.mesh.members.rates import Rates
 from waggle.trust.keys import NodeKey
 

@@ -1,0 +1,1 @@
+"""Finding each other in a local network, without any configuration."""
