@@ -1,6 +1,5 @@
 """`waggle up`: a whole swarm of the bundled models on this machine."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,6 +10,7 @@ from waggle.cli.shared import plain_console
 from waggle.cli.text import one_line
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Coroutine
 
     from rich.table import Table
@@ -37,6 +37,8 @@ def up(
 
     Every node has one of the bundled models, or of those that --engine names, in turn.
     """
+    import asyncio
+
     specs = list(configuration.settings.engines) or _bundled()
     chosen = [specs[i % len(specs)] for i in range(nodes)]
     if mesh == "memory":
@@ -68,6 +70,8 @@ def names_of(specs: list[str]) -> list[str]:
 
 
 async def _run(configuration: "Configuration", specs: list[str]) -> None:
+    import asyncio
+
     from waggle.cli.stopping import stop_on_signals
     from waggle.node.config.settings import LOOPBACK
     from waggle.node.fleet import Fleet
@@ -88,8 +92,10 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
             await fleet.stop()
 
 
-async def _until(stop: asyncio.Event, work: "Coroutine[None, None, None]") -> None:
+async def _until(stop: "asyncio.Event", work: "Coroutine[None, None, None]") -> None:
     """Do the work until it ends or is told to stop; its failure is ours."""
+    import asyncio
+
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -120,6 +126,8 @@ async def _start(fleet: "Fleet", count: int) -> str:
 
 async def _show(fleet: "Fleet") -> None:
     """The live table, until cancelled; where there is no terminal, nothing."""
+    import asyncio
+
     from rich.live import Live
 
     console = plain_console(stderr=True)
