@@ -38,13 +38,6 @@ async def test_two_nodes_behind_cone_nats_end_up_with_a_direct_link() -> None:
     assert run.failures == ()
 
 
-async def test_two_nodes_that_are_not_dialled_again_stay_relayed() -> None:
-    async with open_lab(nats=[Nat.CONE, Nat.CONE]) as lab:
-        run = await run_pair(lab, await start_public(lab, relays=1), 8.0, seek=False)
-    assert run.direct_seconds is None
-    assert run.failures == ()
-
-
 @pytest.mark.parametrize("first", [Nat.CONE, Nat.SYMMETRIC])
 async def test_every_call_is_answered_through_the_relay_where_a_nat_is_symmetric(first: Nat) -> None:
     async with open_lab(nats=[first, Nat.SYMMETRIC]) as lab:
@@ -78,8 +71,7 @@ async def test_nobody_gets_in_through_a_nat_uninvited() -> None:
         addresses = await home.machine.ask(Addresses(), tuple[str, ...])
         own = next(text for text in addresses if "/ip4/192.168." in text and "/quic-v1/" in text)
         through_the_nat = own.replace(lab.homes[0].address, lab.nats[0])
-        await lab.public[0].kill()
-        await lab.public[0].ask(Start(reachability="public"), Started)
+        await lab.public[0].ask(Start(reachability="public"), Started)  # another node, which the NAT has not met
         for text in (own, through_the_nat):
             with pytest.raises(AgentFailed):
                 await lab.public[0].ask(Connect((text,)), str)
@@ -89,11 +81,12 @@ async def test_a_conversation_under_way_is_not_cut_by_dialling_again() -> None:
     async with open_lab(nats=[Nat.CONE, Nat.CONE]) as lab:
         first, second = await start_pair(lab, await start_public(lab, relays=1))
         await link(first, second)
-        frames = await second.machine.ask(Converse(first.node, 6.0), int)
-        assert frames > 50
+        talk = asyncio.create_task(second.machine.ask(Converse(first.node, 7.0), int))
+        await asyncio.sleep(6.0)  # dialling again is due after 2
         assert await second.machine.ask(SeekCounts(), dict[str, int]) == {}
         assert await first.machine.ask(SeekCounts(), dict[str, int]) == {}
-        assert await second.machine.ask(AwaitDirect(first.node, 10.0), bool)
+        assert await talk > 70  # at most 140 in 7 s
+        assert await second.machine.ask(AwaitDirect(first.node, 15.0), bool)
 
 
 async def test_a_direct_link_survives_the_death_of_the_relay_it_began_with() -> None:
@@ -103,7 +96,7 @@ async def test_a_direct_link_survives_the_death_of_the_relay_it_began_with() -> 
         assert await second.machine.ask(AwaitDirect(first.node, 15.0), bool)
         talk = asyncio.create_task(second.machine.ask(Converse(first.node, 8.0), int))
         await asyncio.sleep(1.0)
-        await lab.public[0].kill()
+        await lab.public[0].cut_power()
         assert await talk > 100  # at most 160 in 8 s
         await second.machine.ask(Call(first.node, MIB), float)
         found = await link_between(second, first)
@@ -115,12 +108,12 @@ async def test_a_relayed_pair_moves_to_another_relay_when_its_own_dies() -> None
     async with open_lab(public=2, nats=[Nat.SYMMETRIC, Nat.SYMMETRIC]) as lab:
         public = await start_public(lab, relays=2)
         first, second = await start_pair(lab, public, relays=2)
-        await link(first, second, seek=False)
+        await link(first, second)
         before = await link_between(second, first)
         assert before is not None
         used = next(index for index, node in enumerate(public) if relay_of(before.addresses[0]) == node.node)
-        await lab.public[used].kill()
-        assert await _seconds_until_answered(second.machine, first.node, 60.0) < 45.0
+        await lab.public[used].cut_power()
+        assert await _seconds_until_answered(second.machine, first.node, 60.0) < 25.0
         after = await link_between(second, first)
         assert after is not None
         assert public[1 - used].node in {relay_of(address) for address in after.addresses}

@@ -131,6 +131,6 @@ class Crowd:
 
 
 def stopwatch() -> Callable[[], float]:
-    """Real seconds since now."""
-    start = time.perf_counter()
-    return lambda: time.perf_counter() - start
+    """CPU seconds since now."""
+    start = time.process_time()
+    return lambda: time.process_time() - start

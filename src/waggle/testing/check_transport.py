@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from waggle.core.errors import WaggleError
 from waggle.testing.transport_checks.calls import CALL_CHECKS
 from waggle.testing.transport_checks.limits import LIMIT_CHECKS
 from waggle.testing.transport_checks.links import ENDING_CHECKS, LINK_CHECKS
@@ -55,6 +56,8 @@ async def run_check(check: Check, make: MakeTrio) -> None:
             await check(trio)
     except TimeoutError:
         raise AssertionError(f"{check.__name__} was not over after {PATIENCE_S:g} s") from None
+    except WaggleError as error:
+        raise AssertionError(f"{check.__name__} met {error!r}") from error
     if check in ENDING_CHECKS:
         await _assert_nothing_runs(before)
 

@@ -107,7 +107,10 @@ class Daemon:
             return stream
 
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(accept, self._listener, backlog=BACKLOG)
+        try:
+            self._server = await loop.create_unix_server(accept, self._listener, backlog=BACKLOG)
+        except OSError as error:
+            raise PeerUnreachable(f"no socket can be made for the libp2p daemon: {error.strerror}") from None
         self._calls = await Calls.open(self._control, self._space, lambda event: on_event(self, event))
 
     async def _stop_relaying(self) -> None:

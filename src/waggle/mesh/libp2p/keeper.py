@@ -17,6 +17,12 @@ from waggle.mesh.libp2p.stream import FrameStream
 
 FIRST_RETRY_SECONDS = 0.1
 RETRY_SECONDS = 5.0
+WATCH_SECONDS = 10.0
+"""Between two questions to the daemon whether it still answers."""
+
+MAX_MISSES = 2
+"""Unanswered questions in a row, five seconds each, after which a daemon that is there is given up."""
+
 START_ATTEMPTS = 3
 """A free port may be taken between the choice and its use."""
 
@@ -89,7 +95,7 @@ class Keeper:
         while True:
             daemon = self._daemon
             assert daemon is not None
-            await daemon.lost.wait()
+            await _until_lost(daemon)
             LOGGER.warning("the libp2p daemon is gone; starting it again")
             self._daemon = None
             await daemon.stop()
@@ -116,3 +122,18 @@ class Keeper:
         daemon, self._daemon = self._daemon, None
         if daemon is not None:
             await daemon.stop()
+
+
+async def _until_lost(daemon: Daemon) -> None:
+    """Wait until the daemon is gone, or there but without a sign of life."""
+    misses = 0
+    while misses < MAX_MISSES:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_SECONDS):
+                await daemon.lost.wait()
+                return
+        try:
+            await daemon.identify()
+            misses = 0
+        except MeshError:
+            misses += 1

@@ -64,9 +64,9 @@ class Serving:
 
     async def register(self, daemon: Daemon) -> None:
         """Tell a new daemon everything that is served."""
-        for name in self._call_handlers:
+        for name in list(self._call_handlers):
             await daemon.take_calls(name)
-        for name in self._stream_handlers:
+        for name in list(self._stream_handlers):
             await daemon.take_streams(name)
 
     async def stop(self) -> None:

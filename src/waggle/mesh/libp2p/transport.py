@@ -6,8 +6,9 @@ daemon's death (`keeper`). The addresses peers were connected at are remembered,
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from waggle.core.errors import (
     LocalProtocolError,
@@ -23,6 +24,7 @@ from waggle.mesh.guard import PeerGuard
 from waggle.mesh.libp2p.addresses import Address, parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.libp2p.keeper import Keeper
+from waggle.mesh.libp2p.p2pd.control import PeerUnknown
 from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.stream import FrameStream
@@ -41,6 +43,8 @@ from waggle.trust.keys import NodeKey
 
 MAX_ADDRESSES = 16
 """Addresses of one peer that are tried."""
+
+Result = TypeVar("Result")
 
 MAX_RECONNECTING = 8
 """Peers that are dialled at a time after the daemon came back."""
@@ -117,7 +121,9 @@ class Libp2pTransport:
             raise LocalProtocolError(f"a request of {len(request)} bytes; the limit is {MAX_CALL_BYTES}")
         self._asked[peer] += 1
         try:
-            reply = await self._keeper.current().call(peer, call_name(protocol), request, seconds)
+            reply = await self._reaching(
+                peer, seconds, lambda left: self._keeper.current().call(peer, call_name(protocol), request, left)
+            )
         finally:
             self._asked[peer] -= 1
             if not self._asked[peer]:
@@ -131,11 +137,25 @@ class Libp2pTransport:
         """Open a stream to a peer we are connected to or know an address of."""
         try:
             async with asyncio.timeout(seconds), self._opening:
-                stream = await self._keeper.current().open(peer, stream_name(protocol), seconds)
+                stream = await self._reaching(
+                    peer, seconds, lambda left: self._keeper.current().open(peer, stream_name(protocol), left)
+                )
                 await _check_accepted(stream)
                 return stream
         except TimeoutError:
             raise PeerUnreachable(f"no stream within {seconds:g} s") from None
+
+    async def _reaching(self, peer: NodeId, seconds: float, work: Callable[[float], Awaitable[Result]]) -> Result:
+        """Do the work; where the daemon knows no address of the peer and we do, dial it first and do it then."""
+        began = asyncio.get_running_loop().time()
+        try:
+            return await work(seconds)
+        except PeerUnknown:
+            ways = self._known.get(peer)
+            if ways is None:
+                raise
+        await self._dial(peer, ways, seconds)
+        return await work(max(0.0, began + seconds - asyncio.get_running_loop().time()))
 
     # --- serving --------------------------------------------------------------------------------------------------
 
@@ -143,13 +163,15 @@ class Libp2pTransport:
         """Answer the calls of one protocol from now on."""
         daemon = self._keeper.current()
         self._serving.add_calls(protocol, handler)
-        await daemon.take_calls(call_name(protocol))
+        with _passing_over(daemon):
+            await daemon.take_calls(call_name(protocol))
 
     async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
         """Take the streams of one protocol from now on."""
         daemon = self._keeper.current()
         self._serving.add_streams(protocol, handler)
-        await daemon.take_streams(stream_name(protocol))
+        with _passing_over(daemon):
+            await daemon.take_streams(stream_name(protocol))
 
     # --- links ----------------------------------------------------------------------------------------------------
 
@@ -234,6 +256,16 @@ class Libp2pTransport:
                 await self._reconnecting
         await self._serving.stop()
         await self._keeper.close()
+
+
+@contextmanager
+def _passing_over(daemon: Daemon) -> Iterator[None]:
+    """Ignore that the daemon died: the next one is told at its start."""
+    try:
+        yield
+    except PeerUnreachable:
+        if not daemon.lost.is_set():
+            raise
 
 
 def _link(peer: NodeId, addresses: list[str]) -> Link:

@@ -68,7 +68,7 @@ class Membership:
             transport,
             own,
             directory,
-            reader or AdvertReader(),
+            AdvertReader() if reader is None else reader,
             pace,
             rng=rng,
             wall=wall,

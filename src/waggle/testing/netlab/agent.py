@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.direct import DirectSeeker
 from waggle.mesh.libp2p.places import await_places
 from waggle.mesh.libp2p.relay import start_relay
+from waggle.mesh.libp2p.relaywatch import RelayWatch
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.transport import Stream
@@ -111,7 +113,7 @@ class Agent:
         self._seeker = DirectSeeker(
             self.node, lambda peer: peers.get(peer, ()), Random(self.node.node_id), busy=self.node.in_use
         )
-        self._seeking = asyncio.create_task(self._seeker.run())
+        self._seeking = asyncio.create_task(_run_both(self._seeker, RelayWatch(self.node)))
 
     async def _call(self, peer: NodeId, size: int, seconds: float) -> float:
         began = asyncio.get_running_loop().time()
@@ -121,18 +123,16 @@ class Agent:
         return asyncio.get_running_loop().time() - began
 
     async def _converse(self, peer: NodeId, seconds: float) -> int:
-        returned = 0
-        try:
+        returned, stream = 0, await self.node.open(peer, PROTOCOL)
+        with suppress(TimeoutError, PeerUnreachable):
             async with asyncio.timeout(seconds):
-                stream = await self.node.open(peer, PROTOCOL)
-                while True:
-                    await stream.send(b"frame")
-                    if await stream.receive() is None:
-                        return returned
+                await stream.send(b"frame")
+                while await stream.receive() is not None:
                     returned += 1
                     await asyncio.sleep(FRAME_PAUSE_SECONDS)
-        except (TimeoutError, PeerUnreachable):
-            return returned
+                    await stream.send(b"frame")
+        await stream.close()
+        return returned
 
     async def _await_direct(self, peer: NodeId, seconds: float) -> bool:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -141,6 +141,12 @@ class Agent:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
         return True
+
+
+async def _run_both(seeker: DirectSeeker, watch: RelayWatch) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(seeker.run())
+        group.create_task(watch.run())
 
 
 async def _echo(_: NodeId, request: bytes) -> bytes:

@@ -56,7 +56,7 @@ class Lab:
         for index in range(public):
             address = f"{PUBLIC_NETWORK}.{FIRST_PUBLIC + index}"
             name = await self._join_hub(f"p{index}", address)
-            self.public.append(Machine(name, address, self._folder / f"p{index}"))
+            self.public.append(Machine(name, address, self._folder / f"p{index}", (hub, f"p{index}")))
         for index, nat in enumerate(nats):
             self.homes.append(await self._add_home(index, nat))
 
@@ -90,7 +90,7 @@ class Lab:
         rules = namespaces.nat_rules("out", "home", symmetric=nat is Nat.SYMMETRIC)
         await namespaces.run(*namespaces.inside(box, "iptables-restore"), given=rules)
         await namespaces.run(*namespaces.inside(box, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"))
-        return Machine(host, f"{network}.2", self._folder / f"home{index}")
+        return Machine(host, f"{network}.2", self._folder / f"home{index}", (box, "home"))
 
     async def close(self) -> None:
         """Stop every agent, kill what still runs inside, remove all namespaces."""

@@ -28,9 +28,17 @@ class AgentFailed(WaggleError):
 class Machine:
     """A namespace to run programs in; the agent starts with the first order."""
 
-    def __init__(self, namespace: str, address: str, folder: Path) -> None:
-        """Of a namespace that exists; `address` is its IPv4 address, `folder` holds the agent's keys and sockets."""
+    def __init__(self, namespace: str, address: str, folder: Path, wire: tuple[str, str]) -> None:
+        """Of a namespace that exists.
+
+        Args:
+            namespace: its name.
+            address: its IPv4 address.
+            folder: for the agent's keys and sockets.
+            wire: namespace and interface at the other end of its one wire.
+        """
         self.namespace = namespace
+        self._wire = wire
         self._folder = folder
         self.address = address
         self._child: asyncio.subprocess.Process | None = None
@@ -66,8 +74,15 @@ class Machine:
             raise AgentFailed(answer.error)
         return msgspec.json.decode(answer.value, type=result)
 
+    async def cut_power(self) -> None:
+        """Kill everything here without a word to anybody; a later order starts anew."""
+        where, interface = self._wire
+        await namespaces.configure(where, [f"link set {interface} down"])
+        await self.kill()
+        await namespaces.configure(where, [f"link set {interface} up"])
+
     async def kill(self) -> None:
-        """End the agent and every other process here at once, as when the power goes; a later order starts anew."""
+        """Kill the agent and every other process here; what dies last may still say goodbye to its peers."""
         if self._child is not None:
             with suppress(ProcessLookupError):  # not `Popen.kill`: it would take the exit status from the event loop
                 os.kill(self._child.pid, signal.SIGKILL)

@@ -3,7 +3,14 @@
 import asyncio
 
 from waggle.core.errors import PeerBusy
-from waggle.mesh.limits import MAX_BYTES_PER_SECOND, MAX_CALL_BYTES, MAX_CALLS_PER_PEER, MAX_STREAMS_PER_PEER, MIB
+from waggle.mesh.limits import (
+    BURST_BYTES,
+    MAX_BYTES_PER_SECOND,
+    MAX_CALL_BYTES,
+    MAX_CALLS_PER_PEER,
+    MAX_STREAMS_PER_PEER,
+    MIB,
+)
 from waggle.mesh.transport import Stream, Transport
 from waggle.testing.transport_checks.subject import (
     SETTLE_S,
@@ -23,6 +30,9 @@ MOST_UNREAD_BYTES = 48 * MIB
 
 REST_S = MAX_CALL_BYTES / MAX_BYTES_PER_SECOND + 0.5
 """After so long the last call that was let in has been made good."""
+
+PAST_BURST_BYTES = BURST_BYTES + 2 * MAX_BYTES_PER_SECOND
+"""What takes about 2 s to read."""
 
 STALL_S = 1.0
 """A send that takes so long is being held back."""
@@ -83,6 +93,29 @@ async def _send_much(caller: Transport, server: Transport, protocol: str) -> Non
         await caller.call(server.node_id, protocol, bytes(MAX_CALL_BYTES))
 
 
+async def check_too_many_frames_are_slowed_down(trio: Trio) -> None:
+    """An opener of streams that sends without a pause is read at MAX_BYTES_PER_SECOND once the burst is over."""
+    _, b, c = trio
+    near, far, kept = await stream_pair(b, c)
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(_send(near, PAST_BURST_BYTES // MIB), _receive(far, PAST_BURST_BYTES // MIB))
+    took = asyncio.get_running_loop().time() - began
+    assert took > 1.0, f"{PAST_BURST_BYTES // MIB} MiB were read in {took:.2f} s"
+    kept.let_go.set()
+    await near.close()
+
+
+async def _send(stream: Stream, frames: int) -> None:
+    for _ in range(frames):
+        await stream.send(bytes(MIB))
+
+
+async def _receive(stream: Stream, frames: int) -> None:
+    for number in range(frames):
+        frame = await stream.receive()
+        assert frame == bytes(MIB), f"frame {number} did not arrive as it was"
+
+
 async def check_a_slow_reader_holds_its_sender_back(trio: Trio) -> None:
     """A sender waits while nobody reads, goes on once somebody does, and wakes when the stream is closed."""
     a, _, c = trio
@@ -120,5 +153,6 @@ LIMIT_CHECKS = (
     check_one_call_too_many_is_told_busy,
     check_one_stream_too_many_is_told_busy,
     check_too_many_bytes_are_told_busy,
+    check_too_many_frames_are_slowed_down,
     check_a_slow_reader_holds_its_sender_back,
 )

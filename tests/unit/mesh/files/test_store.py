@@ -117,6 +117,12 @@ def test_files_that_begin_with_a_dot_stay_at_home(store: FileStore, model: Path)
     assert len(paths_of(store, store.share(model).manifest)) == 5
 
 
+def test_weights_that_are_none_are_refused_when_sharing(store: FileStore, model: Path) -> None:
+    (model / "model.safetensors").write_bytes(b"\x80\x04\x95")
+    with pytest.raises(UsageError, match="no safetensors file"):
+        store.share(model)
+
+
 @pytest.mark.parametrize("linked", ["file", "folder", "loop"])
 def test_symbolic_links_are_refused_when_sharing(tmp_path: Path, store: FileStore, model: Path, linked: str) -> None:
     (tmp_path / "private").mkdir()

@@ -3,15 +3,25 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import pytest_asyncio
 
 from tests.unit.mesh.libp2p.raw_peer import RawPeer
-from waggle.mesh.libp2p.settings import Settings
+from waggle.mesh.libp2p.settings import LOOPBACK, Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 
-StartNode = Callable[[], Awaitable[Libp2pTransport]]
+TCP = ("/ip4/127.0.0.1/tcp/0",)
+QUIC = ("/ip4/127.0.0.1/udp/0/quic-v1",)
+
+
+class StartNode(Protocol):
+    """Starts a node with a key of its own."""
+
+    async def __call__(self, listen: tuple[str, ...] = LOOPBACK) -> Libp2pTransport: ...
+
+
 StartRawPeer = Callable[[], Awaitable[RawPeer]]
 
 
@@ -22,8 +32,8 @@ async def start_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     nodes: list[Libp2pTransport] = []
     numbers = count()
 
-    async def start() -> Libp2pTransport:
-        settings = Settings(key_path=folder / f"node{next(numbers)}" / "key", run_dir=folder / "r")
+    async def start(listen: tuple[str, ...] = LOOPBACK) -> Libp2pTransport:
+        settings = Settings(key_path=folder / f"node{next(numbers)}" / "key", run_dir=folder / "r", listen=listen)
         nodes.append(await start_libp2p(settings))
         return nodes[-1]
 

@@ -156,22 +156,28 @@ async def test_a_peer_gets_so_many_streams_and_an_honest_one_is_served(arena: Ar
 async def test_a_flood_of_calls_leaves_the_others_their_place(arena: Arena, name: str) -> None:
     await arena.node.serve_calls(name, Server().echo)
     before = memory_bytes()
-    loop = asyncio.get_running_loop()
+
+    async def honest_p99() -> float:
+        """Seconds within which 99 of 100 calls one after the other are answered."""
+        loop = asyncio.get_running_loop()
+        seconds = []
+        for _ in range(100):
+            began = loop.time()
+            assert await arena.honest.call(arena.node.node_id, name, b"honest") == b"honest"
+            seconds.append(loop.time() - began)
+        return sorted(seconds)[98]
 
     def attack(request: bytes) -> asyncio.Task[bytes]:
         return asyncio.create_task(arena.attacker.daemon.call(arena.node.node_id, call_name(name), request, 15))
 
     held = [attack(b"wait") for _ in range(MAX_CALLS_PER_PEER)]
     await until(lambda: arena.node.calls_in_progress == MAX_CALLS_PER_PEER)
+    quiet_p99 = await honest_p99()
     flood = [attack(bytes(10_000)) for _ in range(2_000)]
-    seconds = []
-    for _ in range(100):
-        began = loop.time()
-        assert await arena.honest.call(arena.node.node_id, name, b"honest") == b"honest"
-        seconds.append(loop.time() - began)
+    p99 = await honest_p99()
     replies = await asyncio.gather(*flood)
     assert {reply[0] for reply in replies} == {Refusal.BUSY}
-    assert sorted(seconds)[98] < 0.5
+    assert p99 < 0.5 + 20 * quiet_p99  # half a second on a machine with nothing else to do
     assert memory_bytes() - before < 200 * MIB
     for task in held:
         task.cancel()

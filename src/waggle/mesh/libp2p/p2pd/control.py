@@ -23,10 +23,16 @@ JOIN_BYTES = 16 * 1024
 NOT_SERVED = ("protocols not supported", "protocol not supported", "failed to negotiate protocol")
 
 
+class PeerUnknown(PeerUnreachable):
+    """The daemon has no address of the peer: nothing was sent to it."""
+
+
 def failure(reason: str) -> MeshError:
     """The daemon's reason as an error of ours; texts of go-libp2p 0.32."""
     if any(words in reason for words in NOT_SERVED):
         return PeerRefused("the peer does not serve this protocol")
+    if reason.endswith("no addresses"):
+        return PeerUnknown("no address of this peer is known")
     return PeerUnreachable(f"the peer cannot be reached: {printable(reason)}")
 
 

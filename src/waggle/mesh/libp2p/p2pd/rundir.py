@@ -30,11 +30,11 @@ def prepare(wanted: Path | None) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_ours(folder)
+        sweep(folder)
     except OSError as error:
         raise UsageError(f"{folder} cannot hold sockets: {error.strerror}") from None
     if len(os.fsencode(socket_path(folder, "control"))) > MAX_SOCKET_PATH_BYTES:
         raise UsageError(f"{folder} is too long a name for sockets; choose a run directory of less than 60 characters")
-    sweep(folder)
     return folder
 
 

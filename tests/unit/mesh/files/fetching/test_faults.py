@@ -279,8 +279,9 @@ def test_of_a_liar_alone_nothing_lands(tmp_path: Path, lie: Answer) -> None:
                 swarm.me, swarm.store, "thyme", swarm.ids, on_bad_peer=lambda _, reason: reported.append(reason)
             )
         assert nothing_landed(swarm)
-        assert len(reported) == 1
-        assert "sent" in reported[0]
+        (reason,) = reported
+        assert reason.startswith("sent wrong bytes" if lie is flip else "sent ")
+        assert ("where" in reason) == (lie is not flip)
 
     run_virtual(body())
 
@@ -483,6 +484,32 @@ def test_a_model_that_is_not_what_it_says_is_removed(
             await fetch(swarm.me, swarm.store, "thyme", [peer.node_id])
         assert nothing_landed(swarm)
         assert list(swarm.store.partials.iterdir()) == []
+
+    run_virtual(body())
+
+
+def test_a_finder_that_fails_costs_nothing_that_is_here(tmp_path: Path) -> None:
+    async def body() -> None:
+        swarm = Swarm(tmp_path, size=8 * MIB)
+        anna = await swarm.add("anna")
+        looks: list[int] = []
+
+        async def find() -> list[NodeId]:
+            looks.append(1)
+            if len(looks) > 1:
+                raise RemoteProtocolError("somebody sent nonsense")
+            return [anna.node_id]
+
+        def watch(progress: Progress) -> None:
+            if progress.phase == "fetching" and progress.done_bytes > 4 * MIB:
+                swarm.network.kill(anna.node_id)
+
+        with pytest.raises(RemoteProtocolError, match="nonsense"):
+            await fetch(swarm.me, swarm.store, "thyme", find, progress=watch)
+        bert = await swarm.add("bert")
+        got = await fetch(swarm.me, swarm.store, "thyme", [bert.node_id])
+        assert swarm.landed()
+        assert got.fetched_bytes < 4 * MIB + 2_000
 
     run_virtual(body())
 

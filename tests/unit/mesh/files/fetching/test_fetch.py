@@ -256,6 +256,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(tmp_path: Path, monkeypa
         assert f"{size:,}" in str(told.value)
         assert f"{free:,} free" in str(told.value)
         assert anna.asked_for(CHUNK_PROTOCOL) == []
+        assert list(swarm.store.partials.iterdir()) == []
         free += 1
         await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
         assert swarm.landed()

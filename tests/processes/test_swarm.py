@@ -1,0 +1,149 @@
+"""Five nodes in five processes over libp2p: they answer, lose nodes at the worst moment, and get them back."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes.nodes import LOOPBACK, Node, Ran, Swarm, begin, finish, run
+from tests.processes.proc import daemon_of, send, until
+from tests.processes.server import ANSWER, HeldServer
+from waggle.engines.local import load_model
+from waggle.models.hive import hive_folder
+
+pytestmark = pytest.mark.timeout(120)
+
+QUESTION = "How many 1 bits are there in the number 1453?"
+ANSWERED_SECONDS = 20.0
+VANISH_SECONDS = 15.0
+USABLE_SECONDS = 5.0
+BACK_SECONDS = 10.0
+
+
+def asking(*nodes: Node) -> list[str]:
+    """The command line that asks by way of these nodes."""
+    return ["ask", *(word for node in nodes for word in ("--via", node.invite)), "--json", QUESTION]
+
+
+def answered(ran: Ran) -> set[str]:
+    """Of a command that got the right answer, those whom the coordinator asked."""
+    told = json.loads(ran.expect(0).stdout)
+    assert told["answer"] == ANSWER
+    return set(told["nodes"])
+
+
+def listed(node: Node) -> list[str]:
+    """Whom `waggle peers` lists, by name."""
+    out = run(node.root, "peers", "--node", node.name, "--json").expect(0).stdout
+    return sorted(peer["advert"]["name"] for peer in json.loads(out)["peers"])
+
+
+def invite_of(node: Node) -> str:
+    """What `waggle invite` prints."""
+    return run(node.root, "invite", "--node", node.name).expect(0).stdout.strip()
+
+
+@pytest.mark.parametrize("through", ["acacia", "yarrow"])
+def test_every_node_gets_the_right_answer_from_all_five(swarm: Swarm, root: Path, through: str) -> None:
+    assert len(answered(run(root, *asking(swarm[through])))) == 5
+
+
+def test_an_answer_is_printed_for_people(swarm: Swarm, root: Path) -> None:
+    ran = run(root, "ask", "--via", invite_of(swarm["sage"]), QUESTION).expect(0)
+    assert ran.stdout.splitlines()[0] == ANSWER
+
+
+def test_a_node_killed_in_the_middle_of_a_question_does_not_keep_the_answer(
+    swarm: Swarm, held: HeldServer, root: Path
+) -> None:
+    held.hold()
+    client = begin(root, *asking(swarm["acacia"]))
+    until(lambda: held.waiting, ANSWERED_SECONDS, "xenia is asked")
+    held.release()
+    assert client.poll() is None, "the question was over before the node could be killed"
+    swarm["xenia"].kill()
+    answered(finish(client, ANSWERED_SECONDS))
+
+
+def test_a_coordinator_killed_in_the_middle_of_a_question_is_replaced(
+    swarm: Swarm, held: HeldServer, root: Path
+) -> None:
+    held.hold()
+    with swarm["acacia"].frozen():  # so that yarrow is the one that coordinates
+        client = begin(root, *asking(swarm["yarrow"], swarm["acacia"]))
+        until(lambda: held.waiting, ANSWERED_SECONDS, "xenia is asked")
+    assert client.poll() is None, "the question was over before the coordinator could be killed"
+    swarm["yarrow"].kill()
+    held.release()
+    answered(finish(client, ANSWERED_SECONDS))
+
+
+def test_a_killed_node_vanishes(swarm: Swarm) -> None:
+    assert "yarrow" in listed(swarm["acacia"])
+    swarm["yarrow"].kill()
+    until(lambda: "yarrow" not in listed(swarm["acacia"]), VANISH_SECONDS, "yarrow is listed no more")
+
+
+def test_a_node_that_leaves_vanishes_at_once(swarm: Swarm) -> None:
+    run(swarm.root, "leave", "--node", "yarrow").expect(0)
+    until(lambda: "yarrow" not in listed(swarm["acacia"]), 3.0, "yarrow is listed no more")
+    assert swarm["yarrow"].wait(10.0) == 0
+
+
+def test_a_killed_node_that_comes_back_is_the_same_node_and_usable_soon(swarm: Swarm) -> None:
+    before = swarm["yarrow"].until_up()
+    swarm["yarrow"].kill()
+    swarm["yarrow"].start([swarm["heather"].invite])
+    assert swarm["yarrow"].until_up().node == before.node
+    until(lambda: swarm["acacia"].sees(swarm["yarrow"]), USABLE_SECONDS, "yarrow is usable again")
+    assert listed(swarm["acacia"]) == ["heather", "sage", "xenia", "yarrow"]
+
+
+def test_a_new_node_is_usable_soon_and_takes_part(swarm: Swarm, server: HeldServer, root: Path) -> None:
+    zinnia = Node(swarm.root, "zinnia", f"{server.url}#zinnia")
+    zinnia.start([swarm["sage"].invite])
+    try:
+        zinnia.until_up()
+        until(lambda: swarm["acacia"].sees(zinnia), USABLE_SECONDS, "zinnia is usable")
+        assert len(answered(run(root, *asking(swarm["acacia"])))) == 6
+    finally:
+        run(swarm.root, "leave", "--node", "zinnia").expect(0)
+        zinnia.wait(10.0)
+
+
+def test_a_node_that_runs_is_not_started_twice(swarm: Swarm, server: HeldServer) -> None:
+    again = run(swarm.root, "join", "--name", "yarrow", *LOOPBACK, "--engine", f"{server.url}#yarrow").expect(2)
+    assert f"process {swarm['yarrow'].pid}" in again.stderr
+    assert "yarrow" in listed(swarm["acacia"])
+
+
+def test_a_copy_of_a_running_node_is_refused(swarm: Swarm, server: HeldServer, root: Path) -> None:
+    shutil.copytree(swarm["yarrow"].home.folder, root / "nodes" / "yarrow", ignore=shutil.ignore_patterns("*.sock"))
+    engine = f"{server.url}#yarrow"
+    invite = swarm["acacia"].invite
+    twin = run(root, "join", invite, "--name", "yarrow", *LOOPBACK, "--engine", engine).expect(2)
+    assert "a node with this key is running already" in twin.stderr
+
+
+def test_a_node_whose_daemon_is_killed_answers_again(swarm: Swarm, root: Path) -> None:
+    dead = daemon_of(swarm["heather"].pid)
+    send(signal.SIGKILL, dead)
+    killed_at = time.monotonic()
+    while True:
+        ran = run(root, *asking(swarm["heather"]))
+        if not ran.returncode:
+            break
+        assert time.monotonic() - killed_at < BACK_SECONDS, ran.stderr
+    answered(ran)
+    assert daemon_of(swarm["heather"].pid) != dead
+
+
+def test_a_shared_model_is_fetched_and_loads(swarm: Swarm, root: Path) -> None:
+    source = hive_folder("thyme")
+    run(swarm.root, "share", str(source), "--node", "sage").expect(0)
+    folder = Path(run(root, "fetch", "thyme", "--via", swarm["acacia"].invite).expect(0).stdout.strip())
+    assert (folder / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
+    assert load_model(folder).name == "thyme"

@@ -1,0 +1,69 @@
+"""On the loopback interface, with a port of its own for every test."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from tests.unit.mesh.adverts.making import make_key
+from waggle.mesh.lan.multicast import Multicast
+
+pytestmark = pytest.mark.network
+
+
+def make(number: int, found: list[tuple[str, ...]], *, port: int, network: str = "waggle", **more: str) -> Multicast:
+    key = make_key(number)
+
+    async def addresses() -> Sequence[str]:
+        return [f"/ip4/127.0.0.1/tcp/{5_000 + number}/p2p/{key.node_id}"]
+
+    options = {"interface": "127.0.0.1"} | more
+    return Multicast(
+        key, addresses, found.append, rng=Random(number), wall=time.time, network=network, port=port, **options
+    )
+
+
+def any_port() -> int:
+    return 20_000 + os.getpid() * 7 % 10_000
+
+
+async def test_nodes_on_one_machine_find_each_other_and_hear_themselves() -> None:
+    found: dict[int, list[tuple[str, ...]]] = {1: [], 2: [], 3: []}
+    networks = {1: "waggle", 2: "waggle", 3: "wasps"}
+    nodes = [make(number, found[number], port=any_port(), network=networks[number]) for number in found]
+    try:
+        for node in nodes:
+            await node.start()
+        async with asyncio.timeout(10):
+            while not (found[1] and found[2] and all(node.state.hears_itself for node in nodes)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert found[1][0] == (f"/ip4/127.0.0.1/tcp/5002/p2p/{make_key(2).node_id}",)
+        assert nodes[0].state.found == (make_key(2).node_id,)
+        assert found[3] == []
+        assert nodes[0].state.open
+    finally:
+        for node in nodes:
+            await node.close()
+    assert not nodes[0].state.open
+
+
+@pytest.mark.parametrize("wrong", [{"interface": "203.0.113.9"}, {"group": "10.0.0.1"}, {"interface": "nonsense"}])
+async def test_trouble_is_a_state_and_no_failure(wrong: dict[str, str]) -> None:
+    node = make(1, [], port=any_port() + 1, **wrong)
+    await node.start()
+    assert not node.state.open
+    assert "multicast" in node.state.trouble
+    await node.close()
+
+
+async def test_a_flood_is_refused_without_work() -> None:
+    found: list[tuple[str, ...]] = []
+    node = make(1, found, port=any_port() + 2)
+    for _ in range(10_000):
+        node.hear(b"junk", "192.168.1.66")
+    assert node.state.refused == 10_000
+    node.hear(b"junk", "192.168.1.67")
+    assert found == []

@@ -1,0 +1,106 @@
+"""Addresses: read strictly, and told only to whom they are fit."""
+
+import pytest
+
+from waggle.core.errors import UsageError
+from waggle.core.ids import NodeId
+from waggle.mesh.addresses import Scope, fit_addresses, in_dialling_order, parse_address, scope_of_link
+from waggle.mesh.transport import Link
+
+ID = "12D3KooWKf4yP7PoXHHJvdjACodu41nHS8U6UdMHdyYy8fEdJia5"
+RELAY = "12D3KooWFuHd7CNH4vZZkCyc8vTx8RVFFGLt2TxCPFdeMtHR3Eqo"
+
+
+@pytest.mark.parametrize(
+    ("start", "scope"),
+    [
+        ("/ip4/127.0.0.1/tcp/4001", Scope.LOOPBACK),
+        ("/ip6/::1/tcp/4001", Scope.LOOPBACK),
+        ("/memory/a", Scope.LOOPBACK),
+        ("/ip4/10.1.2.3/udp/4001/quic-v1", Scope.PRIVATE),
+        ("/ip4/100.64.0.1/tcp/1", Scope.PRIVATE),
+        ("/ip6/fd00::1/tcp/4001", Scope.PRIVATE),
+        ("/ip4/5.77.0.1/tcp/65535", Scope.PUBLIC),
+        ("/ip6/2a00::1/tcp/4001/ws", Scope.PUBLIC),
+        ("/dns4/example.org/tcp/4001", Scope.PUBLIC),
+        (f"/ip4/192.168.0.9/tcp/4/p2p/{RELAY}/p2p-circuit", Scope.PRIVATE),
+    ],
+)
+def test_an_address_has_the_scope_of_its_host(start: str, scope: Scope) -> None:
+    address = parse_address(f"{start}/p2p/{ID}")
+    assert (address.peer, address.scope) == (ID, scope)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/",
+        "hello",
+        "/ip4/127.0.0.1/tcp/4001",
+        f"/ip4/127.0.0.1/tcp/0/p2p/{ID}",
+        f"/ip4/127.0.0.1/tcp/65536/p2p/{ID}",
+        f"/ip4/127.0.0.1/tcp/4 /p2p/{ID}",
+        f"/ip4/127.0.0.1/tcp/٤/p2p/{ID}",
+        f"/ip4/0.0.0.0/tcp/4/p2p/{ID}",
+        f"/ip4/0.1.2.3/tcp/4/p2p/{ID}",
+        f"/ip4/169.254.169.254/tcp/80/p2p/{ID}",
+        f"/ip4/224.0.0.1/tcp/80/p2p/{ID}",
+        f"/ip4/255.255.255.255/tcp/80/p2p/{ID}",
+        f"/ip4/2130706433/tcp/80/p2p/{ID}",
+        f"/ip4/0x7f.1/tcp/80/p2p/{ID}",
+        f"/ip4/127.1/tcp/80/p2p/{ID}",
+        f"/ip4/::1/tcp/80/p2p/{ID}",
+        f"/ip6/127.0.0.1/tcp/80/p2p/{ID}",
+        f"/ip6/fe80::1/tcp/80/p2p/{ID}",
+        f"/ip6/::ffff:127.0.0.1/tcp/80/p2p/{ID}",
+        f"/ip6/::ffff:169.254.169.254/tcp/80/p2p/{ID}",
+        f"/ip6/64:ff9b::7f00:1/tcp/80/p2p/{ID}",
+        f"/ip6/2002:7f00:1::/tcp/80/p2p/{ID}",
+        f"/ip6/::7f00:1/tcp/80/p2p/{ID}",
+        f"/ip4/5.5.5.5/udp/80/p2p/{ID}",
+        f"/ip4/5.5.5.5/tcp/80/p2p/{ID}/p2p/{ID}",
+        f"/ip4/5.5.5.5/tcp/80/p2p/{ID}/extra",
+        f"/ip4/5.5.5.5/tcp/80/p2p/{ID}?x=1",
+        f"/unix/tmp/p2p/{ID}",
+        f"/ip4/5.5.5.5/tcp/80//p2p/{ID}",
+        f"/dns4/{'a' * 300}/tcp/80/p2p/{ID}",
+    ],
+)
+def test_nonsense_and_addresses_nobody_should_dial_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_address(text)
+
+
+def test_only_addresses_of_the_author_within_the_scopes_are_fit() -> None:
+    loopback, private, public = (f"/ip4/{host}/tcp/4/p2p/{ID}" for host in ("127.0.0.1", "10.0.0.1", "5.5.5.5"))
+    others = [f"/ip4/5.5.5.6/tcp/4/p2p/{RELAY}", f"/dns/localhost/tcp/4/p2p/{ID}", "nonsense"]
+    given = [loopback, private, public, public, *others]
+    assert fit_addresses(given, NodeId(ID), nearest=Scope.PUBLIC) == [public]
+    assert fit_addresses(given, NodeId(ID), nearest=Scope.PRIVATE) == [private, public]
+    assert fit_addresses(given, NodeId(ID), nearest=Scope.LOOPBACK, farthest=Scope.LOOPBACK) == [loopback]
+
+
+def test_no_more_than_eight_addresses_are_taken() -> None:
+    many = [f"/ip4/5.5.5.5/tcp/{port}/p2p/{ID}" for port in range(1, 100)]
+    assert len(fit_addresses(many, NodeId(ID), nearest=Scope.PUBLIC)) == 8
+
+
+def test_a_link_is_as_near_as_its_nearest_address_and_public_where_in_doubt() -> None:
+    def link(*addresses: str, relayed: bool = False) -> Link:
+        return Link(peer=NodeId(ID), addresses=addresses, relayed=relayed)
+
+    assert scope_of_link(None) is Scope.PUBLIC
+    assert scope_of_link(link()) is Scope.PUBLIC
+    assert scope_of_link(link("what is this")) is Scope.PUBLIC
+    assert scope_of_link(link("/ip4/127.0.0.1/tcp/9")) is Scope.LOOPBACK
+    assert scope_of_link(link("/ip4/5.5.5.5/tcp/9", f"/ip4/10.0.0.1/tcp/9/p2p/{ID}")) is Scope.PRIVATE
+    assert scope_of_link(link("/ip4/127.0.0.1/tcp/9", relayed=True)) is Scope.PUBLIC
+    assert scope_of_link(link(f"/ip4/127.0.0.1/tcp/9/p2p/{RELAY}/p2p-circuit/p2p/{ID}")) is Scope.PUBLIC
+    assert scope_of_link(link("/dns4/localhost/tcp/9")) is Scope.PUBLIC
+
+
+def test_near_addresses_are_dialled_first_and_relayed_ones_last() -> None:
+    relayed = f"/ip4/127.0.0.1/tcp/4/p2p/{RELAY}/p2p-circuit/p2p/{ID}"
+    public, loopback = f"/ip4/5.5.5.5/tcp/4/p2p/{ID}", f"/ip4/127.0.0.1/tcp/4/p2p/{ID}"
+    assert in_dialling_order([relayed, public, loopback]) == [loopback, public, relayed]
