@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.processes.nodes import Swarm
+from tests.processes.nodes import Node, Swarm
 from tests.processes.server import HeldServer
 
 
@@ -45,7 +45,7 @@ def five(server: HeldServer, held: HeldServer) -> Iterator[Swarm]:
     engines = {name: f"hive:{name}" for name in ("acacia", "heather", "sage")}
     engines |= {"xenia": f"{held.url}#xenia", "yarrow": f"{server.url}#yarrow"}
     with short_folder() as folder:
-        swarm = Swarm(folder, engines)
+        swarm = Swarm(folder, [Node(folder, name, engine) for name, engine in engines.items()])
         try:
             swarm.bring_up()
             yield swarm

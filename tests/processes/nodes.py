@@ -73,6 +73,8 @@ def run(home: Path, *arguments: str, seconds: float = COMMAND_SECONDS) -> Ran:
 class Node:
     """One process of the swarm; the same name is the same node, however often it is started."""
 
+    command: Sequence[str] = WAGGLE
+
     def __init__(self, root: Path, name: str, engine: str) -> None:
         self.name = name
         self.root = root
@@ -83,8 +85,11 @@ class Node:
 
     def start(self, invites: Sequence[str] = ()) -> None:
         """Start it; `until_up` waits for it."""
-        arguments = ("join", *invites, "--name", self.name, *LOOPBACK, "--engine", self._engine)
-        self._process = begin(self.root, *arguments, out=self.out)
+        self._process = begin(self.root, *self.arguments(invites), out=self.out, command=self.command)
+
+    def arguments(self, invites: Sequence[str]) -> tuple[str, ...]:
+        """What follows the command."""
+        return ("join", *invites, "--name", self.name, *LOOPBACK, "--engine", self._engine)
 
     @property
     def pid(self) -> int:
@@ -145,10 +150,10 @@ class Node:
 class Swarm:
     """Nodes that see each other."""
 
-    def __init__(self, root: Path, engines: dict[str, str]) -> None:
-        """Of each node its name and what it answers with."""
+    def __init__(self, root: Path, nodes: Sequence[Node]) -> None:
+        """Of nodes in the folder `root`; `bring_up` starts them."""
         self.root = root
-        self.nodes = {name: Node(root, name, engine) for name, engine in engines.items()}
+        self.nodes = {node.name: node for node in nodes}
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]

@@ -81,10 +81,13 @@ def test_a_coordinator_killed_in_the_middle_of_a_question_is_replaced(
     answered(finish(client, ANSWERED_SECONDS))
 
 
-def test_a_killed_node_vanishes(swarm: Swarm) -> None:
+def test_a_killed_node_vanishes_and_may_come_back_when_it_is_forgotten(swarm: Swarm) -> None:
     assert "yarrow" in listed(swarm["acacia"])
     swarm["yarrow"].kill()
     until(lambda: "yarrow" not in listed(swarm["acacia"]), VANISH_SECONDS, "yarrow is listed no more")
+    swarm["yarrow"].start([swarm["acacia"].invite])
+    swarm["yarrow"].until_up()
+    until(lambda: "yarrow" in listed(swarm["acacia"]), USABLE_SECONDS, "yarrow is listed again")
 
 
 def test_a_node_that_leaves_vanishes_at_once(swarm: Swarm) -> None:

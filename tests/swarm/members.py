@@ -70,19 +70,26 @@ class Crowd:
         loop = asyncio.get_running_loop()
         return lambda: TODAY + loop.time() + self.skew(number)
 
-    async def add(self, number: int, invites: Iterable[int] = (0,), description: Description = NODE) -> Membership:
-        """Start a node that joins by the addresses of others."""
-        transport = self.network.join(self.id(number))
-        node = Membership(
+    def make(
+        self, number: int, transport: MemoryTransport, *, description: Description = NODE, network: str = "waggle"
+    ) -> Membership:
+        """A node that has not started."""
+        return Membership(
             transport,
             make_key(number),
             description,
             rng=Random(self.rng.random()),
             wall=self.wall(number),
+            network=network,
             pace=self.pace,
             view_limit=self.view_limit,
             reader=self.reader,
         )
+
+    async def add(self, number: int, invites: Iterable[int] = (0,)) -> Membership:
+        """Start a node that joins by the addresses of others."""
+        transport = self.network.join(self.id(number))
+        node = self.make(number, transport)
         self.nodes[number], self.transports[number] = node, transport
         await node.start([self.address(invite) for invite in invites if invite != number])
         return node

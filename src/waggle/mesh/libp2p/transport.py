@@ -13,21 +13,19 @@ from typing import TypeVar
 from waggle.core.errors import (
     LocalProtocolError,
     MeshError,
-    PeerBusy,
-    PeerRefused,
     PeerUnreachable,
     RemoteProtocolError,
     UsageError,
 )
 from waggle.core.ids import NodeId
 from waggle.mesh.guard import PeerGuard
+from waggle.mesh.libp2p.acceptance import check_accepted, check_answered
 from waggle.mesh.libp2p.addresses import Address, parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.libp2p.keeper import Keeper
 from waggle.mesh.libp2p.p2pd.control import PeerUnknown
 from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
 from waggle.mesh.libp2p.settings import Settings
-from waggle.mesh.libp2p.stream import FrameStream
 from waggle.mesh.limits import MAX_CALL_BYTES, MAX_OPENING_STREAMS, MAX_PEERS_TRACKED
 from waggle.mesh.transport import (
     CALL_SECONDS,
@@ -35,7 +33,6 @@ from waggle.mesh.transport import (
     OPEN_SECONDS,
     CallHandler,
     Link,
-    Refusal,
     Stream,
     StreamHandler,
 )
@@ -130,7 +127,7 @@ class Libp2pTransport:
                 del self._asked[peer]
         if len(reply) > MAX_CALL_BYTES + 1:
             raise RemoteProtocolError(f"a reply of {len(reply) - 1} bytes; the limit is {MAX_CALL_BYTES}")
-        _check_answered(reply[:1])
+        check_answered(reply[:1])
         return reply[1:]
 
     async def open(self, peer: NodeId, protocol: str, *, seconds: float = OPEN_SECONDS) -> Stream:
@@ -140,7 +137,7 @@ class Libp2pTransport:
                 stream = await self._reaching(
                     peer, seconds, lambda left: self._keeper.current().open(peer, stream_name(protocol), left)
                 )
-                await _check_accepted(stream)
+                await check_accepted(stream)
                 return stream
         except TimeoutError:
             raise PeerUnreachable(f"no stream within {seconds:g} s") from None
@@ -271,36 +268,3 @@ def _passing_over(daemon: Daemon) -> Iterator[None]:
 def _link(peer: NodeId, addresses: list[str]) -> Link:
     known = tuple(address for address in addresses if address)
     return Link(peer=peer, addresses=known, relayed=all("/p2p-circuit" in address for address in addresses))
-
-
-async def _check_accepted(stream: FrameStream) -> None:
-    """Wait for the code that a stream begins with; a stream that is refused is closed."""
-    try:
-        code = await stream.receive()
-        if code is None:
-            raise PeerUnreachable("the other side closed the stream at once")
-        if len(code) != 1:
-            raise RemoteProtocolError("the stream did not begin with a code")
-        _check_answered(code)
-    except BaseException:
-        await stream.close()
-        raise
-
-
-def _check_answered(code: bytes) -> None:
-    """Raise what the code stands for; return where it is NONE."""
-    try:
-        refusal = Refusal(code[0])
-    except (IndexError, ValueError):
-        raise RemoteProtocolError("an answer without a known code") from None
-    match refusal:
-        case Refusal.NONE:
-            return
-        case Refusal.BUSY:
-            raise PeerBusy("the peer has no room now")
-        case Refusal.UNKNOWN:
-            raise PeerRefused("the peer does not serve this protocol")
-        case Refusal.FAILED:
-            raise PeerRefused("the peer failed at it")
-        case Refusal.MALFORMED:
-            raise PeerRefused("the peer found the request malformed")

@@ -1,5 +1,6 @@
 """Real nodes on loopback. Each costs a process, so a file's tests share theirs; each test uses its own protocol."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
+from tests.unit.mesh.libp2p.arena import ALIVE, Arena
 from tests.unit.mesh.libp2p.raw_peer import RawPeer
+from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.settings import LOOPBACK, Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 
@@ -61,3 +64,23 @@ async def start_raw_peer(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 def _left_in(folder: Path) -> list[Path]:
     return list(folder.glob("*"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def arena(start_node: StartNode, start_raw_peer: StartRawPeer) -> Arena:
+    node, attacker, honest = await asyncio.gather(start_node(), start_raw_peer(), start_node())
+    addresses = await node.addresses()
+    await attacker.connect(addresses[0])
+    await honest.connect(addresses)
+
+    async def yes(peer: NodeId, request: bytes) -> bytes:
+        return b"yes"
+
+    await node.serve_calls(ALIVE, yes)
+    return Arena(node, attacker, honest)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A protocol of this test's own."""
+    return f"/test/{request.node.name.replace(' ', '-')}"

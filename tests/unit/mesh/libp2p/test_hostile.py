@@ -1,99 +1,18 @@
 """Peers that break every rule: we stay unharmed, bounded in memory, and at the service of the honest ones."""
 
 import asyncio
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import pytest_asyncio
 
-from tests.unit.mesh.libp2p.conftest import StartNode, StartRawPeer
-from tests.unit.mesh.libp2p.raw_peer import RawPeer
+from tests.unit.mesh.libp2p.arena import SECRET, Arena, Server, memory_bytes, until
 from waggle.core.errors import PeerBusy, PeerRefused, PeerUnreachable, RemoteProtocolError
-from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.daemon import peer_bytes
 from waggle.mesh.libp2p.framing import END_FRAME, header
-from waggle.mesh.libp2p.p2pd import wire
-from waggle.mesh.libp2p.p2pd.delimited import delimit
 from waggle.mesh.libp2p.serving import call_name, stream_name
 from waggle.mesh.libp2p.stream import FrameStream
-from waggle.mesh.libp2p.transport import Libp2pTransport
 from waggle.mesh.limits import MAX_CALL_BYTES, MAX_CALLS_PER_PEER, MAX_STREAMS_PER_PEER, MIB
-from waggle.mesh.transport import Refusal, Stream
-
-ALIVE = "/test/alive"
-SECRET = "/home/me/secret/key.pem"
+from waggle.mesh.transport import Refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-def memory_bytes() -> int:
-    """What this process holds in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    """Wait for something that the other side's process brings about, at most 5 s."""
-    async with asyncio.timeout(5):
-        while not fact():  # noqa: ASYNC110 - nothing in this process tells when
-            await asyncio.sleep(0.005)
-
-
-class Server:
-    """What a node under attack serves, and how its streams end."""
-
-    def __init__(self) -> None:
-        self.ends: asyncio.Queue[Exception | None] = asyncio.Queue()
-        self.frames: list[bytes] = []
-        self.open_streams = 0
-
-    async def echo(self, peer: NodeId, request: bytes) -> bytes:
-        if request == b"fail":
-            raise RuntimeError(f"cannot read {SECRET}")
-        if request == b"wait":
-            await asyncio.sleep(60)
-        return request
-
-    async def receive_all(self, stream: Stream) -> None:
-        self.open_streams += 1
-        try:
-            while (frame := await stream.receive()) is not None:
-                self.frames.append(frame)
-            self.ends.put_nowait(None)
-        except (PeerUnreachable, RemoteProtocolError) as error:
-            self.ends.put_nowait(error)
-        finally:
-            self.open_streams -= 1
-
-
-class Arena(NamedTuple):
-    """A node, a peer that attacks it, and an honest one."""
-
-    node: Libp2pTransport
-    attacker: RawPeer
-    honest: Libp2pTransport
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def arena(start_node: StartNode, start_raw_peer: StartRawPeer) -> Arena:
-    node, attacker, honest = await asyncio.gather(start_node(), start_raw_peer(), start_node())
-    addresses = await node.addresses()
-    await attacker.connect(addresses[0])
-    await honest.connect(addresses)
-
-    async def yes(peer: NodeId, request: bytes) -> bytes:
-        return b"yes"
-
-    await node.serve_calls(ALIVE, yes)
-    return Arena(node, attacker, honest)
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A protocol of this test's own."""
-    return f"/test/{request.node.name.replace(' ', '-')}"
 
 
 async def test_a_frame_of_a_tebibyte_is_refused_before_it_arrives(arena: Arena, name: str) -> None:
@@ -247,91 +166,3 @@ async def test_a_stream_that_begins_wrongly_is_an_error(
     with pytest.raises(error):
         await arena.node.open(arena.attacker.node_id, name, seconds=0.5)
     await greeter
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        delimit(wire.give_reply(bytes(16), bytes(5 * MIB))),
-        b"\xff\xff\xff\xff\x0f" + bytes(MIB),
-        delimit(b"\xff" * 100),
-        delimit(wire.give_reply(bytes(16), b"\x00half"))[:-2],
-        delimit(wire.cancel_call(bytes(16))),
-        delimit(wire.give_reply(bytes(16), b"\x00with an id of its own")),
-        b"",
-    ],
-    ids=["over 4 MiB", "4 GiB declared", "garbage", "truncated", "no reply at all", "another call's id", "silence"],
-)
-async def test_a_daemon_that_answers_calls_with_anything_harms_nobody(arena: Arena, name: str, answer: bytes) -> None:
-    """The other side of a call need not be hivemind's daemon: here it writes raw bytes on the call's stream."""
-    await arena.attacker.daemon.take_streams(call_name(name))
-    arena.attacker.streams.clear()
-    before = memory_bytes()
-    call = asyncio.create_task(arena.node.call(arena.attacker.node_id, name, b"request", seconds=1.0))
-    await until(lambda: arena.attacker.streams != [])
-    stream = arena.attacker.streams[0]
-    await stream.head
-    stream.write_head(answer)
-    if answer:
-        stream.begin(arena.node.node_id)
-        await stream.close()
-    try:
-        assert await call == b"with an id of its own"
-    except (PeerUnreachable, RemoteProtocolError):
-        assert b"with an id" not in answer
-    assert memory_bytes() - before < 64 * MIB
-    assert await arena.honest.call(arena.node.node_id, ALIVE, b"") == b"yes"
-
-
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"\xff\xff\xff\xff\x0f" + bytes(MIB),
-        delimit(b"\xff" * 100),
-        delimit(wire.make_call(bytes(16), b"", "", b"x"))[:-1],
-        delimit(wire.cancel_call(bytes(16))),
-        b"",
-    ],
-    ids=["4 GiB declared", "garbage", "truncated", "no call at all", "nothing"],
-)
-async def test_a_daemon_that_calls_with_anything_harms_nobody(arena: Arena, name: str, request_bytes: bytes) -> None:
-    await arena.node.serve_calls(name, Server().echo)
-    stream = await arena.attacker.open(arena.node.node_id, call_name(name))
-    stream.write_head(request_bytes)
-    assert await arena.honest.call(arena.node.node_id, ALIVE, b"") == b"yes"
-    stream.abort()
-
-
-async def test_nobody_can_call_in_anothers_name(arena: Arena, name: str) -> None:
-    callers: list[NodeId] = []
-
-    async def note_caller(peer: NodeId, request: bytes) -> bytes:
-        callers.append(peer)
-        return b""
-
-    await arena.node.serve_calls(name, note_caller)
-    stream = await arena.attacker.open(arena.node.node_id, call_name(name))
-    stream.write_head(delimit(wire.make_call(bytes(16), peer_bytes(arena.honest.node_id), call_name(name), b"x")))
-    await until(lambda: callers != [])
-    assert callers == [arena.attacker.node_id]
-    stream.abort()
-
-
-async def test_a_call_id_used_twice_reaches_one_handler_and_leaves_others_alone(arena: Arena, name: str) -> None:
-    calls: list[bytes] = []
-
-    async def slow(peer: NodeId, request: bytes) -> bytes:
-        calls.append(request)
-        await asyncio.sleep(0.3)
-        return request
-
-    await arena.node.serve_calls(name, slow)
-    message = delimit(wire.make_call(bytes(16), b"", call_name(name), b"x"))
-    streams = [await arena.attacker.open(arena.node.node_id, call_name(name)) for _ in range(2)]
-    for stream in streams:
-        stream.write_head(message)
-    assert await arena.honest.call(arena.node.node_id, name, b"honest") == b"honest"
-    assert sorted(calls) == [b"honest", b"x"]
-    for stream in streams:
-        stream.abort()
-    await until(lambda: arena.node.calls_in_progress == 0)

@@ -1,5 +1,6 @@
 """Nodes given up for dead: when they are looked for again."""
 
+from itertools import pairwise
 from random import Random
 
 from tests.unit.mesh.adverts.making import describe, make_key
@@ -9,9 +10,9 @@ from waggle.mesh.members.pace import Pace
 
 def test_a_lost_node_is_tried_ever_more_rarely_and_given_up_in_the_end() -> None:
     lost = Lost(Pace(), Random(0))
-    lost.add(describe(1), 0.0)  # noqa: RUF007
+    lost.add(describe(1), 0.0)
     tries = [step * 0.5 for step in range(2 * 3_600 + 40) if lost.due(step * 0.5)]
-    gaps = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(tries)]
     assert tries[0] <= 3.5
     assert gaps[0] < 8
     assert 10 < max(gaps) <= 45.5
