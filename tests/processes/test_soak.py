@@ -14,9 +14,9 @@ from statistics import mean
 
 import pytest
 
+from tests.processes import scripted_node
 from tests.processes.nodes import Node, Swarm
 from tests.processes.proc import Figures, daemon_of, figures_of
-from tests.processes.scripted_node import __file__ as RUNNER
 from tests.processes.scripted_node import truth
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Budget
@@ -45,7 +45,7 @@ RIGHT = 0.97
 class ScriptedNode(Node):
     """A node without a model."""
 
-    command = (sys.executable, RUNNER)
+    command = (sys.executable, str(scripted_node.__file__))
 
     def __init__(self, root: Path, name: str) -> None:
         super().__init__(root, name, "")

@@ -41,7 +41,8 @@ def test_a_node_alone_has_a_clear_empty_list_and_no_trouble() -> None:
         crowd = Crowd()
         node = await crowd.add(0)
         await asyncio.sleep(300)
-        assert node.usable() == node.peers() == node.troubles == ()
+        assert node.usable() == node.peers() == ()
+        assert node.troubles == ()
         assert node.peer(crowd.id(1)) is None
         await crowd.stop()
 

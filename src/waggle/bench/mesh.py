@@ -25,7 +25,7 @@ from waggle.core.errors import UsageError
 SECONDS, REPEATS, RESAMPLES = 0.3, 9, 2000
 WARM_UP_SECONDS = 0.1
 WITHIN_GOAL, AHEAD_GOAL = 1.3, 1.0
-OURS, HIVEMIND, HIVEMIND_UVLOOP, LATTICA, GRPC = "waggle", "hivemind", "hivemind on uvloop", "lattica", "grpcio, no TLS"
+OURS, HIVEMIND, HIVEMIND_UVLOOP, LATTICA, GRPC = "waggle", "hivemind", "hivemind, uvloop", "lattica", "grpcio, no TLS"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ Figures = dict[tuple[str, Measure], list[Figure]]
 def run_mesh_bench(
     seed: int, repeats: int = REPEATS, seconds: float = SECONDS, subjects: Sequence[str] = tuple(SUBJECTS)
 ) -> Report:
-    """Run the suite; about 80 s with the default settings.
+    """Run the suite; about 90 s with the default settings.
 
     Args:
         seed: of the order of measurements, and of the bootstrap.

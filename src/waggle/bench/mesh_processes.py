@@ -14,7 +14,7 @@ import msgspec
 from waggle.bench.mesh_values import Figure, Order, Serving
 from waggle.core.errors import PeerUnreachable
 
-START_SECONDS, END_SECONDS, SLACK_SECONDS = 60.0, 5.0, 30.0
+START_SECONDS, END_SECONDS, SLACK_SECONDS = 120.0, 10.0, 30.0
 QUIET = {"RUST_LOG": "off", "HIVEMIND_LOGLEVEL": "CRITICAL", "GRPC_VERBOSITY": "NONE"}
 LAST_WORDS = 400
 

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 ABSTAINED = 3
 DAY = 86_400.0  # seconds
+Via = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--via",
+        metavar="INVITE",
+        help="Ask a running swarm in place of models of this process: an invite (waggle://...) or multiaddr of "
+        "one of its nodes. Repeatable.",
+    ),
+]
 
 
 def ask(
@@ -23,15 +32,7 @@ def ask(
     strategy: Annotated[str, typer.Option(metavar="NAME", help="swarm, vote, best or solo:MODEL.")] = "swarm",
     engine: Engines = None,
     key_variable: KeyVariable = None,
-    via: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--via",
-            metavar="INVITE",
-            help="Ask a running swarm in place of models of this process: an invite (waggle://...) or multiaddr of "
-            "one of its nodes. Repeatable.",
-        ),
-    ] = None,
+    via: Via = None,
     budget_tokens: Annotated[
         int | None, typer.Option(metavar="N", help="Ceiling in tokens, prompts included.", min=1)
     ] = None,

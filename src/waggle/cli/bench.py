@@ -133,6 +133,22 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+@app.command("mesh")
+def mesh(
+    seed: Seed = 1,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Counted repeats of every measurement.", min=2)] = 9,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Seconds of one measurement.", min=0.05)] = 0.3,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the transport beside hivemind, Lattica and grpcio.
+
+    All on loopback, in the same run. What is not installed is skipped, and the row says how to install it.
+    """
+    from waggle.bench.mesh import run_mesh_bench
+
+    _show(run_mesh_bench(seed, repeats, seconds), as_json)
+
+
 def _show(result: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
