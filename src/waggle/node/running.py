@@ -177,9 +177,10 @@ async def refuse_a_twin(node: NodeId, invites: Sequence[Invite], network: str) -
         visitor = Visitor(transport, network)
         try:
             await visitor.visit([invite.addresses for invite in invites])
-            if any(advert.node == node for advert in visitor.adverts()):
-                await visitor.reach(node, seconds=TWIN_SECONDS)
-                await visitor.ping(node, seconds=TWIN_SECONDS)
+            if all(advert.node != node for advert in visitor.adverts()):
+                return
+            await visitor.reach(node, seconds=TWIN_SECONDS)
+            await visitor.ping(node, seconds=TWIN_SECONDS)
         except MeshError:
             return
     raise UsageError(
