@@ -77,6 +77,7 @@ def test_every_check_in_the_files_belongs_to_the_suite() -> None:
         (calls.check_a_second_handler_is_a_local_error, broken.TakesSecondHandlers),
         (limits.check_one_call_too_many_is_told_busy, broken.AsksUntilThereIsRoom),
         (limits.check_one_call_too_many_is_told_busy, broken.CountsAllPeersTogether),
+        (limits.check_who_is_answered_may_call_again, broken.KeepsPlacesForAWhile),
         (limits.check_one_stream_too_many_is_told_busy, broken.AsksUntilThereIsRoom),
         (limits.check_too_many_bytes_are_told_busy, broken.AsksUntilThereIsRoom),
         (limits.check_too_many_frames_are_slowed_down, broken.ReadsAtAnyRate),

@@ -95,15 +95,17 @@ class Serving:
         except PeerBusy:
             daemon.calls.reply(asked.call, bytes([Refusal.BUSY]))
             return
-        task = asyncio.create_task(self._answer(daemon, asked, handler))
+        task = asyncio.create_task(self._answer(daemon, asked, handler, held))
         self._calls[asked.call] = task
         held.callback(self._calls.pop, asked.call)
         task.add_done_callback(lambda _: held.close())  # runs even where the task is cancelled before it begins
 
-    async def _answer(self, daemon: Daemon, asked: wire.Asked, handler: CallHandler | None) -> None:
+    async def _answer(self, daemon: Daemon, asked: wire.Asked, handler: CallHandler | None, held: ExitStack) -> None:
+        """Answer, and give the peer its place back first: it may call again the moment it has the reply."""
         refusal, reply = await self._outcome(asked, handler)
-        daemon.calls.reply(asked.call, bytes([refusal]) + reply)
         await daemon.calls.drained()
+        held.close()
+        daemon.calls.reply(asked.call, bytes([refusal]) + reply)
 
     async def _outcome(self, asked: wire.Asked, handler: CallHandler | None) -> tuple[Refusal, bytes]:
         if handler is None:

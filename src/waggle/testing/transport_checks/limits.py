@@ -34,6 +34,8 @@ REST_S = MAX_CALL_BYTES / MAX_BYTES_PER_SECOND + 0.5
 PAST_BURST_BYTES = BURST_BYTES + 2 * MAX_BYTES_PER_SECOND
 """What takes about 2 s to read."""
 
+CALLS_IN_A_ROW = 100
+
 STALL_S = 1.0
 """A send that takes so long is being held back."""
 
@@ -52,6 +54,22 @@ async def check_one_call_too_many_is_told_busy(trio: Trio) -> None:
     gate.opened.set()
     await asyncio.gather(*calls)
     assert await a.call(peer, quick, b"bee") == b"bee", "no more calls after the limit was reached once"
+
+
+async def check_who_is_answered_may_call_again(trio: Trio) -> None:
+    """A peer that always has as many calls in flight as it may, each begun when one is answered, is never refused."""
+    a, b, _ = trio
+    peer, protocol = await met(a, b), fresh_protocol()
+    await b.serve_calls(protocol, echo)
+
+    async def one_after_the_other() -> None:
+        for _ in range(CALLS_IN_A_ROW):
+            await a.call(peer, protocol, b"bee")
+
+    try:
+        await asyncio.gather(*(one_after_the_other() for _ in range(MAX_CALLS_PER_PEER)))
+    except PeerBusy:
+        raise AssertionError("a call within the limit is refused") from None
 
 
 async def check_one_stream_too_many_is_told_busy(trio: Trio) -> None:
@@ -154,6 +172,7 @@ async def _send_until_held_back(stream: Stream) -> None:
 
 LIMIT_CHECKS = (
     check_one_call_too_many_is_told_busy,
+    check_who_is_answered_may_call_again,
     check_one_stream_too_many_is_told_busy,
     check_too_many_bytes_are_told_busy,
     check_too_many_frames_are_slowed_down,
