@@ -13,6 +13,7 @@ pairs of a path connect everybody and use nobody more than twice.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from msgspec import Struct
@@ -24,6 +25,8 @@ Pair = tuple[int, int]
 
 PAIRS_PER_CANDIDATE = 3
 """Default budget of a judge: each candidate in about 6 of its pairs; all pairs up to 7 candidates."""
+FULL_JUDGES = 7
+"""Up to so many judges get that budget each; more of them share the work of so many."""
 
 
 class JudgeSeat(Struct, frozen=True):
@@ -52,7 +55,8 @@ def pair_schedule(
     Args:
         candidates: how many there are; below 2 nobody is asked anything.
         judges: one seat per judge.
-        pairs_per_judge: pairs (not questions) for each judge; about 3 per candidate by default.
+        pairs_per_judge: pairs (not questions) for each judge; 3 per candidate by default, fewer each where there are
+            more than FULL_JUDGES, so that a round's work grows with its candidates and not with their square.
         both_orders: ask each pair in both orders, all pairs once before any is asked again; else in one order,
             half the judges in each.
         judge_weights: one per judge, >= 0; judges of weight 0 are asked too, but nothing hangs on their pairs.
@@ -105,7 +109,7 @@ def next_batch(
     """
     weights = [1.0] * len(judges) if judge_weights is None else judge_weights
     _check(candidates, judges, asked, weights)
-    budget = PAIRS_PER_CANDIDATE * candidates if pairs_per_judge is None else pairs_per_judge
+    budget = _fair_share(candidates, len(judges)) if pairs_per_judge is None else pairs_per_judge
     plan = _Plan(candidates, judges, asked, weights, frozenset(focus), both_orders)
     turns = sorted(rng.permutation(len(judges)).tolist(), key=lambda judge: weights[judge] <= 0)
     chosen: list[list[Pair]] = [[] for _ in judges]
@@ -113,6 +117,11 @@ def next_batch(
         later = [judges[other] for other in turns[turn + 1 :] if weights[other] > 0]
         chosen[judge] = plan.choose(judge, budget, later, rng)
     return _in_order(asked, chosen, both_orders, rng)
+
+
+def _fair_share(candidates: int, judges: int) -> int:
+    """Pairs for each judge: 12 for 4 candidates and 7 judges, 6 for 4 candidates and 14."""
+    return ceil(PAIRS_PER_CANDIDATE * candidates * min(1.0, FULL_JUDGES / max(1, judges)))
 
 
 class _Plan:

@@ -225,3 +225,13 @@ def test_the_same_seed_gives_the_same_schedule_and_another_another() -> None:
 def test_what_does_not_fit_is_refused(seats: list[JudgeSeat], asked: list[list[Pair]], weights: list[float]) -> None:
     with pytest.raises(UsageError):
         next_batch(3, seats, asked, judge_weights=weights, rng=rng_of(0))
+
+
+def test_the_work_of_a_large_committee_grows_with_its_candidates_and_not_with_its_judges() -> None:
+    def questions(candidates: int, judges: int) -> int:
+        seats = [JudgeSeat(None, False) for _ in range(judges)]
+        return sum(len(asked) for asked in pair_schedule(candidates, seats, rng=rng_of(1)))
+
+    assert questions(20, 7) == 7 * 2 * 60
+    assert questions(20, 7) <= questions(20, 50) <= 1.1 * questions(20, 7)
+    assert questions(40, 50) <= 2.1 * questions(20, 50)
