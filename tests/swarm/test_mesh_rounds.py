@@ -92,7 +92,7 @@ def test_a_dead_proposer_is_replaced_by_a_standby() -> None:
     async def run() -> Record:
         nodes = await make_mesh(parts(7), conditions=LAN)
         committee = nodes[0].swarm.plan(QUESTION, QUICK)
-        nodes[0].swarm.plan = lambda question, options: committee  # type: ignore[method-assign]
+        nodes[0].swarm.plan = lambda question, options, request=None: committee  # type: ignore[method-assign]
         dead = next(s.node for s in committee.proposers if s.node != nodes[0].id)
         nodes[0].network.kill(dead)
         record = await nodes[0].swarm.ask(QUESTION, QUICK)
@@ -149,7 +149,7 @@ def test_a_slow_node_is_doubled_by_a_standby_and_told_to_stop() -> None:
         plan = nodes[0].swarm.plan(QUESTION, QUICK)
         while nodes[1].id not in {standing.node for standing in plan.proposers}:
             plan = nodes[0].swarm.plan(QUESTION, QUICK)
-        nodes[0].swarm.plan = lambda question, options: plan  # type: ignore[method-assign]
+        nodes[0].swarm.plan = lambda question, options, request=None: plan  # type: ignore[method-assign]
         return await nodes[0].swarm.ask(QUESTION, AskOptions(strategy="vote", budget=Budget(seconds=20.0))), nodes[1]
 
     record, slow = run_virtual(run())

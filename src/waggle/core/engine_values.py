@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from waggle.core.chat_values import Tool, ToolCall, Turn
+
 
 class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the next token is drawn. Temperature 0 is greedy; top_k 0 and top_p 1 switch those filters off."""
@@ -19,12 +21,20 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class GenerateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One question to be answered. `max_tokens` bounds the completion, `stop` ends it early (and is cut off)."""
+    """One question to be answered. `max_tokens` bounds the completion, `stop` ends it early (and is cut off).
+
+    `turns` is the whole conversation where there is more to it than the question: `question` is then its last turn of
+    the user, and an engine that cannot hold a conversation answers that alone. `tool_choice` is "auto", "none",
+    "required" or the name of a tool.
+    """
 
     question: str
     max_tokens: int = 256
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
 
 
 class Finish(StrEnum):
@@ -32,6 +42,7 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
 
 
 class Generation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +63,7 @@ class Generation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     finish: Finish
     logprobs: tuple[float, ...] = ()
     self_confidence: float | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class StreamedToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,7 +89,7 @@ class JudgeMethod(StrEnum):
 
 
 class JudgeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which of two proposed answers to `question` is right? Shown in this order."""
+    """Which of two proposed answers to `question` is right? Shown in this order; `turns` as in `GenerateRequest`."""
 
     question: str
     first: str
@@ -85,6 +97,7 @@ class JudgeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     method: JudgeMethod = JudgeMethod.AUTO
     max_tokens: int = 256
     seed: int = 0
+    turns: tuple[Turn, ...] = ()
 
 
 class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ frozen and can be written to JSON and read back unchanged: a round's record is i
 
 from msgspec import Struct
 
+from waggle.core.chat_values import Turn
 from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.ids import NodeId, RoundId
 
@@ -50,7 +51,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `propose_share` of the time budget is kept for proposing; with `commit_reveal` proposers commit to their answers
     first, and have `commit_share` of that time for it. A proposer that takes `hedge_factor` times as long as expected
     is doubled by a standby. `familiarity` in [0, 1] says how far the question is of a kind that the standings were
-    measured on.
+    measured on. `turns` is the conversation that ends with the question, where there is one.
     """
 
     round_id: RoundId
@@ -80,24 +81,27 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer_marker: str | None = None
     seed: int = 0
     strategy: str = "swarm"
+    turns: tuple[Turn, ...] = ()
 
 
 class Spent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was used, by purpose. Tokens count prompts and completions."""
+    """What was used, by purpose. Tokens count prompts and completions; `prompt_tokens` is the prompts' part of both."""
 
     proposing_tokens: int = 0
     judging_tokens: int = 0
+    prompt_tokens: int = 0
     seconds: float = 0.0
 
 
 class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One node's answer. `self_confidence` None = the engine cannot tell."""
+    """One node's answer. `self_confidence` None = the engine cannot tell. `prompt_tokens` are among `tokens`."""
 
     node: NodeId
     answer: str
     trace: str = ""
     self_confidence: float | None = None
     tokens: int = 0
+    prompt_tokens: int = 0
     seconds: float = 0.0
 
 
@@ -110,6 +114,7 @@ class Ballot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     p: float | None
     reason: str = ""
     tokens: int = 0
+    prompt_tokens: int = 0
     seconds: float = 0.0
 
 
@@ -193,6 +198,7 @@ class AskProposal(Struct, frozen=True, kw_only=True):
     max_tokens: int
     sampling: Sampling
     model: str = ""
+    turns: tuple[Turn, ...] = ()
 
 
 class AskReveal(Struct, frozen=True, kw_only=True):
@@ -220,6 +226,7 @@ class AskBallot(Struct, frozen=True, kw_only=True):
     max_tokens: int
     seed: int
     model: str = ""
+    turns: tuple[Turn, ...] = ()
 
 
 class SetTimer(Struct, frozen=True, kw_only=True):

@@ -12,12 +12,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from waggle.core.engine_values import JudgeMethod, Sampling
+from waggle.core.chat_values import MAX_TOOL_CALLS, Turn
+from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, Sampling
 from waggle.core.round_values import Budget, Event, Outcome, Plan
 from waggle.mesh.limits import KIB
 
 ROUND_PROTOCOL = "/waggle/round/1"
 ASK_PROTOCOL = "/waggle/ask/1"
+MODEL_PROTOCOL = "/waggle/model/1"
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 MAX_SECONDS = 1e7
@@ -32,6 +34,10 @@ LongText = Annotated[str, Meta(max_length=256 * KIB)]
 ShortText = Annotated[str, Meta(max_length=4 * KIB)]
 Name = Annotated[str, Meta(max_length=256)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Logprob = Annotated[float, Meta(ge=-1e9, le=1e3)]
+Coordinate = Annotated[float, Meta(ge=-2.0, le=2.0)]
+Vector = Annotated[tuple[Coordinate, ...], Meta(min_length=1, max_length=16_384)]
+Turns = Annotated[tuple[Turn, ...], Meta(max_length=512)]
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
@@ -49,6 +55,7 @@ class PleasePropose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How long the answer will be waited for."""
     model: Name = ""
     """Which of the node's models; empty leaves it the choice."""
+    turns: Turns = ()
 
 
 class PleaseStop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stop"):
@@ -79,6 +86,7 @@ class PleaseJudge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     pairs: Annotated[tuple[Pair, ...], Meta(min_length=1, max_length=64)]
     seconds: Seconds
     model: Name = ""
+    turns: Turns = ()
 
 
 # --- participant to coordinator -------------------------------------------------------------------------------------
@@ -99,6 +107,7 @@ class Revealed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     trace: LongText = ""
     self_confidence: Probability | None = None
     tokens: Tokens = 0
+    prompt_tokens: Tokens = 0
     seconds: Seconds = 0.0
 
 
@@ -110,6 +119,7 @@ class CastBallot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     p: Probability | None
     reason: ShortText = ""
     tokens: Tokens = 0
+    prompt_tokens: Tokens = 0
     seconds: Seconds = 0.0
 
 
@@ -147,6 +157,9 @@ class PleaseAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_tokens: Annotated[int, Meta(ge=1, le=2**20)] = 256
     sampling: Sampling = Sampling()
     seed: Seed = 0
+    turns: Turns = ()
+    proposers: Annotated[int, Meta(ge=1, le=64)] | None = None
+    judges: Annotated[int, Meta(ge=0, le=64)] | None = None
 
 
 class Planned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="planned"):
@@ -174,6 +187,53 @@ class CannotAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     retry_after: Seconds | None = None
 
 
+# --- one model alone --------------------------------------------------------------------------------------------------
+
+
+class PleaseGenerate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="generate"):
+    """One model is to answer, token by token; closing the stream stops it."""
+
+    request: Id
+    model: Name
+    asked: GenerateRequest
+    seconds: Seconds
+
+
+class Wrote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="wrote"):
+    """Tokens that the model has written, in order: each text with its log-probability, if that is known."""
+
+    tokens: Annotated[tuple[tuple[ShortText, Logprob | None], ...], Meta(min_length=1, max_length=256)]
+
+
+class Generated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="generated"):
+    """The model has ended."""
+
+    generation: Generation
+
+
+class PleaseEmbed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="embed"):
+    """One vector for each text."""
+
+    request: Id
+    model: Name
+    texts: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
+    seconds: Seconds
+
+
+class Embedded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="embedded"):
+    """The vectors, one per text and in their order."""
+
+    vectors: Annotated[tuple[Vector, ...], Meta(max_length=64)]
+
+
+class CannotGenerate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="no_generation"):
+    """The model cannot; `retry_after` in seconds where the node is only full. `final` where no other node could."""
+
+    reason: ShortText
+    retry_after: Seconds | None = None
+    final: bool = False
+
+
 Message = (
     PleasePropose
     | PleaseStop
@@ -190,6 +250,12 @@ Message = (
     | Happened
     | Answered
     | CannotAnswer
+    | PleaseGenerate
+    | Wrote
+    | Generated
+    | PleaseEmbed
+    | Embedded
+    | CannotGenerate
 )
 
 
@@ -199,6 +265,9 @@ MIN_TEMPERATURE = 1e-3
 """A smaller one divides a model's scores beyond what 32-bit floats hold; 0 itself means greedy."""
 MAX_TEMPERATURE = 100.0
 MAX_TOP_K = 2**31 - 1
+MAX_ANSWER_TOKENS = 2**20
+MAX_TEXT = 64 * KIB
+MAX_TURNS, MAX_TOOLS, MAX_STOPS, MAX_STOP = 512, 128, 16, 256
 
 
 def fault_of(message: Message) -> str | None:
@@ -206,6 +275,10 @@ def fault_of(message: Message) -> str | None:
     match message:
         case PleasePropose():
             return _fault_of_sampling(message.sampling)
+        case PleaseGenerate():
+            return _fault_of_sampling(message.asked.sampling) or _fault_of_request(message.asked)
+        case Generated():
+            return _fault_of_generation(message.generation)
         case PleaseAnswer():
             return _fault_of_sampling(message.sampling) or _fault_of_budget(message.budget)
         case _:
@@ -218,6 +291,25 @@ def _fault_of_sampling(sampling: Sampling) -> str | None:
     if not 0 <= sampling.top_k <= MAX_TOP_K or not 0 <= sampling.top_p <= 1:
         return "a filter of tokens that is out of range"
     return None
+
+
+def _fault_of_request(asked: GenerateRequest) -> str | None:
+    if not 1 <= asked.max_tokens <= MAX_ANSWER_TOKENS:
+        return "a number of tokens that is out of range"
+    if len(asked.question) > MAX_TEXT or len(asked.turns) > MAX_TURNS or len(asked.tools) > MAX_TOOLS:
+        return "a request that is too long"
+    stops = len(asked.stop) <= MAX_STOPS and all(len(stop) <= MAX_STOP for stop in asked.stop)
+    return None if stops and len(asked.tool_choice) <= MAX_STOP else "too many or too long stop strings"
+
+
+def _fault_of_generation(made: Generation) -> str | None:
+    if max(len(made.text), len(made.answer), len(made.trace)) > 4 * MAX_TEXT or len(made.tool_calls) > MAX_TOOL_CALLS:
+        return "a text that is too long"
+    counts = made.prompt_tokens, made.completion_tokens
+    if not all(0 <= count <= MAX_TOKENS for count in counts) or not 0 <= made.seconds <= MAX_SECONDS:
+        return "a count that is out of range"
+    sure = made.self_confidence
+    return None if sure is None or 0 <= sure <= 1 else "a self-confidence that is out of range"
 
 
 def _fault_of_budget(budget: Budget) -> str | None:

@@ -49,10 +49,10 @@ MAX_WAVES = 16
 LEAST_SECONDS = 0.5  # less time than this is not worth another try
 
 
-def request_of(question: str, options: AskOptions) -> PleaseAnswer:
-    """A question as it travels, with a request id of its own."""
+def request_of(question: str, options: AskOptions, request: str | None = None) -> PleaseAnswer:
+    """A question as it travels, with a request id of its own where none is given."""
     return PleaseAnswer(
-        request=secrets.token_hex(16),
+        request=request or secrets.token_hex(16),
         question=question,
         strategy=options.strategy,
         budget=options.budget,
@@ -60,6 +60,9 @@ def request_of(question: str, options: AskOptions) -> PleaseAnswer:
         max_tokens=options.max_tokens,
         sampling=options.sampling,
         seed=options.seed,
+        turns=options.turns,
+        proposers=options.proposers,
+        judges=options.judges,
     )
 
 

@@ -209,6 +209,9 @@ class MeshNode:
             max_tokens=asked.max_tokens,
             sampling=asked.sampling,
             seed=asked.seed,
+            turns=asked.turns,
+            proposers=asked.proposers,
+            judges=asked.judges,
         )
         return await self.swarm.ask(asked.question, options, watch, asked.request)
 

@@ -75,8 +75,8 @@ class MeshSwarm:
             UsageError: an empty or oversize question, or an unknown strategy or model.
             EngineUnavailable: there is nobody to ask.
         """
-        plan = self.plan(question, options or AskOptions())
         request = request or secrets.token_hex(16)
+        plan = self.plan(question, options or AskOptions(), request)
         nodes = {standing.node for standing in (*plan.proposers, *plan.standby, *plan.judges)}
         workers = {node: self._worker(node, plan, request) for node in nodes}
         return await RoundRunner(plan, workers, self._clock, watch).run()
@@ -86,20 +86,20 @@ class MeshSwarm:
             return self._work.worker(node, request)
         return RemoteWorker(node, plan, request, self._key, self._open_stream)
 
-    def plan(self, question: str, options: AskOptions) -> Plan:
+    def plan(self, question: str, options: AskOptions, request: str | None = None) -> Plan:
         """Fix everything that decides how the round goes, beginning with who takes part."""
         check_question(question)
         standings, familiarity = self._options(question, options)
         if not standings:
             raise EngineUnavailable("no node with a model is there: join a swarm, or give this node an engine")
-        round_id = RoundId(secrets.token_hex(16))
+        round_id = RoundId(request or secrets.token_hex(16))
         everyone = options.strategy.startswith("solo:")  # any node may be the one that is named
         committee = choose_committee(
             standings,
             proposers=len(standings) if everyone else self._size.proposers,
             standby=self._size.standby,
             judges=self._size.judges,
-            rng=draw(int(round_id, 16)),
+            rng=draw(secrets.randbits(128)),  # and not the id's, which a client chooses
         )
         base = Plan(
             round_id=round_id,

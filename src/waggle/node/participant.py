@@ -113,6 +113,7 @@ class _Session:
             max_tokens=message.max_tokens,
             sampling=message.sampling,
             model=message.model,
+            turns=message.turns,
         )
         try:
             async with asyncio.timeout(min(message.seconds, MAX_SECONDS)):
@@ -136,6 +137,7 @@ class _Session:
                 trace=proposal.trace,
                 self_confidence=proposal.self_confidence,
                 tokens=max(0, proposal.tokens),
+                prompt_tokens=max(0, proposal.prompt_tokens),
                 seconds=proposal.seconds,
             )
         )
@@ -152,6 +154,7 @@ class _Session:
             max_tokens=message.max_tokens,
             seed=pair.seed,
             model=message.model,
+            turns=message.turns,
         )
         try:
             async with asyncio.timeout(min(message.seconds, MAX_SECONDS)):
@@ -162,6 +165,7 @@ class _Session:
                 p=ballot.p,
                 reason=ballot.reason,
                 tokens=max(0, ballot.tokens),
+                prompt_tokens=max(0, ballot.prompt_tokens),
                 seconds=ballot.seconds,
             )
         except Exception as error:  # noqa: BLE001  # as above

@@ -4,10 +4,12 @@ Every way of answering is a plan for the same round: the vote is a round without
 round with one proposer. So they share deadlines, budgets, records and confidence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from waggle.core.chat_values import Turn
 from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, ConfidenceModel, Plan, Standing
@@ -15,12 +17,18 @@ from waggle.node.calibration import Calibration
 from waggle.swarm.state import PROMPT_MARGIN
 
 MAX_QUESTION_BYTES = 64 * 1024
+MAX_CONVERSATION_BYTES = 512 * 1024
+MAX_TURNS = 512
 SOLO = "solo:"
 
 
 @dataclass(frozen=True)
 class AskOptions:
-    """How a question is to be answered. The last six exist for ablations and default to the full method."""
+    """How a question is to be answered.
+
+    `turns` is the conversation that ends with the question, where there is one; `proposers` and `judges` are how many
+    of the committee are asked at most. The last six exist for ablations and default to the full method.
+    """
 
     strategy: str = "swarm"
     budget: Budget = field(default_factory=Budget)
@@ -28,6 +36,9 @@ class AskOptions:
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
+    turns: tuple[Turn, ...] = ()
+    proposers: int | None = None
+    judges: int | None = None
     judge_method: JudgeMethod = JudgeMethod.AUTO
     both_orders: bool = True
     pairs_per_judge: int | None = None
@@ -48,6 +59,19 @@ def check_question(question: str) -> None:
         raise UsageError(f"the question is longer than {MAX_QUESTION_BYTES // 1024} KiB")
 
 
+def check_turns(turns: Sequence[Turn]) -> None:
+    """Raise UsageError unless this is a conversation of a size that can be sent."""
+    if len(turns) > MAX_TURNS:
+        raise UsageError(f"the conversation has more than {MAX_TURNS} turns")
+    texts = [text for turn in turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))]
+    try:
+        size = sum(len(text.encode()) for text in texts)
+    except UnicodeEncodeError:
+        raise UsageError("the conversation is not valid Unicode text: remove the lone surrogates") from None
+    if size > MAX_CONVERSATION_BYTES:
+        raise UsageError(f"the conversation is longer than {MAX_CONVERSATION_BYTES // 1024} KiB")
+
+
 def confidence_model(calibration: Calibration | None, strategy: str) -> ConfidenceModel | None:
     """How sure a winner of this strategy may be; solo rounds share one model, whoever answers."""
     if calibration is None:
@@ -59,8 +83,9 @@ def plan_round(base: Plan, options: AskOptions) -> Plan:
     """The plan of the options' strategy; `base` has the question, who may take part, and what is known of them.
 
     Raises:
-        UsageError: an unknown strategy or model.
+        UsageError: an unknown strategy or model, or a conversation that is too long.
     """
+    check_turns(options.turns)
     base = replace(
         base,
         budget=options.budget,
@@ -69,8 +94,17 @@ def plan_round(base: Plan, options: AskOptions) -> Plan:
         min_confidence=options.min_confidence,
         seed=options.seed,
         strategy=options.strategy,
+        turns=options.turns,
     )
-    return _shaped(base, options)
+    return _fewer(_shaped(base, options), options)
+
+
+def _fewer(plan: Plan, options: AskOptions) -> Plan:
+    """At most as many proposers and judges as asked for, the first of each; the other proposers may step in."""
+    asked = max(1, options.proposers) if options.proposers is not None else len(plan.proposers)
+    judges = plan.judges if options.judges is None else plan.judges[: max(0, options.judges)]
+    standby = plan.proposers[asked:] + plan.standby
+    return replace(plan, proposers=plan.proposers[:asked], standby=standby, judges=judges)
 
 
 def _longest(question: str, options: AskOptions) -> int:

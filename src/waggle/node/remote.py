@@ -70,6 +70,7 @@ class RemoteWorker:
                 sampling=ask.sampling,
                 seconds=self._plan.budget.seconds,
                 model=ask.model,
+                turns=ask.turns,
             )
         )
         try:
@@ -124,6 +125,7 @@ class RemoteWorker:
                     pairs=tuple(_pair(ask) for ask in some),
                     seconds=self._plan.budget.seconds,
                     model=some[0].model,
+                    turns=some[0].turns,
                 )
             )
 
@@ -195,6 +197,7 @@ class RemoteWorker:
             trace=message.trace,
             self_confidence=message.self_confidence,
             tokens=message.tokens,
+            prompt_tokens=message.prompt_tokens,
             seconds=message.seconds,
         )
 
@@ -206,6 +209,7 @@ class RemoteWorker:
             p=message.p,
             reason=message.reason,
             tokens=message.tokens,
+            prompt_tokens=message.prompt_tokens,
             seconds=message.seconds,
         )
 

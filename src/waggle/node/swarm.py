@@ -26,20 +26,26 @@ class Swarm:
         self.calibration = calibration if known else None  # of other nodes it says nothing, and nobody would count
         self.clock = clock or SystemClock()
 
-    async def ask(self, question: str, options: AskOptions | None = None, watch: Watch | None = None) -> Record:
+    async def ask(
+        self, question: str, options: AskOptions | None = None, watch: Watch | None = None, request: str | None = None
+    ) -> Record:
         """Answer one question; the record holds the outcome and all that led to it.
+
+        Args:
+            request: names the round; a new name where this is left out.
 
         Raises:
             UsageError: an empty or oversize question, or an unknown strategy or model.
         """
-        return await run_round(self.plan(question, options or AskOptions()), self.engines, self.clock, watch)
+        plan = self.plan(question, options or AskOptions(), request)
+        return await run_round(plan, self.engines, self.clock, watch)
 
-    def plan(self, question: str, options: AskOptions) -> Plan:
+    def plan(self, question: str, options: AskOptions, request: str | None = None) -> Plan:
         """Fix everything that decides how the round goes."""
         check_question(question)
         standings, familiarity = self._standings(question)
         base = Plan(
-            round_id=RoundId(secrets.token_hex(16)),
+            round_id=RoundId(request or secrets.token_hex(16)),
             question=question,
             proposers=standings,
             judges=standings,

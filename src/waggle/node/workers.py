@@ -98,7 +98,7 @@ def engine_worker(engine: Engine, *, commits: bool = False) -> OwnWorker:
 
 async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:
     """One engine's answer as its node's proposal."""
-    request = GenerateRequest(question=ask.question, max_tokens=ask.max_tokens, sampling=ask.sampling)
+    request = GenerateRequest(question=ask.question, max_tokens=ask.max_tokens, sampling=ask.sampling, turns=ask.turns)
     made = await engine.generate(request)
     return Proposal(
         node=ask.node,
@@ -106,6 +106,7 @@ async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:
         trace=made.trace,
         self_confidence=made.self_confidence,
         tokens=made.prompt_tokens + made.completion_tokens,
+        prompt_tokens=made.prompt_tokens,
         seconds=made.seconds,
     )
 
@@ -119,6 +120,7 @@ async def judge_with(engine: Engine, ask: AskBallot) -> Ballot:
         method=ask.method,
         max_tokens=ask.max_tokens,
         seed=ask.seed,
+        turns=ask.turns,
     )
     made = await engine.judge(request)
     return Ballot(
@@ -128,6 +130,7 @@ async def judge_with(engine: Engine, ask: AskBallot) -> Ballot:
         p=made.p,
         reason=clipped(made.reason),
         tokens=made.prompt_tokens + made.completion_tokens,
+        prompt_tokens=made.prompt_tokens,
         seconds=made.seconds,
     )
 

@@ -13,6 +13,7 @@ from waggle.core.round_values import (
     ProposalFailed,
     ProposalReceived,
     SetTimer,
+    Spent,
     Standing,
 )
 from waggle.swarm.commit import check_reveal
@@ -52,6 +53,7 @@ def _ask(plan: Plan, standing: Standing) -> AskProposal:
         max_tokens=plan.max_tokens,
         sampling=plan.sampling,
         model=standing.model,
+        turns=plan.turns,
     )
 
 
@@ -77,12 +79,18 @@ def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]
     check_seconds(proposal.node, proposal.seconds)
     if proposal.self_confidence is not None and not 0.0 <= proposal.self_confidence <= 1.0:
         raise RemoteProtocolError(f"{proposal.node}: self-confidence {proposal.self_confidence} is not in [0, 1]")
-    if not state.plan.commit_reveal:  # else it was counted with the commitment
-        tokens = state.spent.proposing_tokens + max(0, proposal.tokens)
-        state = replace(state, spent=replace(state.spent, proposing_tokens=tokens))
+    state = replace(state, spent=_spent_with(state, proposal))
     if not proposal.answer.strip():
         return fail(state, proposal.node, "no answer")
     return issue(replace(state, proposals=(*state.proposals, proposal)))
+
+
+def _spent_with(state: State, proposal: Proposal) -> Spent:
+    """With commit-reveal the tokens were counted with the commitment; what the prompt took is known only now."""
+    spent, tokens = state.spent, max(0, proposal.tokens)
+    prompt = spent.prompt_tokens + min(max(0, proposal.prompt_tokens), tokens)
+    made = spent.proposing_tokens + (0 if state.plan.commit_reveal else tokens)
+    return replace(spent, proposing_tokens=made, prompt_tokens=prompt)
 
 
 def lose(state: State, event: ProposalFailed) -> tuple[State, list[Effect]]:

@@ -89,6 +89,7 @@ def _ask(state: State, judge: NodeId, first: int, second: int) -> AskBallot:
         max_tokens=state.plan.max_tokens,
         seed=state.plan.seed,
         model=standing.model,
+        turns=state.plan.turns,
     )
 
 
@@ -111,7 +112,12 @@ def receive(state: State, event: BallotReceived) -> tuple[State, list[Effect]]:
         raise RemoteProtocolError(f"{ballot.judge}: a ballot of {ballot.p} is not a probability")
     check_text(ballot.judge, "reason", ballot.reason, MAX_REASON_BYTES)
     check_seconds(ballot.judge, ballot.seconds)
-    spent = replace(state.spent, judging_tokens=state.spent.judging_tokens + max(0, ballot.tokens))
+    tokens = max(0, ballot.tokens)
+    spent = replace(
+        state.spent,
+        judging_tokens=state.spent.judging_tokens + tokens,
+        prompt_tokens=state.spent.prompt_tokens + min(max(0, ballot.prompt_tokens), tokens),
+    )
     return issue(replace(state, ballots=(*state.ballots, ballot), count=_counted(state, ballot), spent=spent))
 
 

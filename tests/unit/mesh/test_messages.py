@@ -5,7 +5,7 @@ from msgspec import inspect, structs
 
 from tests.unit.mesh.forger import refusal, saying
 from tests.unit.mesh.wire_samples import NODE, ROUND, SAMPLES, SEQ, packed
-from waggle.core.engine_values import Sampling
+from waggle.core.engine_values import GenerateRequest, Generation, Sampling
 from waggle.core.round_values import Budget
 from waggle.mesh.codec import KINDS, unseal
 from waggle.mesh.messages import Answered, Happened, Message, Planned, fault_of
@@ -32,11 +32,13 @@ def leaves(kind: inspect.Type, path: str) -> list[tuple[str, inspect.Type]]:
     """Every leaf of a type with the way to it; what `fault_of` bounds is left out."""
     match kind:
         case inspect.StructType():
-            if kind.cls in (Sampling, Budget):
+            if kind.cls in (Sampling, Budget, GenerateRequest, Generation):
                 return []
             return [leaf for field in kind.fields for leaf in leaves(field.type, f"{path}.{field.name}")]
         case inspect.UnionType():
             return [leaf for option in kind.types for leaf in leaves(option, path)]
+        case inspect.TupleType():
+            return [leaf for item in kind.item_types for leaf in leaves(item, path)]
         case inspect.VarTupleType():
             return [(path, kind), *leaves(kind.item_type, f"{path}[]")]
         case _:

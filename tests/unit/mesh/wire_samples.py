@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from waggle.core.engine_values import JudgeMethod, Sampling
+from waggle.core.chat_values import Role, Tool, ToolCall, Turn
+from waggle.core.engine_values import Finish, GenerateRequest, Generation, JudgeMethod, Sampling
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Ballot as RoundBallot
 from waggle.core.round_values import (
@@ -31,21 +32,27 @@ from waggle.mesh.codec import KINDS
 from waggle.mesh.messages import (
     Answered,
     CannotAnswer,
+    CannotGenerate,
     CannotJudge,
     CannotPropose,
     CastBallot,
     Committed,
+    Embedded,
+    Generated,
     Happened,
     Message,
     Pair,
     Planned,
     PleaseAnswer,
+    PleaseEmbed,
+    PleaseGenerate,
     PleaseJudge,
     PleasePropose,
     PleaseReveal,
     PleaseStop,
     Revealed,
     StillHere,
+    Wrote,
 )
 from waggle.trust.keys import NodeKey
 
@@ -55,6 +62,13 @@ SEQ = 3
 NODE = NodeId(KEY.node_id)
 REQUEST = "fedcba9876543210fedcba9876543210"
 STANDING = Standing(node=NODE, support_weight=1.5, judge_weight=0.5, skill=0.75, judge_method=JudgeMethod.RESOLVE)
+CALL = ToolCall(id="call_1", name="weather", arguments='{"city": "Linz"}')
+TURNS = (
+    Turn(role=Role.SYSTEM, content="Be brief."),
+    Turn(role=Role.USER, content="How is the weather?"),
+    Turn(role=Role.ASSISTANT, content="", tool_calls=(CALL,)),
+    Turn(role=Role.TOOL, content="sunny", tool_call_id="call_1"),
+)
 
 SAMPLES: dict[str, Message] = {
     "propose": PleasePropose(
@@ -64,6 +78,7 @@ SAMPLES: dict[str, Message] = {
         sampling=Sampling(temperature=0.7, top_k=40, top_p=0.9, seed=-5),
         seconds=12.5,
         model="bee-1",
+        turns=TURNS,
     ),
     "stop": PleaseStop(),
     "reveal_please": PleaseReveal(),
@@ -95,6 +110,9 @@ SAMPLES: dict[str, Message] = {
         max_tokens=128,
         sampling=Sampling(temperature=0.5),
         seed=2**63 - 1,
+        turns=TURNS,
+        proposers=3,
+        judges=0,
     ),
     "planned": Planned(
         plan=Plan(
@@ -132,6 +150,34 @@ SAMPLES: dict[str, Message] = {
         )
     ),
     "no_answer": CannotAnswer(reason="no room now", retry_after=None),
+    "generate": PleaseGenerate(
+        request=REQUEST,
+        model="bee-1",
+        asked=GenerateRequest(
+            question="How is the weather?",
+            turns=TURNS[:2],
+            tools=(Tool(name="weather", description="of a city", parameters='{"type": "object"}'),),
+            tool_choice="required",
+            stop=("END",),
+        ),
+        seconds=30.0,
+    ),
+    "wrote": Wrote(tokens=(("4", -0.25), ("2", None))),
+    "generated": Generated(
+        generation=Generation(
+            text="",
+            answer="",
+            trace="",
+            prompt_tokens=12,
+            completion_tokens=7,
+            seconds=0.5,
+            finish=Finish.TOOL_CALLS,
+            tool_calls=(CALL,),
+        )
+    ),
+    "embed": PleaseEmbed(request=REQUEST, model="bee-1", texts=("one", "two"), seconds=5.0),
+    "embedded": Embedded(vectors=((0.6, 0.8), (1.0, 0.0))),
+    "no_generation": CannotGenerate(reason="no room now", retry_after=1.0),
 }
 """Changing one changes the protocol: write the golden files anew and raise its version."""
 
@@ -162,6 +208,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy:
         return st.one_of([values(option) for option in kind.types])
     if isinstance(kind, inspect.VarTupleType):
         return st.lists(values(kind.item_type), min_size=kind.min_length or 0, max_size=3).map(tuple)
+    if isinstance(kind, inspect.TupleType):
+        return st.tuples(*(values(item) for item in kind.item_types))
     if isinstance(kind, inspect.DictType):
         return st.dictionaries(values(kind.key_type), values(kind.value_type), max_size=3)
     return scalars(kind)
@@ -191,6 +239,37 @@ def scalars(kind: inspect.Type) -> st.SearchStrategy:
             raise NotImplementedError(f"no strategy for {kind}")
 
 
+def requests() -> st.SearchStrategy[GenerateRequest]:
+    texts = st.text(max_size=20)
+    return st.builds(
+        GenerateRequest,
+        question=texts,
+        max_tokens=st.integers(1, 2**20),
+        sampling=samplings(),
+        stop=st.lists(texts, max_size=3).map(tuple),
+        turns=st.lists(values(inspect.type_info(Turn)), max_size=3).map(tuple),
+        tools=st.lists(values(inspect.type_info(Tool)), max_size=3).map(tuple),
+        tool_choice=texts,
+    )
+
+
+def generations() -> st.SearchStrategy[Generation]:
+    texts, counts = st.text(max_size=20), st.integers(0, 2**40)
+    return st.builds(
+        Generation,
+        text=texts,
+        answer=texts,
+        trace=texts,
+        prompt_tokens=counts,
+        completion_tokens=counts,
+        seconds=st.floats(0.0, 1e7),
+        finish=st.sampled_from(list(Finish)),
+        logprobs=st.lists(st.floats(-100.0, 0.0), max_size=3).map(tuple),
+        self_confidence=st.none() | st.floats(0.0, 1.0),
+        tool_calls=st.lists(values(inspect.type_info(ToolCall)), max_size=3).map(tuple),
+    )
+
+
 def samplings() -> st.SearchStrategy[Sampling]:
     temperatures = st.just(0.0) | st.floats(1e-3, 100.0)
     seeds = st.integers(-(2**63), 2**63 - 1)
@@ -203,7 +282,12 @@ def budgets() -> st.SearchStrategy[Budget]:
     return st.builds(Budget, tokens=st.none() | st.integers(0, 2**40), seconds=st.floats(0.0, 1e7))
 
 
-SPECIAL: dict[type, Callable[[], st.SearchStrategy]] = {Sampling: samplings, Budget: budgets}
+SPECIAL: dict[type, Callable[[], st.SearchStrategy]] = {
+    Sampling: samplings,
+    Budget: budgets,
+    GenerateRequest: requests,
+    Generation: generations,
+}
 """Types whose bounds `fault_of` knows."""
 
 
