@@ -4,7 +4,7 @@ Every engine passes `waggle.testing.check_engine`. All methods are cancellable: 
 stops the work itself, not only the waiting. Failures are `EngineError`s and nothing else.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from waggle.core.engine_values import (
@@ -24,7 +24,7 @@ class Engine(Protocol):
         """Answer one question. Raises EngineError; whatever else runs, the same seed gives the same text."""
         ...
 
-    def stream(self, request: GenerateRequest) -> AsyncIterator[StreamedToken]:
+    def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """Answer one question token by token; the last item carries the finished `Generation`."""
         ...
 

@@ -7,7 +7,7 @@ not count as wrong in all that follows. Work goes on while anybody waits for it;
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -42,7 +42,7 @@ class RememberingEngine:
         """As the engine, once per request."""
         return await self._judgements.recall(request)
 
-    def stream(self, request: GenerateRequest) -> AsyncIterator[StreamedToken]:
+    def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """The engine's own stream."""
         return self._engine.stream(request)
 

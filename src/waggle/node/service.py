@@ -4,7 +4,7 @@ One seam with two implementations: `local_service` for engines of this process, 
 Every method may be called many times at once; cancelling a call stops its work everywhere.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -53,7 +53,7 @@ class Service(Protocol):
 
     def generate(
         self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
-    ) -> AsyncIterator[StreamedToken]:
+    ) -> AsyncGenerator[StreamedToken, None]:
         """Have one model write, token by token; the last item carries the whole `Generation`.
 
         Where the node that writes dies, another one with the same model goes on: what was given out stays given out.
