@@ -1,5 +1,7 @@
 """Opens engines from what a person writes: nothing (the bundled hive), a server's address, or a model folder."""
 
+import re
+import zlib
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -10,14 +12,16 @@ from waggle.engines.protocol import Engine
 
 Engines = dict[NodeId, Engine]
 HIVE = "hive:"
+SCRIPTED = "scripted:"
+"""An engine without a model, for trying and measuring everything around it: right in three sums of four."""
 
 
 def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) -> Engines:
     """One engine per spec, named after its model; without specs, the bundled hive.
 
     Args:
-        specs: `http://host:port/v1#model` for an OpenAI-compatible server, `hive:NAME` for a bundled model, else a
-            folder with a checkpoint.
+        specs: `http://host:port/v1#model` for an OpenAI-compatible server, `hive:NAME` for a bundled model,
+            `scripted:NAME` for an engine without one, else a folder with a checkpoint.
         key_variable: name of the environment variable that holds the servers' key, if they want one.
 
     Raises:
@@ -28,8 +32,10 @@ def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) 
     if not all(spec.strip() for spec in specs):
         raise UsageError("an engine without a name: give a model folder or an address like http://host:port/v1#model")
     servers = [spec for spec in specs if spec.startswith(("http://", "https://"))]
-    folders = [_folder(spec) for spec in specs if spec not in servers]
+    scripted = [spec.removeprefix(SCRIPTED) for spec in specs if spec.startswith(SCRIPTED)]
+    folders = [_folder(spec) for spec in specs if not spec.startswith(("http://", "https://", SCRIPTED))]
     named = [(_server_name(spec), _open_server(spec, key_variable)) for spec in servers]
+    named += [(name or "scripted", _open_scripted(name)) for name in scripted]
     named += _open_folders(folders)
     return _distinct(named)
 
@@ -87,6 +93,22 @@ def _open_server(spec: str, key_variable: str | None) -> Engine:
 
     url, _, model = spec.partition("#")
     return OpenAIHttpEngine(ServerSettings(base_url=url, model=model, key_variable=key_variable))
+
+
+def _open_scripted(name: str) -> Engine:
+    from waggle.engines.script import Script
+    from waggle.engines.scripted import ScriptedEngine
+    from waggle.node.clock import SystemClock
+
+    seed = zlib.crc32(name.encode())
+    script = Script(name=name or "scripted", seed=seed, skill=0.75, judge_skill=0.9)
+    return ScriptedEngine(script, sum_in, clock=SystemClock())
+
+
+def sum_in(question: str) -> str | None:
+    """The sum that a question asks for: "What is 17 + 25?" gives 42; None where it asks for none."""
+    found = re.search(r"(\d{1,9}) ?\+ ?(\d{1,9})", question)
+    return str(int(found[1]) + int(found[2])) if found else None
 
 
 def _distinct(named: Sequence[tuple[str, Engine]]) -> Engines:

@@ -97,7 +97,12 @@ class Fleet:
     """The nodes that one command runs."""
 
     def __init__(
-        self, root: Path, network: str, nodes: Sequence[tuple[str, Sequence[str]]], options: Sequence[str]
+        self,
+        root: Path,
+        network: str,
+        nodes: Sequence[tuple[str, Sequence[str]]],
+        options: Sequence[str],
+        first_options: Sequence[str] = (),
     ) -> None:
         """Start nothing yet.
 
@@ -105,14 +110,16 @@ class Fleet:
             root: the user's folder.
             nodes: of each its name and its engines.
             options: further flags of `waggle join`, for all.
+            first_options: and for the first one alone.
         """
         self._root = root
         self._network = network
         self._options = options
+        self._first_options = first_options
         self._children = [_Child(NodeHome(root, name), engines) for name, engines in nodes]
 
-    async def start(self, tell: Callable[[str, int], None]) -> str:
-        """Bring all up, the first one before the others; gives an invite to the swarm.
+    async def start(self, tell: Callable[[str, int], None]) -> RunInfo:
+        """Bring all up, the first one before the others; gives what the first one says of itself.
 
         Args:
             tell: hears of each node that is up, and how many are.
@@ -121,7 +128,7 @@ class Fleet:
             EngineUnavailable: one did not start; says why. Those that run are left to `stop`.
         """
         first, *others = self._children
-        await first.start(self._root, self._network, (), self._options)
+        await first.start(self._root, self._network, (), [*self._options, *self._first_options])
         info = await first.until_up()
         invite = format_invite(info.addresses, self._network)
         tell(first.home.name, 1)
@@ -130,7 +137,7 @@ class Fleet:
         for count, child in enumerate(others, start=2):
             await child.until_up()
             tell(child.home.name, count)
-        return invite
+        return info
 
     async def look(self) -> list[Member]:
         """All nodes as they are now."""

@@ -40,6 +40,8 @@ class RunInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     addresses: tuple[str, ...]
     control: str
     started: float
+    gateway: str = ""
+    """Where its gateway serves, if it has one."""
 
 
 class NodeHome:

@@ -5,10 +5,11 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from random import Random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from waggle.core.errors import MeshError, UsageError
 from waggle.core.ids import NodeId
@@ -35,6 +36,15 @@ log = logging.getLogger(__name__)
 
 TWIN_SECONDS = 5.0
 
+Beside = Callable[[MeshNode], AbstractAsyncContextManager[str]]
+"""Runs something with a node; gives the URL where it serves, empty for none."""
+
+
+@asynccontextmanager
+async def nothing_beside(node: MeshNode) -> AsyncIterator[str]:
+    """A node alone."""
+    yield ""
+
 
 class Ready(Struct, frozen=True, kw_only=True):
     """A node is up: what it is, with what others can join it, and which invites failed and why."""
@@ -52,8 +62,12 @@ async def run_node(
     *,
     stop: asyncio.Event,
     ready: Callable[[Ready], None],
+    beside: Beside = nothing_beside,
 ) -> None:
     """Run a node until `stop` is set or a command tells it to leave; says farewell to the swarm.
+
+    Args:
+        beside: what runs with the node, a gateway say; it begins before `ready` is told and ends before the farewell.
 
     Raises:
         UsageError: the home, the key, an address or an invite is no good, or the node runs already somewhere.
@@ -72,10 +86,11 @@ async def run_node(
         failures = await node.start([address for invite in invites for address in invite.addresses])
         control = LocalControl(node, stop)
         await stack.enter_async_context(ControlServer(home.control_path(), control.handle))
-        info = await _run_info(settings, home, node)
-        home.publish(info)
-        ready(Ready(info=info, invite=format_invite(info.addresses, settings.network), failures=failures))
-        await stop.wait()
+        async with beside(node) as url:
+            info = replace(await _run_info(settings, home, node), gateway=url)
+            home.publish(info)
+            ready(Ready(info=info, invite=format_invite(info.addresses, settings.network), failures=failures))
+            await stop.wait()
         await node.leave()
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.models.tiny import tiny_folder
+from waggle.core.engine_values import GenerateRequest
 from waggle.core.errors import CheckpointError, UsageError
+from waggle.core.ids import NodeId
 from waggle.engines.local import LocalEngine
 from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
-from waggle.node.engines import open_engines
+from waggle.node.engines import open_engines, sum_in
 from waggle.testing.clock import run_virtual
 
 SERVER = "http://127.0.0.1:9/v1"
@@ -94,3 +96,19 @@ def test_a_key_that_is_not_in_the_environment_is_refused_by_name(monkeypatch: py
         open_engines([f"{SERVER}#model"], key_variable="SOME_KEY")
     monkeypatch.setenv("SOME_KEY", "abc")
     assert opened(f"{SERVER}#model", key_variable="SOME_KEY")
+
+
+def test_an_engine_without_a_model_adds_and_is_right_more_often_than_not() -> None:
+    async def run() -> int:
+        engines = open_engines(["scripted:ant", "scripted:bee"])
+        asked = [GenerateRequest(question=f"What is {n} + {2 * n}?") for n in range(40)]
+        answers = [(await engines[NodeId("bee")].generate(each)).answer.strip() for each in asked]
+        assert set(engines) == {"ant", "bee"}
+        return sum(answer == str(3 * n) for n, answer in enumerate(answers))
+
+    assert 20 < run_virtual(run()) < 40
+
+
+def test_a_sum_is_found_in_a_question_that_asks_for_one() -> None:
+    assert sum_in("What is 17 + 25?") == "42"
+    assert sum_in("What is love?") is None
