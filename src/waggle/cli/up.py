@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from waggle.node.config.load import Configuration
     from waggle.node.fleet import Fleet, Member
+    from waggle.node.home import RunInfo
 
 MOST_NODES = 64
 LOOK_SECONDS = 1.0
@@ -107,15 +108,20 @@ async def _until(stop: "asyncio.Event", work: "Coroutine[None, None, None]") -> 
 
 
 async def _serve(fleet: "Fleet", count: int) -> None:
-    invite = await _start(fleet, count)
+    from waggle.mesh.invite import format_invite
+
+    first = await _start(fleet, count)
+    invite = format_invite(first.addresses, first.network)
     console = plain_console()
     console.print(f"{count} nodes are up. Ask them:", style="bold")
     console.print(f'  waggle ask --via {invite} "How many 1 bits are there in the number 1453?"', soft_wrap=True)
+    if first.gateway:
+        console.print(f"Or open {first.gateway}/ in a browser; the OpenAI API is at {first.gateway}/v1", soft_wrap=True)
     console.print("Ctrl-C ends all of them", style="dim")
     await _show(fleet)
 
 
-async def _start(fleet: "Fleet", count: int) -> str:
+async def _start(fleet: "Fleet", count: int) -> "RunInfo":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())

@@ -144,7 +144,8 @@ def _is_fit(plan: Plan, asked: PleaseAnswer) -> bool:
     """Whether this is a plan for our question, and one that can be replayed without much work."""
     committees = (plan.proposers, plan.standby, plan.judges)
     small = all(len(committee) <= MAX_COMMITTEE for committee in committees) and plan.waves <= MAX_WAVES
-    return small and plan.question == asked.question and plan.strategy == asked.strategy
+    ours = plan.question, plan.turns, plan.strategy
+    return small and ours == (asked.question, asked.turns, asked.strategy)
 
 
 def _after(state: State, event: Event, node: NodeId) -> State:

@@ -34,6 +34,7 @@ from waggle.node.participant import Participant
 from waggle.node.planning import AskOptions
 from waggle.node.questions import Questions
 from waggle.node.runner import Watch
+from waggle.node.solo import Solo
 from waggle.node.work import NodeWork
 from waggle.trust.keys import NodeKey
 
@@ -130,6 +131,11 @@ class MeshNode:
         """How busy it is."""
         return self.work.load
 
+    @property
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """The models that it offers."""
+        return self._offers
+
     def peers(self) -> tuple[Peer, ...]:
         """The other nodes that it knows of."""
         return self.membership.peers()
@@ -142,6 +148,7 @@ class MeshNode:
         """
         await Participant(self.key, self.work).serve(self.transport)
         await Coordinator(self.key, self._questions).serve(self.transport)
+        await Solo(self.key, self.work).serve(self.transport)
         if self.store is not None:
             await FileServer(self.transport, self.store).start()
         failures = await self.membership.start(invites)
@@ -195,9 +202,13 @@ class MeshNode:
         measured, told = self.work.speed(offer.model), offer.tokens_per_second
         return measured is not None and (told is None or abs(measured - told) > SPEED_CHANGE * told)
 
-    async def _open(self, node: NodeId) -> Stream:
+    async def open(self, node: NodeId, protocol: str) -> Stream:
+        """A stream to a node that may have to be dialled first. Raises MeshError."""
         await self.membership.reach(node)
-        return await self.transport.open(node, ROUND_PROTOCOL, seconds=OPEN_SECONDS)
+        return await self.transport.open(node, protocol, seconds=OPEN_SECONDS)
+
+    async def _open(self, node: NodeId) -> Stream:
+        return await self.open(node, ROUND_PROTOCOL)
 
     async def _answer(self, asked: PleaseAnswer, watch: Watch) -> Record:
         if asked.budget.seconds <= 0:

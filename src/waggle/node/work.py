@@ -1,15 +1,18 @@
-"""What a node does for a swarm: propose and judge with its engines, admitted fairly, the same work never twice.
+"""What a node does for a swarm: propose and judge, write and embed with its engines, admitted fairly.
 
+The same proposal or ballot is never made twice; a model alone writes anew for everyone who asks.
 The same for its own rounds and for those of others. It measures its own speed on the way, which its adverts then state.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
+from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
@@ -45,7 +48,7 @@ class NodeWork:
         self._ballots = SharedWork[Ballot]()
         self._speeds: dict[str, float] = {}
         self.answered = 0
-        """Proposals and ballots made since the start; shared ones count once."""
+        """Pieces of work done since the start; a proposal or ballot that several asked for counts once."""
 
     @property
     def load(self) -> Load:
@@ -74,7 +77,7 @@ class NodeWork:
             async with self._admission.place(asker):
                 proposal = await propose_with(engine, ask)
             self.answered += 1
-            self._learn_speed(model, proposal)
+            self._learn_speed(model, proposal.tokens, proposal.seconds)
             return proposal
 
         return await self._proposals.do(_key(request, ask), work)
@@ -92,6 +95,33 @@ class NodeWork:
         ballot = await self._ballots.do(_key(request, replace(ask, first=0, second=0)), work)
         return replace(ballot, first=ask.first, second=ask.second)
 
+    async def generate(self, asker: NodeId, model: str, asked: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
+        """Have one model write, token by token; its place is free again when the stream ends or is closed.
+
+        Args:
+            model: which one; empty leaves it to the node.
+
+        Raises:
+            PeerBusy: no room now. EngineError: the engine could not.
+        """
+        model = model or self._choose(asked.question)
+        engine = self._engine(model)
+        async with self._admission.place(asker), aclosing(engine.stream(asked)) as tokens:
+            async for token in tokens:
+                if token.generation is not None:
+                    made = token.generation
+                    self.answered += 1
+                    self._learn_speed(model, made.prompt_tokens + made.completion_tokens, made.seconds)
+                yield token
+
+    async def embed(self, asker: NodeId, model: str, texts: Sequence[str]) -> list[list[float]]:
+        """One unit-length vector per text; errors as for `generate`."""
+        engine = self._engine(model or self._choose(texts[0] if texts else ""))
+        async with self._admission.place(asker):
+            vectors = await engine.embed(texts)
+        self.answered += 1
+        return vectors
+
     def worker(self, asker: NodeId, request: str) -> OwnWorker:
         """Our own part in a round that we coordinate; it takes its turn like everyone else's work."""
         return OwnWorker(partial(self.propose, asker, request), partial(self.judge, asker, request), commits=True)
@@ -101,9 +131,9 @@ class NodeWork:
             raise EngineUnavailable(f"this node has no model {model!r}" if self._engines else "this node has no model")
         return self._engines[model]
 
-    def _learn_speed(self, model: str, proposal: Proposal) -> None:
-        if proposal.seconds > 0 and proposal.tokens > 0:
-            speed = proposal.tokens / proposal.seconds
+    def _learn_speed(self, model: str, tokens: int, seconds: float) -> None:
+        if seconds > 0 and tokens > 0:
+            speed = tokens / seconds
             self._speeds[model] = self._speeds.get(model, speed) * (1 - SMOOTHING) + speed * SMOOTHING
 
 
