@@ -8,7 +8,9 @@ from rich.table import Table
 
 from waggle.cli.shared import plain_console
 from waggle.cli.text import inert, one_line
+from waggle.core.ids import NodeId
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
+from waggle.node.names import names_of
 
 WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's name, of a failure
 
@@ -47,17 +49,21 @@ def _cost(record: Record) -> str:
 
 def no_answer(record: Record) -> str:
     """Why there is no answer at all."""
-    failures = "; ".join(f"{node}: {reason}" for node, reason in record.outcome.failures.items())
+    names = names_of(record.plan)
+    failures = "; ".join(
+        f"{names.get(NodeId(node), node)}: {reason}" for node, reason in record.outcome.failures.items()
+    )
     return f"no answer: {failures or record.outcome.reason}"
 
 
 def print_explanation(record: Record) -> None:
     """Who said what, who stands behind which candidate, and who beat whom by how much."""
-    console, outcome = plain_console(), record.outcome
+    console, outcome, names = plain_console(), record.outcome, names_of(record.plan)
     console.print("proposals", style="bold")
     console.print(_proposals(record))
     for node, reason in outcome.failures.items():
-        console.print(f"{one_line(node, WORDS)} failed: {one_line(reason, REASON)}", style="red", soft_wrap=True)
+        name = one_line(names.get(NodeId(node), node), WORDS)
+        console.print(f"{name} failed: {one_line(reason, REASON)}", style="red", soft_wrap=True)
     console.print("candidates", style="bold")
     console.print(_candidates(record))
     if outcome.ballots.cast:
@@ -80,19 +86,19 @@ def _table(*columns: str) -> Table:
 
 
 def _proposals(record: Record) -> Table:
-    table = _table("node", "answer", "sure of itself", "weight")
+    table, names = _table("node", "answer", "sure of itself", "weight"), names_of(record.plan)
     weights = {standing.node: standing.support_weight for standing in (*record.plan.proposers, *record.plan.standby)}
     for proposal in proposals_of(record):
         sure = "-" if proposal.self_confidence is None else f"{proposal.self_confidence:.0%}"
-        node, answer = one_line(proposal.node, WORDS), one_line(proposal.answer, WORDS)
+        node, answer = one_line(names[proposal.node], WORDS), one_line(proposal.answer, WORDS)
         table.add_row(node, answer, sure, f"{weights[proposal.node]:.2f}")
     return table
 
 
 def _candidates(record: Record) -> Table:
-    table = _table("", "candidate", "strength", "supporters")
+    table, names = _table("", "candidate", "strength", "supporters"), names_of(record.plan)
     for place, candidate in enumerate(record.outcome.candidates, 1):
-        supporters = one_line(", ".join(candidate.supporters), REASON)
+        supporters = one_line(", ".join(names[node] for node in candidate.supporters), REASON)
         table.add_row(str(place), one_line(candidate.answer, WORDS), f"{candidate.strength:+.2f}", supporters)
     return table
 

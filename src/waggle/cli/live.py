@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Group
@@ -14,7 +14,9 @@ from rich.text import Text
 from waggle.cli.shared import plain_console
 from waggle.cli.text import one_line
 from waggle.core.errors import WaggleError
+from waggle.core.ids import NodeId
 from waggle.core.round_values import AskProposal, Event
+from waggle.node.names import names_of
 from waggle.node.runner import Watch
 from waggle.swarm.decide import strengths_of
 from waggle.swarm.rank import words_for
@@ -41,10 +43,12 @@ def live_round(*, quiet: bool) -> Iterator[Watch | None]:
 
 
 def _picture(state: State, bar: int) -> Group:
-    waiting = [ask.node for ask in (*state.open, *state.pending) if isinstance(ask, AskProposal)]
+    names = names_of(state.plan)
+    waiting = [names[ask.node] for ask in (*state.open, *state.pending) if isinstance(ask, AskProposal)]
     proposing = state.phase is Phase.PROPOSE
-    rows = _proposals(state, waiting) if proposing else _strengths(state, bar)
-    failures = [_words(f"{node}: {reason}", "red", 2 * WORDS) for node, reason in state.failures.items()]
+    rows = _proposals(state, names, waiting) if proposing else _strengths(state, names, bar)
+    lost = {names.get(NodeId(node), node): reason for node, reason in state.failures.items()}
+    failures = [_words(f"{name}: {reason}", "red", 2 * WORDS) for name, reason in lost.items()]
     return Group(Text(_headline(state, len(waiting)), style="bold"), rows, *failures)
 
 
@@ -67,16 +71,21 @@ def _headline(state: State, waiting: int) -> str:
     return f"ranking {len(state.candidates)} candidates: {arrived} of {count.asked} ballots in"
 
 
-def _proposals(state: State, waiting: Sequence[str]) -> Table:
+def _proposals(state: State, names: Mapping[NodeId, str], waiting: Sequence[str]) -> Table:
     rows = _grid()
     for proposal in state.proposals:
-        rows.add_row(_words(proposal.node, "bold"), _words(proposal.answer))
-    for node in waiting:
-        rows.add_row(_words(node, "dim"), Text("is thinking ...", style="dim"))
+        rows.add_row(_words(names[proposal.node], "bold"), _words(proposal.answer))
+    for name in waiting:
+        rows.add_row(_words(name, "dim"), Text(_doing(state, name, names), style="dim"))
     return rows
 
 
-def _strengths(state: State, bar: int) -> Table:
+def _doing(state: State, name: str, names: Mapping[NodeId, str]) -> str:
+    committed = {names[NodeId(node)] for node in state.commits}
+    return "has committed to an answer" if name in committed else "is thinking ..."
+
+
+def _strengths(state: State, names: Mapping[NodeId, str], bar: int) -> Table:
     """One bar per candidate, as long as its odds against the strongest; none where nothing can be fitted yet."""
     rows = _grid()
     try:
@@ -87,6 +96,6 @@ def _strengths(state: State, bar: int) -> Table:
     for strength, candidate in ranked:
         odds = math.exp(strength - ranked[0][0])
         shown = ProgressBar(total=1.0, completed=odds, width=bar, complete_style="yellow", finished_style="green")
-        supporters = " ".join(state.proposals[member].node for member in candidate.members)
+        supporters = ", ".join(names[state.proposals[member].node] for member in candidate.members)
         rows.add_row(_words(words_for(state, candidate)), shown, _words(supporters, "dim"))
     return rows

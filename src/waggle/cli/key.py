@@ -1,0 +1,128 @@
+"""`waggle key`: make, list and revoke the API keys of this user's gateway."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waggle.cli.config import takes_settings
+from waggle.cli.shared import AsJson, make_group, plain_console
+
+if TYPE_CHECKING:
+    from waggle.gateway.keys import KeyInfo, KeyStore
+    from waggle.node.config.load import Configuration
+
+FILE = "keys.sqlite"
+LARGEST_LIMIT = 1_000_000_000
+
+app = make_group("Make, list and revoke the API keys of your gateway.")
+
+
+class Scope(StrEnum):
+    """What a key is good for."""
+
+    ASK = "ask"
+    ADMIN = "admin"
+
+
+@app.callback()
+def key() -> None:
+    """Make, list and revoke the API keys of your gateway.
+
+    They hold for a gateway that runs from the next request on; once there are keys, waggle serve asks for them.
+    """
+
+
+@app.command("create")
+@takes_settings("home")
+def create(
+    configuration: "Configuration",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called in lists.")],
+    scope: Annotated[
+        Scope, typer.Option(help="ask: the API; admin: also the pages, metrics and descriptions.")
+    ] = Scope.ASK,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="Most requests in a minute.", min=1, max=LARGEST_LIMIT)
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="Most tokens of models in a minute.", min=1, max=LARGEST_LIMIT)
+    ] = None,
+) -> None:
+    """Make a key and print it, this once: only its hash is kept."""
+    scopes = ("ask",) if scope is Scope.ASK else ("ask", "admin")
+    with _store(configuration) as keys:
+        text, info = keys.create(name, scopes, requests_per_minute, tokens_per_minute)
+    print(f"key {info.id} ({info.name}); it is not shown again:", file=sys.stderr)
+    print(text)
+
+
+@app.command("list")
+@takes_settings("home")
+def show(configuration: "Configuration", as_json: AsJson = False) -> None:
+    """List the keys: their first characters, what they may do, and whether they still hold."""
+    import json
+
+    import msgspec
+
+    with _store(configuration) as keys:
+        found = keys.list()
+    if as_json:
+        print(json.dumps({"keys": msgspec.to_builtins(found)}))
+    elif not found:
+        plain_console().print("there are no keys: make one with waggle key create NAME")
+    else:
+        _print_table(found)
+
+
+@app.command("revoke")
+@takes_settings("home")
+def revoke(
+    configuration: "Configuration",
+    which: Annotated[str, typer.Argument(metavar="NAME-OR-ID", help="A key that still holds.")],
+) -> None:
+    """End a key, at once and for ever."""
+    with _store(configuration) as keys:
+        ended = keys.revoke(which)
+    print(f"revoked {ended.id} ({ended.name})")
+
+
+@contextmanager
+def _store(configuration: "Configuration") -> "Iterator[KeyStore]":
+    from waggle.gateway.keys import KeyStore
+
+    keys = KeyStore(configuration.settings.home / FILE)
+    try:
+        yield keys
+    finally:
+        keys.close()
+
+
+def _print_table(found: "tuple[KeyInfo, ...]") -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in ("id", "name", "key", "may", "limits a minute", "made", "state"):
+        table.add_column(column)
+    for info in found:
+        table.add_row(*map(Text, _cells(info)))
+    plain_console().print(table)
+
+
+def _cells(info: "KeyInfo") -> tuple[str, ...]:
+    from datetime import UTC, datetime
+
+    limits = ((info.requests_per_minute, "requests"), (info.tokens_per_minute, "tokens"))
+    return (
+        info.id,
+        info.name,
+        f"{info.prefix}...",
+        ", ".join(info.scopes),
+        ", ".join(f"{limit} {what}" for limit, what in limits if limit) or "-",
+        f"{datetime.fromtimestamp(info.created, UTC):%Y-%m-%d}",
+        "live" if info.revoked is None else "revoked",
+    )

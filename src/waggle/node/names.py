@@ -1,0 +1,22 @@
+"""What people call the nodes of a round: a peer id says nothing to anybody."""
+
+from waggle.core.ids import NodeId
+from waggle.core.round_values import Plan
+
+PEER_ID = "12D3KooW"
+"""How the id of every Ed25519 key begins, in base58."""
+TAIL = 6
+
+
+def short_name(node: NodeId, model: str = "") -> str:
+    """The model and the end of the id: "acacia ...9KAYs"; a node of this process goes by its own name."""
+    if not node.startswith(PEER_ID):
+        return node
+    tail = f"...{node[-TAIL:]}"
+    return f"{model} {tail}" if model else tail
+
+
+def names_of(plan: Plan) -> dict[NodeId, str]:
+    """The name of every node of a plan; who has a part twice is called by the first."""
+    everyone = (*plan.judges, *plan.standby, *plan.proposers)
+    return {standing.node: short_name(standing.node, standing.model) for standing in everyone}
