@@ -84,7 +84,9 @@ def config(
 
 
 def _facts(configuration: Configuration) -> dict[str, object]:
-    settings = {name: {"value": _shown(configuration, name), "from": configuration.origins[name]} for name in SETTINGS}
+    settings = {
+        name: {"value": shown_value(configuration, name), "from": configuration.origins[name]} for name in SETTINGS
+    }
     file = None if configuration.file is None else str(configuration.file)
     return {"file": file, "settings": settings, "warnings": list(configuration.warnings)}
 
@@ -98,14 +100,14 @@ def _print_table(configuration: Configuration) -> None:
     for column in ("setting", "value", "from"):
         table.add_column(column, overflow="fold")
     for name in SETTINGS:
-        value, origin = _shown(configuration, name), configuration.origins[name]
+        value, origin = shown_value(configuration, name), configuration.origins[name]
         words = "\n".join(value) if isinstance(value, list) else str(value)
         words = words.lower() if isinstance(value, bool) else words
         table.add_row(name, inert(words) or "-", Text(inert(origin), style="dim" if origin == DEFAULT else "bold"))
     plain_console().print(table)
 
 
-def _shown(configuration: Configuration, name: str) -> object:
+def shown_value(configuration: Configuration, name: str) -> object:
     """The value for JSON, without passwords in addresses."""
     match getattr(configuration.settings, name):
         case tuple() as texts:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
+from waggle.cli.gateway import OF_GATEWAYS, beside_of
 from waggle.cli.shared import plain_console
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from waggle.node.calibration import Calibration
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
-    from waggle.node.running import Ready
+    from waggle.node.running import Beside, Ready
 
 OF_NODES = (
     "name",
@@ -35,7 +36,11 @@ OF_NODES = (
     "queue_per_asker",
     "max_nodes",
     "hedge_factor",
+    "min_confidence",
     "log_level",
+    "log_format",
+    "log_prompts",
+    *OF_GATEWAYS,
 )
 
 
@@ -56,15 +61,15 @@ def join(
     Without an INVITE it begins a swarm of its own, or finds one in the local network.
     """
     import asyncio
-    import logging
 
     from waggle.mesh.invite import parse_invite
+    from waggle.node.logs import configure_logs
 
     settings = configuration.settings
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
     parsed = [parse_invite(text, network=settings.network) for text in (invites or settings.join)]
     engines = {} if without_models else _open(settings)
-    asyncio.run(_run(settings, parsed, engines, _calibration(settings), with_parent))
+    asyncio.run(_run(configuration, parsed, engines, beside_of(configuration, recent), with_parent))
 
 
 def _open(settings: "Settings") -> "dict[NodeId, Engine]":
@@ -85,10 +90,10 @@ def _calibration(settings: "Settings") -> "Calibration | None":
 
 
 async def _run(
-    settings: "Settings",
+    configuration: "Configuration",
     invites: "list[Invite]",
     engines: "dict[NodeId, Engine]",
-    calibration: "Calibration | None",
+    beside: "Beside",
     with_parent: bool,
 ) -> None:
     import asyncio
@@ -101,7 +106,9 @@ async def _run(
         watching = asyncio.create_task(_until_parent_ends(stop)) if with_parent else None
         try:
             named = {str(name): engine for name, engine in engines.items()}
-            await run_node(settings, invites, named, calibration, stop=stop, ready=_tell)
+            settings = configuration.settings
+            calibration = _calibration(settings)
+            await run_node(settings, invites, named, calibration, stop=stop, ready=_tell, beside=beside)
         finally:
             if watching is not None:
                 watching.cancel()
@@ -125,4 +132,7 @@ def _tell(ready: "Ready") -> None:
         console.print(f"an invite did not work: {failure}", style="yellow", soft_wrap=True)
     console.print(f"others join with:  waggle join {ready.invite}", soft_wrap=True)
     console.print(f"ask it with:       waggle ask --via {ready.invite} QUESTION", soft_wrap=True)
+    if ready.info.gateway:
+        console.print(f"dashboard:         {ready.info.gateway}/", soft_wrap=True)
+        console.print(f"OpenAI API:        {ready.info.gateway}/v1", soft_wrap=True)
     console.print("Ctrl-C or waggle leave ends it", style="dim")

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from waggle import __version__
-from waggle.cli import ask, bench, calibrate, config, doctor, fetch, join, local, models, train, up
+from waggle.cli import ask, bench, calibrate, config, doctor, export, fetch, join, key, local, models, serve, train, up
 from waggle.cli.shared import make_group
 from waggle.cli.text import one_line
 from waggle.core.errors import UsageError, WaggleError
@@ -30,6 +30,7 @@ app.command("ask")(ask.ask)
 app.command("models")(models.models)
 app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("join")(join.join)
 app.command("invite")(local.invite)
@@ -38,6 +39,8 @@ app.command("leave")(local.leave)
 app.command("share")(local.share)
 app.command("fetch")(fetch.fetch)
 app.command("config")(config.config)
+app.add_typer(key.app, name="key")
+app.add_typer(export.app, name="export")
 app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")
 

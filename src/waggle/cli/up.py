@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from waggle.cli.config import takes_settings
+from waggle.cli.gateway import OF_GATEWAYS
 from waggle.cli.local import UP
 from waggle.cli.shared import plain_console
 from waggle.cli.text import one_line
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from waggle.node.config.load import Configuration
+    from waggle.node.config.settings import Settings
     from waggle.node.fleet import Fleet, Member
     from waggle.node.home import RunInfo
 
 MOST_NODES = 64
 LOOK_SECONDS = 1.0
 FAULT_WIDTH = 60
+OF_ALL_NODES = ("capacity", "queue", "queue_per_asker", "max_nodes", "hedge_factor", "log_level", "log_format")
 
 
-@takes_settings("network", "engines", "capacity", "queue", "queue_per_asker", "max_nodes", "hedge_factor")
+@takes_settings("network", "engines", *OF_ALL_NODES, *OF_GATEWAYS)
 def up(
     configuration: "Configuration",
     nodes: Annotated[int, typer.Option(metavar="N", help="How many nodes.", min=1, max=MOST_NODES)] = 7,
@@ -75,15 +78,14 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
 
     from waggle.cli.stopping import stop_on_signals
     from waggle.node.config.settings import LOOPBACK
+    from waggle.node.config.table import SETTINGS
     from waggle.node.fleet import Fleet
 
     settings = configuration.settings
     options = [f"--listen={address}" for address in LOOPBACK]
-    options += [f"--capacity={settings.capacity}", f"--queue={settings.queue}"]
-    options += [f"--queue-per-asker={settings.queue_per_asker}", f"--max-nodes={settings.max_nodes}"]
-    options += [f"--hedge-factor={settings.hedge_factor}"]
+    options += [f"{SETTINGS[name].flag}={getattr(settings, name)}" for name in OF_ALL_NODES]
     members = [(name, [spec]) for name, spec in zip(names_of(specs), specs, strict=True)]
-    fleet = Fleet(settings.home, settings.network, members, options)
+    fleet = Fleet(settings.home, settings.network, members, *_with_gateway(settings, options))
     stop = asyncio.Event()
     with stop_on_signals(stop):
         try:
@@ -91,6 +93,15 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
         finally:
             plain_console(stderr=True).print("ending all nodes ...", style="dim")
             await fleet.stop()
+
+
+def _with_gateway(settings: "Settings", options: list[str]) -> tuple[list[str], list[str]]:
+    """The flags of all nodes, and those of the first one: it alone has the gateway, whatever the environment says."""
+    from waggle.node.config.settings import NO_PORT
+
+    first = [f"--gateway-port={settings.gateway_port}", f"--gateway-host={settings.gateway_host}"]
+    first += [f"--gateway-name={name}" for name in settings.gateway_hosts] + [f"--history={settings.history}"]
+    return [*options, f"--gateway-port={NO_PORT}"], first
 
 
 async def _until(stop: "asyncio.Event", work: "Coroutine[None, None, None]") -> None:

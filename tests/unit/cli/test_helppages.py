@@ -19,7 +19,21 @@ def test_the_pages_in_docs_are_up_to_date() -> None:
 def test_every_verb_has_a_page_with_all_its_parts() -> None:
     texts = pages()
     assert set(texts) == {
-        f"{n}.md" for n in ("waggle", "ask", "models", "calibrate", "doctor", "config", "train", "bench", *MESH)
+        f"{n}.md"
+        for n in (
+            "waggle",
+            "ask",
+            "models",
+            "calibrate",
+            "doctor",
+            "config",
+            "train",
+            "bench",
+            "serve",
+            "key",
+            "export",
+            *MESH,
+        )
     }
     assert all(f"## waggle bench {part}" in texts["bench.md"] for part in ("quality", "engine", "consensus", "round"))
     assert "## waggle train hive" in texts["train.md"]

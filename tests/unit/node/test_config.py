@@ -76,6 +76,8 @@ def test_every_setting_can_be_given_in_all_three_places(here: Path) -> None:
         "join": ["d"], "relays": ["e"], "serve_as_relay": True, "port_map": True, "multicast": False, "engines": ["f"],
         "key_variable": "G", "capacity": 1, "queue": 0, "queue_per_asker": 1, "max_nodes": 1, "budget_tokens": 1,
         "budget_seconds": 1.5, "min_confidence": 1.0, "hedge_factor": 1.25, "log_level": "debug",
+        "log_format": "json", "log_prompts": True, "history": "answers", "gateway_port": 0, "gateway_host": "h",
+        "gateway_hosts": ["i"],
     }  # fmt: skip
     assert set(given) == set(SETTINGS)
     wanted = msgspec.convert(given, Settings, dec_hook=lambda kind, value: Path(value))
@@ -137,6 +139,8 @@ def test_a_named_file_that_cannot_be_read_is_refused(here: Path, name: str) -> N
         ("listen = '/ip4'", 'waggle.toml, line 1: listen must be a list of texts, like ["one", "two"]'),
         ("listen = ['']", 'waggle.toml, line 1: listen must be a list of texts, like ["one", "two"]'),
         ("log_level = 'loud'", "waggle.toml, line 1: log_level must be one of debug, info, warning, error"),
+        ("gateway_port = 65536", "waggle.toml, line 1: gateway_port must be a whole number from -1 to 65535"),
+        ("history = true", "waggle.toml, line 1: history must be one of all, answers, off"),
         ("home = 1", "waggle.toml, line 1: home must be a text"),
         ("home = ''", "waggle.toml, line 1: home must be a text"),
         ("name = 1979-05-27", "waggle.toml, line 1: name must be at most 63 letters, digits, dots, dashes or"),

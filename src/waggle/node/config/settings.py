@@ -16,6 +16,10 @@ EVERYWHERE = ("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1")
 """Where `join` listens unless told otherwise."""
 
 Level = Literal["debug", "info", "warning", "error"]
+Form = Literal["pretty", "json"]
+Kept = Literal["all", "answers", "off"]
+NO_PORT = -1
+"""What stands for no port where 0 means any free one."""
 PLAIN = "at most 63 letters, digits, dots, dashes or underscores, the first one a letter or digit"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")]
 Word = Annotated[str, Meta(min_length=1, max_length=1_024)]
@@ -119,3 +123,34 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Level, Meta(description="What the node's log holds: debug, info, warning or error.", extra={"metavar": "LEVEL"})
     ] = "warning"
+    log_format: Annotated[
+        Form,
+        Meta(
+            description="How log lines are written: pretty, or json with one object a line.", extra={"metavar": "FORM"}
+        ),
+    ] = "pretty"
+    log_prompts: Annotated[bool, Meta(description="Log the beginning of questions too, which may be private.")] = False
+    history: Annotated[
+        Kept,
+        Meta(
+            description="What is kept of past rounds: all, answers (no question's words), or off.",
+            extra={"metavar": "WHAT"},
+        ),
+    ] = "all"
+    gateway_port: Annotated[
+        int, Meta(ge=NO_PORT, le=65_535, description="Port of the gateway; 0 for any free one, -1 for no gateway.")
+    ] = NO_PORT
+    gateway_host: Annotated[
+        Word,
+        Meta(
+            description="Address that the gateway listens on; other than this machine's own needs API keys.",
+            extra={"metavar": "ADDRESS"},
+        ),
+    ] = "127.0.0.1"
+    gateway_hosts: Annotated[
+        Words,
+        Meta(
+            description="Name, besides its address, by which programs may call the gateway (the Host header).",
+            extra={"flag": "--gateway-name", "metavar": "NAME"},
+        ),
+    ] = ()

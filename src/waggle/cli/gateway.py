@@ -1,0 +1,124 @@
+"""Puts a gateway together: keys, history, the API, the dashboard; for `waggle serve` and for nodes that have one."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from waggle.cli.config import shown_value
+
+if TYPE_CHECKING:
+    from waggle.gateway.keys import KeyStore
+    from waggle.gateway.options import GatewayOptions
+    from waggle.node.config.load import Configuration
+    from waggle.node.config.settings import Settings
+    from waggle.node.history import History
+    from waggle.node.logs import LogLine, RecentLogs
+    from waggle.node.mesh_node import MeshNode
+    from waggle.node.running import Beside
+    from waggle.node.service import Service
+
+OF_GATEWAYS = ("gateway_host", "gateway_port", "gateway_hosts", "history")
+KEYS, HISTORY, QUALITY = "keys.sqlite", "history.sqlite3", "quality.json"
+
+
+def beside_of(configuration: "Configuration", recent: "RecentLogs") -> "Beside":
+    """What runs with a node: a gateway where the settings name a port, else nothing."""
+    from waggle.node.config.settings import NO_PORT
+    from waggle.node.running import nothing_beside
+
+    settings = configuration.settings
+    if settings.gateway_port == NO_PORT:
+        return nothing_beside
+
+    def gateway_of(node: "MeshNode") -> AbstractAsyncContextManager[str]:
+        from waggle.node.home import NodeHome
+        from waggle.node.mesh_service import MeshService
+
+        folder = NodeHome(settings.home, settings.name).folder
+        return running_gateway(configuration, MeshService(node), folder, recent)
+
+    return gateway_of
+
+
+@asynccontextmanager
+async def running_gateway(
+    configuration: "Configuration", service: "Service", folder: Path, recent: "RecentLogs"
+) -> AsyncIterator[str]:
+    """A gateway with its dashboard while the block runs; gives its base URL.
+
+    Args:
+        folder: where its history is kept.
+        recent: the latest lines of the log, for the page.
+
+    Raises:
+        UsageError: the address is taken, or is not loopback while there is no key.
+    """
+    from waggle.dashboard.attach import attach
+    from waggle.gateway.app import make_app
+    from waggle.gateway.guard import check_binding
+    from waggle.gateway.server import serving
+
+    settings = configuration.settings
+    options = _options(settings)
+    keys, history = _keys(settings), _history(settings, folder)
+    try:
+        check_binding(options, keys)
+        app = make_app(service, options, keys=keys, history=history)
+        quality = settings.home / QUALITY
+        attach(
+            app,
+            service,
+            history=history,
+            quality=quality,
+            settings=lambda: values_of(configuration),
+            logs=lambda: [_words(line) for line in recent.lines()],
+        )
+        async with serving(app, options) as url:
+            yield url
+    finally:
+        if history is not None:
+            history.close()
+        if keys is not None:
+            keys.close()
+
+
+def _options(settings: "Settings") -> "GatewayOptions":
+    from waggle.gateway.options import GatewayOptions
+
+    return GatewayOptions(
+        host=settings.gateway_host,
+        port=max(0, settings.gateway_port),
+        allowed_hosts=settings.gateway_hosts,
+        min_confidence=settings.min_confidence,
+        request_seconds=max(settings.budget_seconds, GatewayOptions.request_seconds),
+    )
+
+
+def _keys(settings: "Settings") -> "KeyStore | None":
+    """The user's keys; None where none was ever made, so that a gateway on loopback asks for none."""
+    from waggle.gateway.keys import KeyStore
+
+    path = settings.home / KEYS
+    return KeyStore(path) if path.exists() else None
+
+
+def _history(settings: "Settings", folder: Path) -> "History | None":
+    from waggle.node.history import History
+
+    if settings.history == "off":
+        return None
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return History(folder / HISTORY, questions=settings.history == "all")
+
+
+def _words(line: "LogLine") -> str:
+    facts = "".join(f" {name}={value}" for name, value in line.facts.items())
+    clock = time.strftime("%H:%M:%S", time.localtime(line.at))
+    return f"{clock} {line.level:7} {line.message}{facts}" + (f" [{line.request}]" if line.request else "")
+
+
+def values_of(configuration: "Configuration") -> Mapping[str, object]:
+    """Every setting in words with where it came from, for the page."""
+    return {name: (shown_value(configuration, name), configuration.origins[name]) for name in configuration.origins}

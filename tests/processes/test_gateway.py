@@ -1,0 +1,99 @@
+"""A swarm of processes behind one endpoint: the openai client asks it, a node dies, nothing is left behind."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from openai import BadRequestError, OpenAI
+
+from tests.processes.nodes import begin, run
+from tests.processes.proc import processes_of, send, until
+from tests.processes.server import ANSWER, HeldServer
+from waggle.node.home import NodeHome
+
+pytestmark = pytest.mark.timeout(120)
+
+QUESTION = "How many 1 bits are there in the number 1453?"
+START_SECONDS, GONE_SECONDS, ANSWERED_SECONDS = 60.0, 10.0, 20.0
+
+
+@contextmanager
+def running(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command of waggle; what is left of it in the end is killed."""
+    command = begin(root, *words, out=root / "out")
+    try:
+        yield command
+    finally:
+        send(signal.SIGKILL, *processes_of(root))
+        command.wait()
+
+
+def url_in(root: Path) -> str:
+    """Where the gateway says that it serves."""
+    found = until(lambda: re.search(r"(http://\S+)/v1", (root / "out").read_text()), START_SECONDS, "the gateway is up")
+    return found[1]
+
+
+@pytest.fixture
+def swarm(root: Path, server: HeldServer, held: HeldServer) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Three nodes, the first with a gateway; xenia's answers can be held back."""
+    engines = [f"{server.url}#yarrow", f"{held.url}#xenia", f"{server.url}#zinnia"]
+    words = [word for engine in engines for word in ("--engine", engine)]
+    with running(root, "up", "--nodes", "3", "--gateway-port", "0", *words) as command:
+        yield url_in(root), command
+        held.release()
+
+
+def test_the_openai_client_asks_a_swarm_of_processes(
+    swarm: tuple[str, subprocess.Popen[str]], root: Path, held: HeldServer
+) -> None:
+    url, command = swarm
+    client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    until(lambda: len(list(client.models.list())) == 6, START_SECONDS, "all three models are offered")
+    made = client.chat.completions.create(model="swarm", messages=[{"role": "user", "content": QUESTION}])
+    assert ANSWER in (made.choices[0].message.content or "")
+    assert made.usage is not None
+    assert made.usage.total_tokens == made.usage.prompt_tokens + made.usage.completion_tokens > 0
+    with pytest.raises(BadRequestError):
+        client.chat.completions.create(model="swarm", messages=[{"role": "user", "content": ""}])
+    pieces = client.chat.completions.create(
+        model="solo/zinnia", messages=[{"role": "user", "content": QUESTION}], stream=True
+    )
+    assert ANSWER in "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert "<title>" in httpx.get(f"{url}/", timeout=20).text
+
+    held.hold()
+    with httpx.stream(
+        "POST",
+        f"{url}/v1/chat/completions",
+        json={"model": "swarm", "messages": [{"role": "user", "content": QUESTION + " "}], "stream": True},
+        timeout=60,
+    ) as stream:
+        lines = stream.iter_lines()
+        assert '"role":"assistant"' in next(lines).replace(" ", "")
+        until(lambda: held.waiting, ANSWERED_SECONDS, "xenia is asked")
+        send(signal.SIGKILL, NodeHome(root, "up-xenia").running().pid)  # type: ignore[union-attr]
+        rest = "\n".join(lines)
+    assert ANSWER in rest
+    assert rest.rstrip().endswith("data: [DONE]")
+
+    command.send_signal(signal.SIGINT)
+    until(lambda: not processes_of(root), 2 * GONE_SECONDS, "every process is gone")
+
+
+def test_an_address_that_others_reach_needs_a_key(root: Path) -> None:
+    refused = run(root, "serve", "--engine", "scripted:a", "--gateway-host", "0.0.0.0", "--port", "0").expect(2)
+    assert "waggle key create" in refused.stderr
+    key = run(root, "key", "create", "me").expect(0).stdout.split()[-1]
+    with running(root, "serve", "--engine", "scripted:a", "--gateway-host", "0.0.0.0", "--port", "0"):
+        url = url_in(root)
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        assert httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}x"}).status_code == 401
+        assert httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        run(root, "key", "revoke", "me").expect(0)
+        assert httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 401
