@@ -29,6 +29,7 @@ from waggle.training.questions import Split
 PUBLISHED_GAIN = 0.172  # peer-ranked consensus over majority vote on GPQA Diamond, arXiv 2510.24801
 GAP_GOAL, EXPERT_GOAL, JUDGE_GOAL, OUTSIDE_GOAL = 0.80, 0.85, 0.80, 0.90
 OUTSIDE_PER_TASK = 20
+CURVE_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ async def run_quality_bench(options: QualityOptions, progress: Progress) -> Repo
         *(_strategy_row(run, bootstrap) for run in table.values()),
         *_difference_rows(table, bootstrap),
         *_family_rows(table, known),
+        *_curve_rows(table["swarm"]),
         outside,
         *judges,
     ]
@@ -108,6 +110,21 @@ def _difference_rows(table: Mapping[str, Run], bootstrap: Bootstrap) -> list[Row
             share, low, high = bootstrap.difference(table["swarm"].right, run.right)
             rows.append({"swarm_minus": name, "points": 100 * share, "low": 100 * low, "high": 100 * high})
     return rows
+
+
+def _curve_rows(run: Run) -> list[Row]:
+    """The calibration curve: answers by stated confidence in equal-width bins, bins without an answer left out."""
+    stated = np.array(run.confidence or [])
+    bin_of = np.minimum((stated * CURVE_BINS).astype(np.int64), CURVE_BINS - 1)
+    return [
+        {
+            "curve": run.name,
+            "mean_confidence": float(stated[bin_of == place].mean()),
+            "right": float(run.right[bin_of == place].mean()),
+            "questions": int((bin_of == place).sum()),
+        }
+        for place in np.unique(bin_of)
+    ]
 
 
 def _family_rows(table: Mapping[str, Run], known: KnownSet) -> list[Row]:

@@ -18,7 +18,8 @@ from time import perf_counter, process_time
 import numpy as np
 
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
-from waggle.bench.swarm_sim import SimOptions, Simulated, run_simulation
+from waggle.bench.swarm_sim import run_simulation
+from waggle.bench.swarm_sim_values import SimOptions, Simulated
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget
 from waggle.engines.script import Script

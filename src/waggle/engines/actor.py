@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from waggle.core.chat_values import Role, ToolCall
 from waggle.core.engine_values import GenerateRequest, JudgeRequest
+from waggle.core.errors import EngineRefused
 from waggle.engines.answer import split_answer
 from waggle.engines.script import Babbler, Crasher, Hanger, Honest, Mute, Script, Shill, share
 
@@ -45,6 +47,18 @@ class Actor(Struct, frozen=True, kw_only=True):
                 marker = self.script.answer_marker
                 answer = self._answer(request)
                 return answer if marker is None else f"I worked it out step by step.\n{marker} {answer}"
+
+    def tool_calls(self, request: GenerateRequest) -> tuple[ToolCall, ...]:
+        """The call that it makes in place of a text. Raises EngineRefused where it must make another one."""
+        name, choice = self.script.tool_call, request.tool_choice
+        offered = name is not None and name in {tool.name for tool in request.tools}
+        if choice not in ("auto", "none", "required", name) or (choice in ("required", name) and not offered):
+            raise EngineRefused(f"{self.script.name} calls no such tool, as its script says")
+        answers_a_tool = bool(request.turns) and request.turns[-1].role is Role.TOOL
+        if name is None or not offered or choice == "none" or answers_a_tool:
+            return ()
+        number = int(share(self.script.seed, "call", request.question, len(request.turns)) * 16**8)
+        return (ToolCall(id=f"call_{number:08x}", name=name, arguments=self.script.tool_arguments),)
 
     def _answer(self, request: GenerateRequest) -> str:
         truth = self.truth(request.question)

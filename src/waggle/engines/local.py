@@ -1,7 +1,9 @@
 """A model folder as an `Engine`: text at the front, the batched decoder in a worker thread behind it.
 
 The event loop encodes, waits and decodes; every tensor operation is the host's. A cancelled call's work ends at the
-model's next step. Knows nothing of rounds or nodes.
+model's next step. A conversation is laid out by the model's own chat template; where that has no place for several
+turns, and by the bundled hive, its last question is answered alone. No tool is ever called. Knows nothing of rounds or
+nodes.
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from waggle.core.engine_values import (
 from waggle.core.errors import CheckpointError, EngineRefused, EngineUnavailable
 from waggle.engines.batching.batcher import Batcher, Observer
 from waggle.engines.batching.completion import Writer, encoded, finished_generation
+from waggle.engines.batching.conversation import prompt_tokens
 from waggle.engines.batching.host import LocalHost
 from waggle.engines.batching.jobs import EmbedJob, GenerateJob, Job
 from waggle.engines.batching.judging import LocalJudge
@@ -45,6 +48,11 @@ class LocalModel:
     network: FusedDecoder
     tokenizer: ChatTokenizer
     card: ModelCard
+
+    @property
+    def converses(self) -> bool:
+        """Whether it holds a conversation: a model taught to mark its answer, as the hive's, knows questions only."""
+        return self.card.answer_marker is None and self.tokenizer.can_converse
 
 
 def load_model(folder: Path, *, context: int = 4_096, dtype: torch.dtype = torch.float32) -> LocalModel:
@@ -158,7 +166,7 @@ class LocalEngine:
         """The job of answering a request."""
         if request.max_tokens < 1:
             raise EngineRefused(f"max_tokens is {request.max_tokens}; at least 1 is needed")
-        prompt = await encoded(request.question, self.model.tokenizer.encode_prompt)
+        prompt = await prompt_tokens(request, self.model.tokenizer, converses=self.model.converses)
         if len(prompt) >= self.model.network.context:
             raise EngineRefused(
                 f"the question takes {len(prompt)} tokens, the model's context has {self.model.network.context}"

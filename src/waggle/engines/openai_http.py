@@ -2,8 +2,9 @@
 
 One base URL, one model name. The server is not trusted (`openai.bounded_http`, `openai.wire`) and need not be
 complete: where it gives no log-probabilities, self-confidence is None and verdicts are read from the text; where it
-has no embeddings, `embed` is EngineRefused. The key comes from an environment variable that the settings name, is
-sent to this one server and shows up nowhere else.
+has no embeddings, `embed` is EngineRefused. Conversations and tools go to the server as they are, behind the configured
+instructions. The key comes from an environment variable that the settings name, is sent to this one server and shows up
+nowhere else.
 """
 
 import asyncio
@@ -13,11 +14,11 @@ from contextlib import aclosing
 
 import httpx
 import msgspec
-from msgspec import UNSET
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
 from waggle.core.errors import EngineRefused
 from waggle.engines.answer import last_generation
+from waggle.engines.openai.asking import SEED_MASK, callable_tools, chat_ask, must_call
 from waggle.engines.openai.bounded_http import BoundedHttp, HttpRefused
 from waggle.engines.openai.settings import ServerSettings, checked_url, family_of, key_from_environment
 from waggle.engines.openai.stream import StreamReader, tokens_within
@@ -38,7 +39,6 @@ from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt, ve
 
 TOP_LOGPROBS = 5  # the most that every server grants
 EMBEDDING_BATCH = 16  # 16 vectors of 16,384 numbers stay under the cap on bodies
-SEED_MASK = 2**31 - 1  # what every server takes for a seed
 
 
 class OpenAIHttpEngine:
@@ -70,13 +70,16 @@ class OpenAIHttpEngine:
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """Answer one question token by token; the time the consumer takes counts towards `total_s`."""
+        ask = chat_ask(self.settings.model, self.settings.instructions, request)
         reader = StreamReader(
-            prompt=request.question,
+            prompt=_spoken(ask),
             max_tokens=request.max_tokens,
             stops=request.stop,
             marker=self.settings.answer_marker,
+            tools=callable_tools(request),
+            must_call=must_call(request),
         )
-        async with aclosing(self._read(reader, self._ask(request))) as tokens:
+        async with aclosing(self._read(reader, ask)) as tokens:
             async for token in tokens:
                 yield token
 
@@ -90,7 +93,7 @@ class OpenAIHttpEngine:
             top_p=1.0,
             seed=request.seed & SEED_MASK,
         )
-        reader = StreamReader(prompt=ask.messages[0].content, max_tokens=ask.max_tokens, stops=(), marker=None)
+        reader = StreamReader(prompt=_spoken(ask), max_tokens=ask.max_tokens, stops=(), marker=None)
         async with aclosing(self._read(reader, ask)) as tokens:
             generations = [token.generation async for token in tokens if token.generation is not None]
         generation = generations[-1]
@@ -125,21 +128,6 @@ class OpenAIHttpEngine:
     async def close(self) -> None:
         """Calls at work end with EngineUnavailable, and so do later ones."""
         await self._http.close()
-
-    def _ask(self, request: GenerateRequest) -> ChatAsk:
-        told = self.settings.instructions
-        system = () if told is None else (ChatMessage("system", told),)
-        sampling = request.sampling
-        return ChatAsk(
-            model=self.settings.model,
-            messages=(*system, ChatMessage("user", request.question)),
-            max_tokens=request.max_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k or UNSET,
-            seed=sampling.seed & SEED_MASK,
-            stop=request.stop or UNSET,
-        )
 
     async def _read(self, reader: StreamReader, ask: ChatAsk) -> AsyncGenerator[StreamedToken, None]:
         clock = asyncio.get_running_loop()
@@ -214,6 +202,11 @@ def _body(ask: ChatAsk, with_extras: bool) -> bytes:
     return written(
         msgspec.structs.replace(ask, stream=True, logprobs=True, top_logprobs=TOP_LOGPROBS, stream_options=usage)
     )
+
+
+def _spoken(ask: ChatAsk) -> str:
+    """All that the model reads, to guess its tokens by where the server does not count them."""
+    return "".join(message.content or "" for message in ask.messages)
 
 
 def _verdict(text: str, tokens: Sequence[TokenLogprob]) -> float | None:

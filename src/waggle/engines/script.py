@@ -59,6 +59,8 @@ class Script(Struct, frozen=True, kw_only=True):
         seconds_per_call: slept before the first token.
         seconds_per_token: slept before every token.
         answer_marker: written before the answer; None writes nothing but the answer.
+        tool_call: the tool that it calls where that is offered and the last turn is no tool's; None calls none.
+        tool_arguments: what it calls it with, JSON text.
         conduct: how it misbehaves.
     """
 
@@ -74,6 +76,8 @@ class Script(Struct, frozen=True, kw_only=True):
     seconds_per_call: float = 0.0
     seconds_per_token: float = 0.0
     answer_marker: str | None = "Answer:"
+    tool_call: str | None = None
+    tool_arguments: str = "{}"
     conduct: Conduct = Honest()
 
 

@@ -8,9 +8,11 @@ order of calls, no clock but the one it is given. It knows nothing of rounds; th
 import asyncio
 import math
 import re
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
+from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import (
     EngineCard,
     Finish,
@@ -26,6 +28,7 @@ from waggle.engines.answer import answer_start, cut_at_stop, last_generation, se
 from waggle.engines.script import Crasher, Hanger, Script, share
 
 EMBEDDING_LENGTH = 64
+REMEMBERED = 64
 
 
 class Sleeper(Protocol):
@@ -41,7 +44,10 @@ class Sleeper(Protocol):
 
 
 class ScriptedEngine:
-    """An `Engine` that plays its script; `in_flight` counts the calls at work, `calls` those ever begun."""
+    """An `Engine` that plays its script.
+
+    `in_flight` counts the calls at work, `calls` those ever begun; `asked` holds the latest requests to write.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class ScriptedEngine:
         """
         self.script = script
         self.calls = 0
+        self.asked = deque[GenerateRequest](maxlen=REMEMBERED)
         self.in_flight = 0
         known = truth if callable(truth) else truth.get
         self._actor = Actor(script=script, truth=known, kind_of=kind_of, wrong=wrong)
@@ -76,6 +83,12 @@ class ScriptedEngine:
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """The same, piece by piece."""
         async with _Call(self) as call:
+            self.asked.append(request)
+            called = self._actor.tool_calls(request)
+            if called:
+                await call.spend(self.script.seconds_per_token)
+                yield StreamedToken(text="", generation=_calling(called, request, call.seconds))
+                return
             pieces, finish = _bounded(self._actor.completion(request), request)
             logprobs = [self._actor.logprob(request, index, piece) for index, piece in enumerate(pieces)]
             for piece, logprob in zip(pieces, logprobs, strict=True):
@@ -87,7 +100,7 @@ class ScriptedEngine:
                 text=text,
                 answer=answer,
                 trace=trace,
-                prompt_tokens=count_tokens(request.question),
+                prompt_tokens=_prompt_tokens(request),
                 completion_tokens=len(pieces),
                 seconds=call.seconds,
                 finish=finish,
@@ -183,6 +196,26 @@ def tokens_of(text: str) -> list[str]:
 def count_tokens(text: str) -> int:
     """How many tokens a text is; a prompt has at least one."""
     return max(1, len(tokens_of(text)))
+
+
+def _prompt_tokens(request: GenerateRequest) -> int:
+    """Those of the whole conversation, where there is one."""
+    said = [text for turn in request.turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))]
+    return sum(map(count_tokens, said)) if said else count_tokens(request.question)
+
+
+def _calling(called: tuple[ToolCall, ...], request: GenerateRequest, seconds: float) -> Generation:
+    spent = sum(count_tokens(f"{call.name} {call.arguments}") for call in called)
+    return Generation(
+        text="",
+        answer="",
+        trace="",
+        prompt_tokens=_prompt_tokens(request),
+        completion_tokens=min(spent, max(1, request.max_tokens)),
+        seconds=seconds,
+        finish=Finish.TOOL_CALLS,
+        tool_calls=called,
+    )
 
 
 def _bounded(text: str, request: GenerateRequest) -> tuple[list[str], Finish]:

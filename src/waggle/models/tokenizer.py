@@ -2,20 +2,22 @@
 
 Only the pieces that the chat template itself writes may become special tokens. An innocent question gets exactly the
 tokens that the template and the ordinary tokenizer give it; one that would forge a special token (or hide one) is
-encoded as plain text between the template's own pieces. Knows nothing of models; one instance serves all threads.
+encoded as plain text between the template's own pieces. The same holds for every turn of a conversation. Knows nothing
+of models; one instance serves all threads.
 """
 
 import json
+import re
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
 
 from waggle.core.errors import CheckpointError
-from waggle.models.chat_template import ChatTemplate, find_template
+from waggle.models.chat_template import ChatTemplate, Message, find_template
 from waggle.models.config import load_json
 
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
@@ -63,6 +65,35 @@ class ChatTokenizer:
         before, *after = self._render(placeholder).split(placeholder)
         return self._encode_pieces([before, *after], question)
 
+    @cached_property
+    def can_converse(self) -> bool:
+        """Whether the template lays out several turns, each once and in their order."""
+        return self._lays_out(["user", "assistant", "user"])
+
+    @cached_property
+    def takes_instructions(self) -> bool:
+        """Whether the template lays out a turn of the system before the others."""
+        return self._lays_out(["system", "user"])
+
+    def encode_messages(self, messages: Sequence[Message]) -> list[int]:
+        """A conversation as the model expects it, up to where it begins to write.
+
+        Raises:
+            CheckpointError: there is no template, or it fails on this conversation.
+        """
+        if self._template is None:
+            raise CheckpointError("the model has no chat template")
+        contents = {_placeholder(): message["content"] for message in messages}
+        frame = self._template.render(_filled(messages, contents))
+        whole = self._encode(self._template.render(messages), special=True)
+        named = any(special in content for special in self._contents for content in contents.values())
+        if not named and self._specials(whole) == self._specials(self._encode(frame, special=True)):
+            return whole
+        tokens: list[int] = []
+        for piece in re.split(f"({'|'.join(contents)})", frame):
+            tokens += self.encode(contents[piece]) if piece in contents else self._encode(piece, special=True)
+        return tokens
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Ids to text; special tokens (end, padding, roles) leave nothing behind."""
         shown = [token for token in tokens if token not in self._hidden]
@@ -72,6 +103,17 @@ class ChatTokenizer:
         if self._template is None:
             return question
         return self._template.render([{"role": "user", "content": question}])
+
+    def _lays_out(self, roles: Sequence[str]) -> bool:
+        if self._template is None:
+            return False
+        marks = [_placeholder() for _ in roles]
+        messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
+        try:
+            text = self._template.render(messages)
+        except CheckpointError:
+            return False
+        return re.findall("|".join(marks), text) == marks
 
     @cached_property
     def _opening(self) -> list[int]:
@@ -177,6 +219,11 @@ def save_tokenizer(
 def _placeholder() -> str:
     """Stands for a question while its template is rendered; nobody can have written it into the question."""
     return f"waggle{secrets.token_hex(16)}"
+
+
+def _filled(messages: Sequence[Message], contents: Iterable[str]) -> list[Message]:
+    """The messages with other contents."""
+    return [{**message, "content": content} for message, content in zip(messages, contents, strict=True)]
 
 
 def _is_tag(token: AddedToken) -> bool:

@@ -1,6 +1,7 @@
 """Serves questions from outside: a client opens a stream, and hears the plan, every event and the outcome."""
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError
@@ -8,8 +9,11 @@ from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, CannotAnswer, PleaseAnswer
 from waggle.mesh.transport import Stream, Transport
 from waggle.node.heartbeat import keep_saying_still_here
+from waggle.node.logs import facts, logged_request
 from waggle.node.questions import Question, Questions
 from waggle.trust.keys import NodeKey
+
+log = logging.getLogger(__name__)
 
 QUESTION_SECONDS = 10.0
 
@@ -32,14 +36,21 @@ class Coordinator:
                 asked = await channel.expect(PleaseAnswer)
             if asked.request != channel.round_id:
                 raise RemoteProtocolError(f"{channel.peer}: the request is not the one that its envelope names")
-            try:
-                question = self._questions.ask(asked, channel.peer)
-            except PeerBusy as error:
-                await channel.send(CannotAnswer(reason=str(error), retry_after=error.retry_after))
-            except RemoteProtocolError as error:
-                await channel.send(CannotAnswer(reason=str(error)))
-            else:
-                await _tell(channel, question)
+            with logged_request(asked.request):
+                await self._follow(channel, asked)
+
+    async def _follow(self, channel: SignedChannel, asked: PleaseAnswer) -> None:
+        log.info("question from outside", extra=facts(asker=channel.peer))
+        try:
+            question = self._questions.ask(asked, channel.peer)
+        except PeerBusy as error:
+            log.info("question turned away: full", extra=facts(asker=channel.peer))
+            await channel.send(CannotAnswer(reason=str(error), retry_after=error.retry_after))
+        except RemoteProtocolError as error:
+            log.info("question turned away: against the rules", extra=facts(asker=channel.peer))
+            await channel.send(CannotAnswer(reason=str(error)))
+        else:
+            await _tell(channel, question)
 
 
 async def _tell(channel: SignedChannel, question: Question) -> None:

@@ -5,6 +5,7 @@ made. The stream's end stops all work for that round; a full node says so at onc
 """
 
 import asyncio
+import logging
 import secrets
 from contextlib import suppress
 
@@ -28,11 +29,14 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Stream, Transport
 from waggle.node.heartbeat import keep_saying_still_here
+from waggle.node.logs import Fact, facts, logged_request
 from waggle.node.work import NodeWork
 from waggle.node.workers import clipped
 from waggle.swarm.commit import commitment
 from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_TRACE_BYTES, check_text
 from waggle.trust.keys import NodeKey
+
+log = logging.getLogger(__name__)
 
 FIRST_MESSAGE_SECONDS = 10.0
 SPARE_SECONDS = 10.0  # that a coordinator may take beyond the time it stated
@@ -78,7 +82,9 @@ class _Session:
                     message = await self._channel.receive()
                 if message is None:
                     return
-                for work in self._begin(message):
+                with logged_request(self._channel.round_id):  # which the tasks take over
+                    begun = self._begin(message)
+                for work in begun:
                     tasks.add(work)
                     work.add_done_callback(tasks.discard)
                 if isinstance(message, PleasePropose | PleaseJudge):
@@ -125,7 +131,9 @@ class _Session:
             reply: Message = Committed(
                 digest=commitment(self._node, proposal.answer, nonce), tokens=max(0, proposal.tokens)
             )
+            self._log("proposed", tokens=proposal.tokens, seconds=proposal.seconds)
         except Exception as error:  # noqa: BLE001  # an engine's crash must reach the coordinator as a failure
+            self._log("could not propose", kind=type(error).__name__)
             reply = CannotPropose(reason=_said(error), retry_after=_retry_after(error))
         await self._send(reply)
 
@@ -168,11 +176,16 @@ class _Session:
                 prompt_tokens=max(0, ballot.prompt_tokens),
                 seconds=ballot.seconds,
             )
+            log.debug("judged", extra=facts(asker=self._channel.peer, tokens=ballot.tokens, seconds=ballot.seconds))
         except Exception as error:  # noqa: BLE001  # as above
+            log.debug("could not judge", extra=facts(asker=self._channel.peer, kind=type(error).__name__))
             reply = CannotJudge(
                 first=pair.first, second=pair.second, reason=_said(error), retry_after=_retry_after(error)
             )
         await self._send(reply)
+
+    def _log(self, event: str, **more: Fact) -> None:
+        log.info(event, extra=facts(asker=self._channel.peer, **more))
 
     async def _send(self, message: Message) -> None:
         with suppress(PeerUnreachable):  # whoever asked has gone; the session hears of it where it receives

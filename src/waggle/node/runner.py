@@ -6,6 +6,7 @@ everything still running is cancelled and awaited before the record is returned.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -36,12 +37,15 @@ from waggle.core.round_values import (
 )
 from waggle.engines.protocol import Engine
 from waggle.node.clock import Clock
+from waggle.node.logs import facts, logged_request, request_id
+from waggle.node.round_log import log_outcome, log_plan
 from waggle.node.workers import Worker, clipped, engine_worker
 from waggle.swarm.round import step
 from waggle.swarm.state import State
 
 Watch = Callable[[State, Event], None]
 SEED_MASK = 2**128 - 1  # numpy refuses negative seeds
+log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0  # for saying goodbye to the workers, after the round
 
 
@@ -71,17 +75,24 @@ class RoundRunner:
         Raises:
             asyncio.CancelledError: the caller lost interest; all work has been stopped by then.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._accept(RoundStarted(at=0.0), group)
-                while self._state.outcome is None:
-                    self._hear(await self._inbox.get(), group)
+        plan = self._state.plan
+        with logged_request(request_id() or plan.round_id):
+            log_plan(plan)
+            try:
+                await self._play()
+            finally:
                 self._stop(self._asks | self._timers)
-        finally:
+                await self._close_workers()
+            assert self._state.outcome is not None
+            log_outcome(plan, self._state.outcome)
+        return Record(plan=plan, events=tuple(self._events), outcome=self._state.outcome)
+
+    async def _play(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._accept(RoundStarted(at=0.0), group)
+            while self._state.outcome is None:
+                self._hear(await self._inbox.get(), group)
             self._stop(self._asks | self._timers)
-            await self._close_workers()
-        assert self._state.outcome is not None
-        return Record(plan=self._state.plan, events=tuple(self._events), outcome=self._state.outcome)
 
     async def _close_workers(self) -> None:
         with suppress(TimeoutError):
@@ -94,6 +105,7 @@ class RoundRunner:
             self._accept(event, group)
         except RemoteProtocolError as error:
             failure = _failed(event, _said(error))
+            log.info("an answer broke the rules", extra=facts(node=getattr(failure, "node", None)))
             with suppress(RemoteProtocolError):  # nobody was waiting for it
                 if failure is not None:
                     self._accept(failure, group)
@@ -149,6 +161,7 @@ class RoundRunner:
         try:
             made = await self._worker(ask.node).propose(ask)
         except Exception as error:  # noqa: BLE001  # the node's outermost loop: any crash costs only its worker
+            log.info("proposal failed", extra=facts(node=ask.node, kind=type(error).__name__))
             self._inbox.put_nowait(ProposalFailed(at=self._now(), node=ask.node, reason=_said(error)))
         else:
             self._inbox.put_nowait(
@@ -161,6 +174,7 @@ class RoundRunner:
         try:
             made = await self._worker(node).reveal()
         except Exception as error:  # noqa: BLE001  # as above
+            log.info("reveal failed", extra=facts(node=node, kind=type(error).__name__))
             self._inbox.put_nowait(ProposalFailed(at=self._now(), node=node, reason=_said(error)))
         else:
             self._inbox.put_nowait(ProposalReceived(at=self._now(), proposal=made.proposal, nonce=made.nonce))
@@ -169,6 +183,7 @@ class RoundRunner:
         try:
             ballot = await self._worker(ask.judge).judge(ask)
         except Exception as error:  # noqa: BLE001  # as above
+            log.debug("ballot failed", extra=facts(node=ask.judge, kind=type(error).__name__))
             self._inbox.put_nowait(
                 BallotFailed(at=self._now(), judge=ask.judge, first=ask.first, second=ask.second, reason=_said(error))
             )

@@ -1,7 +1,7 @@
 """What a node does for a swarm: propose and judge, write and embed with its engines, admitted fairly.
 
-The same proposal or ballot is never made twice; a model alone writes anew for everyone who asks.
-The same for its own rounds and for those of others. It measures its own speed on the way, which its adverts then state.
+The same proposal or ballot is never made twice; a model alone writes anew for everyone who asks. Rounds of its own and
+those of others are the same to it. It measures its own speed on the way, which its adverts then state.
 """
 
 import hashlib

@@ -23,11 +23,12 @@ from waggle.core.engine_values import (
     JudgeRequest,
     StreamedToken,
 )
-from waggle.core.errors import EngineError
+from waggle.core.errors import EngineError, EngineRefused
 from waggle.engines.answer import split_answer
 from waggle.engines.protocol import Engine
 from waggle.testing.engine_subject import (
     Subject,
+    assert_calls,
     assert_cancellable,
     assert_idle,
     assert_judgement,
@@ -113,6 +114,31 @@ async def check_stop_string_is_cut_off(engine: Engine, subject: Subject) -> None
     assert cut.finish is Finish.STOP, f"it finished with {cut.finish}"
     streamed = [token.text async for token in engine.stream(subject.request(stop=(stop,)))]
     assert "".join(streamed) == expected, f"streamed {''.join(streamed)!r} instead of {expected!r}"
+
+
+async def check_a_conversation_is_answered(engine: Engine, subject: Subject) -> None:
+    """A question at the end of a conversation is answered like any other, and judged."""
+    asked = subject.conversation()
+    whole = typed(await engine.generate(asked), Generation)
+    assert 1 <= whole.completion_tokens <= subject.max_tokens, f"{whole.completion_tokens} completion tokens"
+    streamed = [token.text async for token in engine.stream(asked)]
+    assert "".join(streamed) == whole.text, f"streamed {''.join(streamed)!r} instead of {whole.text!r}"
+    assert_judgement(await engine.judge(msgspec.structs.replace(subject.pair(), turns=asked.turns)))
+
+
+async def check_tools_are_called_properly_or_not_at_all(engine: Engine, subject: Subject) -> None:
+    """Only tools that are offered are called; where one must be called, it is, or the engine refuses."""
+    assert_calls(await engine.generate(subject.with_tools()), subject.with_tools())
+    assert not (await engine.generate(subject.with_tools("none"))).tool_calls, "it calls a tool that it may not call"
+    for choice in ("required", "look_up"):
+        try:
+            done = await engine.generate(subject.with_tools(choice))
+        except EngineRefused:
+            continue
+        assert_calls(done, subject.with_tools(choice))
+        assert done.tool_calls or done.finish is Finish.LENGTH, (
+            "it calls no tool where one must be called, and does not say so"
+        )
 
 
 async def check_judgement_is_a_probability_or_nothing(engine: Engine, subject: Subject) -> None:
@@ -212,6 +238,8 @@ CHECKS: tuple[Check, ...] = (
     check_stream_adds_up_to_the_generation,
     check_max_tokens_ends_with_length,
     check_stop_string_is_cut_off,
+    check_a_conversation_is_answered,
+    check_tools_are_called_properly_or_not_at_all,
     check_judgement_is_a_probability_or_nothing,
     check_both_orders_can_be_asked_at_once,
     check_embeddings_are_unit_vectors,

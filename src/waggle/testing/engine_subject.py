@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest, Sampling
+from waggle.core.chat_values import Role, Tool, Turn
+from waggle.core.engine_values import Finish, GenerateRequest, Generation, Judgement, JudgeRequest, Sampling
 from waggle.core.errors import EngineRefused
 from waggle.engines.protocol import Engine
 
@@ -52,6 +53,22 @@ class Subject:
             stop=stop,
         )
 
+    def conversation(self) -> GenerateRequest:
+        """The question as the last turn of a conversation with instructions."""
+        turns = (
+            Turn(role=Role.SYSTEM, content="Be brief."),
+            Turn(role=Role.USER, content="Are you a bee?"),
+            Turn(role=Role.ASSISTANT, content="I am."),
+            Turn(role=Role.USER, content=self.question),
+        )
+        return msgspec.structs.replace(self.request(), turns=turns)
+
+    def with_tools(self, choice: str = "auto") -> GenerateRequest:
+        """The conversation, with a tool at hand."""
+        schema = '{"type": "object", "properties": {"place": {"type": "string"}}}'
+        tool = Tool(name="look_up", description="Looks something up.", parameters=schema)
+        return msgspec.structs.replace(self.conversation(), tools=(tool,), tool_choice=choice)
+
     def pair(self) -> JudgeRequest:
         """The two proposals in the order given."""
         return JudgeRequest(question=self.question, first=self.proposals[0], second=self.proposals[1])
@@ -78,6 +95,17 @@ def assert_judgement(judged: Judgement) -> None:
     assert judged.p is None or 0 <= judged.p <= 1, f"P is {judged.p}"
     assert min(judged.prompt_tokens, judged.completion_tokens) >= 0, "a negative number of tokens"
     assert is_duration(judged.seconds), f"took {judged.seconds} seconds"
+
+
+def assert_calls(done: Generation, asked: GenerateRequest) -> None:
+    """The calls of a generation name tools that were offered, each has an id of its own, and the end says so."""
+    typed(done, Generation)
+    offered = {tool.name for tool in asked.tools}
+    assert all(call.name in offered for call in done.tool_calls), f"it calls {[call.name for call in done.tool_calls]}"
+    ids = [call.id for call in done.tool_calls]
+    assert all(ids), "a call without an id"
+    assert len(set(ids)) == len(ids), f"the calls have the ids {ids}"
+    assert (done.finish is Finish.TOOL_CALLS) == bool(ids), f"{len(ids)} calls, but it finished with {done.finish}"
 
 
 async def assert_refuses_to_embed(engine: Engine, texts: list[str]) -> None:

@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
@@ -18,28 +17,11 @@ from msgspec import Struct
 from waggle.engines.answer import cut_at_stop
 from waggle.engines.openai.wire import ChatAsk, EmbeddingAsk
 from waggle.engines.scripted import count_tokens, tokens_of
+from waggle.testing.openai_faults import BODIES, ENDLESS, STATUSES, Fault
+
+__all__ = ["Asked", "Fault", "OpenAIServer", "plain_reply", "serve_openai"]
 
 MAX_REQUEST_BYTES = 4 * 2**20
-OVERSIZE_CHUNK = b"data: " + b" " * 2**16 + b"\n"
-
-
-class Fault(StrEnum):
-    """What may happen to one request instead of an answer."""
-
-    TOO_MANY = "429 with Retry-After"
-    SERVER_ERROR = "500 with a secret in its body"
-    BAD_REQUEST = "400 with a secret in its body"
-    UNAUTHORIZED = "401"
-    REDIRECT = "307 to another path of this server"
-    HANG = "the request is read and never answered"
-    GARBAGE = "200 with bytes that are not JSON"
-    WRONG_SHAPE = "200 with JSON of another shape"
-    OVERSIZE = "200 with a body that never ends"
-    LONG_LINE = "200 with a line that never ends"
-    DRIP = "200 with one comment after the other and no answer"
-    DISCONNECT = "the connection is closed in the middle of the answer"
-    MID_ERROR = "an error event in the middle of the answer"
-    GZIP = "200 with a compressed body"
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -64,10 +46,15 @@ class OpenAIServer:
     """What the server does; change its attributes at any time. Made by `serve_openai`."""
 
     def __init__(self, reply: Callable[[str], str] = plain_reply) -> None:
-        """Answer the last message of a chat with `reply` of it."""
+        """Answer the last message of a chat with `reply` of it, unless `tool` is to be called instead."""
         self.reply = reply
         self.base_url = ""
         self.logprobs = True
+        self.tool: str | None = None
+        """Called where it is offered and the last message is not a tool's."""
+        self.tool_arguments = '{"place": "the hive"}'
+        self.tool_deltas: list[dict[str, object]] | None = None
+        """What a call is streamed as, in place of what a good server streams."""
         self.verdict_p = 0.8
         self.embeddings = True
         self.model = "test-model"
@@ -133,14 +120,14 @@ class OpenAIServer:
 
     async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
         fault = self.faults.popleft() if self.faults else None
-        if fault in _STATUSES:
-            return await _send(writer, _STATUSES[fault], b'{"error": "secret"}', **self._headers_of(fault))
+        if fault in STATUSES:
+            return await _send(writer, STATUSES[fault], b'{"error": "secret"}', **self._headers_of(fault))
         if fault is Fault.HANG:
             await asyncio.Event().wait()
-        if fault in _BODIES:
-            return await _send(writer, 200, _BODIES[fault])
-        if fault in _ENDLESS:
-            return await _send_for_ever(writer, _ENDLESS[fault])
+        if fault in BODIES:
+            return await _send(writer, 200, BODIES[fault])
+        if fault in ENDLESS:
+            return await _send_for_ever(writer, ENDLESS[fault])
         if fault is Fault.GZIP:
             return await _send(writer, 200, b"\x1f\x8b", **{"Content-Encoding": "gzip"})
         await self._answer_well(asked, writer, fault)
@@ -159,8 +146,10 @@ class OpenAIServer:
                 await _send(writer, 404, b'{"error": "no such path"}')
 
     async def _answer_chat(self, ask: ChatAsk, writer: asyncio.StreamWriter, fault: Fault | None) -> None:
+        if self._calls(ask):
+            return await self._answer_by_call(writer)
         text, finish = self._completion(ask)
-        usage = {"prompt_tokens": count_tokens(ask.messages[-1].content), "completion_tokens": len(tokens_of(text))}
+        usage = {"prompt_tokens": count_tokens(_last(ask)), "completion_tokens": len(tokens_of(text))}
         if not ask.stream:
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
             return await _send(writer, 200, msgspec.json.encode({"choices": [choice], "usage": usage}))
@@ -178,8 +167,29 @@ class OpenAIServer:
         await _write(writer, b": the end\n\ndata: [DONE]\n\n")
         return None
 
+    def _calls(self, ask: ChatAsk) -> bool:
+        offered = {tool.function.name for tool in ask.tools} if isinstance(ask.tools, tuple) else set()
+        wanted = self.tool_deltas is not None or self.tool in offered
+        return wanted and ask.tool_choice != "none" and ask.messages[-1].role != "tool"
+
+    async def _answer_by_call(self, writer: asyncio.StreamWriter) -> None:
+        """Stream a call as most servers do: its id and name first, then its arguments in pieces."""
+        half = len(self.tool_arguments) // 2
+        pieces = self.tool_deltas or [
+            {"index": 0, "id": "call_1", "type": "function", "function": {"name": self.tool, "arguments": ""}},
+            {"index": 0, "function": {"arguments": self.tool_arguments[:half]}},
+            {"index": 0, "function": {"arguments": self.tool_arguments[half:]}},
+        ]
+        writer.write(_head(200, {"Content-Type": "text/event-stream"}))
+        for piece in pieces:
+            await asyncio.sleep(self.seconds_per_token)
+            await _write(writer, _event({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]}))
+        end = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+        usage = {"prompt_tokens": 9, "completion_tokens": len(pieces)}
+        await _write(writer, _event({"choices": [end], "usage": usage}) + b"data: [DONE]\n\n")
+
     def _completion(self, ask: ChatAsk) -> tuple[str, str]:
-        pieces = tokens_of(self.reply(ask.messages[-1].content))
+        pieces = tokens_of(self.reply(_last(ask)))
         kept = pieces[: ask.max_tokens] if self.obeys_limits else pieces
         stops = ask.stop if isinstance(ask.stop, tuple) and self.obeys_limits else ()
         before = cut_at_stop("".join(kept), stops)
@@ -229,24 +239,6 @@ async def serve_openai(reply: Callable[[str], str] = plain_reply) -> AsyncIterat
     assert not fake.failures, f"the fake server itself broke: {fake.failures}"
 
 
-_STATUSES: dict[Fault | None, int] = {
-    Fault.TOO_MANY: 429,
-    Fault.SERVER_ERROR: 500,
-    Fault.BAD_REQUEST: 400,
-    Fault.UNAUTHORIZED: 401,
-    Fault.REDIRECT: 307,
-}
-_BODIES: dict[Fault | None, bytes] = {
-    Fault.GARBAGE: b'data: {"choices": [{"del\xff\xfe\n\n',
-    Fault.WRONG_SHAPE: b'data: {"choices": "many", "data": 7}\n\n',
-}
-_ENDLESS: dict[Fault | None, bytes] = {
-    Fault.OVERSIZE: OVERSIZE_CHUNK,
-    Fault.LONG_LINE: b"data: " + b"x" * 2**16,
-    Fault.DRIP: b": still thinking\n\n",
-}
-
-
 async def _read_request(reader: asyncio.StreamReader) -> Asked:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *rest = head.strip().split("\r\n")
@@ -282,6 +274,10 @@ async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 def _event(what: dict[str, object]) -> bytes:
     return b"data: " + msgspec.json.encode(what) + b"\n\n"
+
+
+def _last(ask: ChatAsk) -> str:
+    return ask.messages[-1].content or ""
 
 
 def _embedded(ask: EmbeddingAsk) -> bytes:

@@ -5,7 +5,8 @@ from functools import cache
 import pytest
 
 from waggle.bench.swarm import Timed, _sim_goals, growth, growth_interval, run_swarm_bench
-from waggle.bench.swarm_sim import SimOptions, Simulated, run_simulation
+from waggle.bench.swarm_sim import run_simulation
+from waggle.bench.swarm_sim_values import SimOptions, Simulated
 from waggle.core.errors import UsageError
 from waggle.mesh.memory import Conditions
 

@@ -138,7 +138,7 @@ def test_an_error_in_the_stream_is_an_error_without_its_text() -> None:
     assert read(read_as(b'{"error": null}', Chunk), event("42", finish="stop"))[1].text == "42"
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "abort", ""])
+@pytest.mark.parametrize("reason", ["content_filter", "abort", ""])
 def test_an_end_for_another_reason_is_not_usable(reason: str) -> None:
     with pytest.raises(EngineRefused, match="for a reason other"):
         read(event("42", finish=reason))

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import (
     EngineCard,
     Finish,
@@ -53,6 +54,11 @@ def subject_of(make: Callable[[], ScriptedEngine], *, embeds: bool = True) -> Su
 @pytest.mark.parametrize("script", [SLOW, replace(SLOW, conduct=Babbler()), replace(SLOW, answer_marker="\nA")])
 def test_a_sound_engine_passes(check: Check, script: Script) -> None:
     run_virtual(run_check(check, subject_of(lambda: Sound(script))))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_an_engine_that_calls_tools_passes(check: Check) -> None:
+    run_virtual(run_check(check, subject_of(lambda: Sound(replace(SLOW, tool_call="look_up")))))
 
 
 def test_the_whole_suite_runs_every_check() -> None:
@@ -250,6 +256,61 @@ class RaisesForeignErrors(Sound):
         return await super().generate(request)
 
 
+class LosesItsWordsInConversation(Sound):
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
+        async for token in super().stream(request):
+            yield replace(token, text="") if request.turns else token
+
+
+class CannotJudgeConversations(Sound):
+    async def judge(self, request: JudgeRequest) -> Judgement:
+        judged = await super().judge(request)
+        return replace(judged, p=2.0) if request.turns else judged
+
+
+LOOK_UP = ToolCall(id="1", name="look_up", arguments="{}")
+
+
+class CallsTools(Sound):
+    """Without a fault, but for what is set here."""
+
+    calls_made: tuple[ToolCall, ...] = (LOOK_UP,)
+    finish = Finish.TOOL_CALLS
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        done = await super().generate(replace(request, tool_choice="none"))
+        return replace(done, tool_calls=self.calls_made, finish=self.finish) if self.calls_for(request) else done
+
+    def calls_for(self, request: GenerateRequest) -> bool:
+        return bool(request.tools) and request.tool_choice != "none"
+
+
+class CallsWhatWasNotOffered(CallsTools):
+    calls_made = (replace(LOOK_UP, name="rm"),)
+
+
+class CallsTwiceByOneId(CallsTools):
+    calls_made = (LOOK_UP, LOOK_UP)
+
+
+class CallsWithoutAnId(CallsTools):
+    calls_made = (replace(LOOK_UP, id=""),)
+
+
+class CallsAndSaysStop(CallsTools):
+    finish = Finish.STOP
+
+
+class CallsThoughForbidden(CallsTools):
+    def calls_for(self, request: GenerateRequest) -> bool:
+        return bool(request.tools)
+
+
+class CallsOnlyWhereItLikes(CallsTools):
+    def calls_for(self, request: GenerateRequest) -> bool:
+        return bool(request.tools) and request.tool_choice == "auto"
+
+
 BROKEN: list[tuple[type[Sound], Check, str]] = [
     (MiscountsTokens, suite.check_counts_fit_the_completion, "65 completion tokens"),
     (GivesTooFewLogprobs, suite.check_counts_fit_the_completion, "1 log-probabilities"),
@@ -266,6 +327,14 @@ BROKEN: list[tuple[type[Sound], Check, str]] = [
     (NeverSaysLength, suite.check_max_tokens_ends_with_length, "finished with stop"),
     (IgnoresStopStrings, suite.check_stop_string_is_cut_off, "stopped at"),
     (StreamsPastStopStrings, suite.check_stop_string_is_cut_off, "streamed"),
+    (LosesItsWordsInConversation, suite.check_a_conversation_is_answered, "streamed ''"),
+    (CannotJudgeConversations, suite.check_a_conversation_is_answered, "P is 2"),
+    (CallsWhatWasNotOffered, suite.check_tools_are_called_properly_or_not_at_all, "it calls .'rm'"),
+    (CallsTwiceByOneId, suite.check_tools_are_called_properly_or_not_at_all, "the ids"),
+    (CallsWithoutAnId, suite.check_tools_are_called_properly_or_not_at_all, "without an id"),
+    (CallsAndSaysStop, suite.check_tools_are_called_properly_or_not_at_all, "finished with stop"),
+    (CallsThoughForbidden, suite.check_tools_are_called_properly_or_not_at_all, "may not call"),
+    (CallsOnlyWhereItLikes, suite.check_tools_are_called_properly_or_not_at_all, "does not say so"),
     (IsSurerThanSure, suite.check_judgement_is_a_probability_or_nothing, "P is 90"),
     (GivesNoReason, suite.check_judgement_is_a_probability_or_nothing, "Expected `str`"),
     (JudgesOneOrderOnly, suite.check_both_orders_can_be_asked_at_once, "P is -1"),
@@ -331,4 +400,4 @@ def test_checks_are_awaitable_one_by_one() -> None:
         await asyncio.gather(*works)
         return len(works)
 
-    assert run_virtual(all_of_them()) == 16
+    assert run_virtual(all_of_them()) == 18

@@ -1,12 +1,16 @@
 """Reading a streamed completion: chunks in, tokens out, at the end the `Generation`. Pure: no I/O, no clock.
 
 Invariants: the tokens' texts add up to the generation's text; there are never more tokens than were asked for and never
-a stop string in the text, whatever the server does; log-probabilities are given only where there is one for each token.
+a stop string in the text, whatever the server does; log-probabilities are given only where there is one for each token;
+tools are called only where the answer came to its end, and only those that were offered.
 """
+
+from collections.abc import Collection
 
 from waggle.core.engine_values import Finish, Generation, StreamedToken
 from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.engines.answer import StopCutter, answer_start, self_confidence, split_answer
+from waggle.engines.openai.calls import CallReader
 from waggle.engines.openai.wire import ChoiceLogprobs, Chunk, TokenLogprob, Usage
 
 _FINISHES = {
@@ -16,6 +20,8 @@ _FINISHES = {
     "stop_sequence": Finish.STOP,
     "length": Finish.LENGTH,
     "max_tokens": Finish.LENGTH,
+    "tool_calls": Finish.TOOL_CALLS,
+    "function_call": Finish.TOOL_CALLS,
 }
 
 
@@ -23,15 +29,26 @@ class StreamReader:
     """Puts one completion together.
 
     Stop strings and `max_tokens` are enforced here as well, since a server may ignore them: text is cut, and `done`
-    tells that nothing more need be read. Each chunk with text counts as one token at least.
+    tells that nothing more need be read. Each chunk with text or a piece of a call counts as one token at least.
     """
 
-    def __init__(self, *, prompt: str, max_tokens: int, stops: tuple[str, ...], marker: str | None) -> None:
-        """Begin with nothing read."""
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        max_tokens: int,
+        stops: tuple[str, ...],
+        marker: str | None,
+        tools: Collection[str] = (),
+        must_call: bool = False,
+    ) -> None:
+        """Begin with nothing read; `tools` are the names of those that may be called."""
         self.tokens: list[TokenLogprob] = []
         self.text = ""
         self._prompt, self._max_tokens, self._marker = prompt, max_tokens, marker
         self._cutter = StopCutter(stops)
+        self._calls = CallReader(tools)
+        self._must_call = must_call
         self._chunks = 0
         self._usage: Usage | None = None
         self._finish: Finish | None = None
@@ -51,6 +68,9 @@ class StreamReader:
         choice = chunk.choices[0]
         if choice.finish_reason is not None:
             self._finish = _finish_of(choice.finish_reason)
+        called = choice.delta.tool_calls or ()
+        self._calls.feed(called)
+        self._chunks += bool(called) and not choice.delta.content
         return self._take(choice.delta.content or "", choice.logprobs)
 
     def end(self, seconds: float) -> StreamedToken:
@@ -75,6 +95,7 @@ class StreamReader:
         trace, answer = split_answer(self.text, self._marker)
         logprobs = tuple(min(token.logprob, 0.0) for token in self.tokens)
         completion_tokens = self._completion_tokens()
+        finish = self._finish_said()
         return Generation(
             text=self.text,
             answer=answer,
@@ -82,15 +103,23 @@ class StreamReader:
             prompt_tokens=self._prompt_tokens(),
             completion_tokens=completion_tokens,
             seconds=seconds,
-            finish=self._finish_said(),
+            finish=finish,
             logprobs=logprobs if len(logprobs) == completion_tokens else (),
             self_confidence=self._confidence(logprobs),
+            tool_calls=self._calls.calls() if finish is Finish.TOOL_CALLS else (),
         )
 
     def _finish_said(self) -> Finish:
+        """What was called counts at a proper end only: cut off, its arguments are not those that were meant."""
         if self._cutter.stopped:
             return Finish.STOP
-        return Finish.LENGTH if self.done else self._finish or Finish.STOP
+        if self.done or self._finish is Finish.LENGTH:
+            return Finish.LENGTH
+        if self._finish is Finish.TOOL_CALLS and not self._calls:
+            raise EngineRefused("the server says that it calls a tool, and calls none: not usable")
+        if self._must_call and not self._calls:
+            raise EngineRefused("the server called no tool, though it had to: not usable")
+        return Finish.TOOL_CALLS if self._calls else Finish.STOP
 
     def _completion_tokens(self) -> int:
         counted = self._usage.completion_tokens if self._usage else max(len(self.tokens), self._chunks)

@@ -9,17 +9,65 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from waggle.core.chat_values import MAX_TOOL_CALLS
 from waggle.core.errors import EngineRefused
+
+MAX_ARGUMENTS = 65_536  # characters of one call's arguments
 
 Count = Annotated[int, Meta(ge=0, le=10_000_000)]
 Wire = TypeVar("Wire")
 
 
-class ChatMessage(Struct, frozen=True):
-    """One turn."""
+class CalledFunction(Struct, frozen=True):
+    """What a call of a tool runs."""
+
+    name: str
+    arguments: str
+
+
+class MessageCall(Struct, frozen=True, kw_only=True):
+    """A call of a tool that an assistant made before."""
+
+    id: str
+    type: str = "function"
+    function: CalledFunction
+
+
+class ChatMessage(Struct, frozen=True, omit_defaults=True):
+    """One turn; the content is None only where an assistant called tools without a word."""
 
     role: str
-    content: str
+    content: str | None
+    tool_calls: tuple[MessageCall, ...] = ()
+    tool_call_id: str = ""
+
+
+class ToolFunction(Struct, frozen=True, kw_only=True):
+    """A tool; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, object]
+
+
+class OfferedTool(Struct, frozen=True, kw_only=True):
+    """A tool as it is offered."""
+
+    type: str = "function"
+    function: ToolFunction
+
+
+class ChosenName(Struct, frozen=True):
+    """The name of the tool that must be called."""
+
+    name: str
+
+
+class ChosenTool(Struct, frozen=True, kw_only=True):
+    """The tool that must be called."""
+
+    type: str = "function"
+    function: ChosenName
 
 
 class StreamOptions(Struct, frozen=True):
@@ -39,6 +87,8 @@ class ChatAsk(Struct, frozen=True, kw_only=True):
     seed: int = 0
     stream: bool = False
     stop: tuple[str, ...] | UnsetType = UNSET
+    tools: tuple[OfferedTool, ...] | UnsetType = UNSET
+    tool_choice: str | ChosenTool | UnsetType = UNSET
     top_k: int | UnsetType = UNSET
     logprobs: bool | UnsetType = UNSET
     top_logprobs: int | UnsetType = UNSET
@@ -74,10 +124,26 @@ class ChoiceLogprobs(Struct, frozen=True):
     content: Annotated[tuple[TokenLogprob, ...], Meta(max_length=10_000)] | None = None
 
 
+class FunctionDelta(Struct, frozen=True):
+    """What a chunk adds to a called function."""
+
+    name: Annotated[str, Meta(max_length=256)] | None = None
+    arguments: Annotated[str, Meta(max_length=MAX_ARGUMENTS)] | None = None
+
+
+class CallDelta(Struct, frozen=True):
+    """What a chunk adds to one call of a tool; some servers leave the index out."""
+
+    index: Annotated[int, Meta(ge=0, lt=MAX_TOOL_CALLS)] | None = None
+    id: Annotated[str, Meta(max_length=256)] | None = None
+    function: FunctionDelta = FunctionDelta()
+
+
 class Delta(Struct, frozen=True):
-    """What a chunk adds to the text."""
+    """What a chunk adds to the text, and to calls of tools."""
 
     content: str | None = None
+    tool_calls: Annotated[tuple[CallDelta, ...], Meta(max_length=MAX_TOOL_CALLS)] | None = None
 
 
 class ChunkChoice(Struct, frozen=True, kw_only=True):
@@ -160,3 +226,5 @@ def written(ask: ChatAsk | EmbeddingAsk) -> bytes:
         return msgspec.json.encode(ask)
     except UnicodeEncodeError:
         raise EngineRefused("the question is not valid Unicode text: remove the lone surrogates") from None
+    except RecursionError:
+        raise EngineRefused("the parameters of a tool are nested too deep") from None

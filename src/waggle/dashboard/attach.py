@@ -1,0 +1,81 @@
+"""Puts the pages on the gateway's own app: pages are routes of that app, only the page library's assets are mounted.
+
+Two apps of one process do not share pages; what the library keeps for itself is kept once. Paths that are neither a
+page nor an asset stay the app's own, with its own errors.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from nicegui import app as library
+from nicegui import core, ui
+from starlette.routing import Match, Mount
+from starlette.types import Scope
+
+from waggle.dashboard import ask_page, node_page, quality_page, record_page, rounds_page, swarm_page
+from waggle.dashboard.context import Context
+from waggle.dashboard.theme import FAVICON
+from waggle.node.history import History
+from waggle.node.service import Service
+
+ASSETS = ("/_nicegui/", "/_nicegui_ws/")
+RECONNECT_SECONDS = 8.0
+"""How long a page may be away before it is forgotten; phones sleep for a moment."""
+
+
+class Assets(Mount):
+    """The page library's files and its web socket, and nothing else of it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Only paths below `ASSETS`."""
+        if scope["type"] in ("http", "websocket") and _path(scope).startswith(ASSETS):
+            return super().matches(scope)
+        return Match.NONE, {}
+
+
+def _path(scope: Scope) -> str:
+    """The path within this app, wherever that is mounted itself."""
+    return str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+
+
+def attach(
+    app: FastAPI,
+    service: Service,
+    *,
+    history: History | None,
+    quality: Path | None = None,
+    settings: Callable[[], Mapping[str, object]] | None = None,
+    logs: Callable[[], Sequence[str]] | None = None,
+) -> None:
+    """Add the dashboard to an app that is not running yet.
+
+    Args:
+        history: where finished rounds are kept; None keeps none.
+        quality: the file that `waggle bench quality --json` wrote, read again whenever the page opens.
+        settings: gives a value and where it came from, by name of the setting.
+        logs: gives the newest lines of the log.
+    """
+    context = Context(app=app, service=service, history=history, quality=quality, settings=settings, logs=logs)
+    for module in (ask_page, swarm_page, rounds_page, record_page, quality_page, node_page):
+        module.add(app, context)
+    _mount(app)
+
+
+def _mount(app: FastAPI) -> None:
+    library.user_middleware.clear()  # the library is one for the process: a second app must find it as the first did
+    library.middleware_stack = None
+    core.sio.eio.cors_allowed_origins = None  # pages of other origins may not open the web socket
+    ui.run_with(
+        app,
+        title="waggle",
+        favicon=FAVICON,
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        reconnect_timeout=RECONNECT_SECONDS,
+        show_welcome_message=False,
+    )
+    mounted = app.router.routes.pop()
+    assert isinstance(mounted, Mount)
+    app.router.routes.append(Assets(mounted.path, app=mounted.app))

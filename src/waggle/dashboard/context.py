@@ -1,0 +1,33 @@
+"""What the pages show, in one value; and how a page is put on the app. No page keeps anything here."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+from nicegui import ui
+
+from waggle.node.history import History
+from waggle.node.service import Service
+
+MOST_AT_ONCE = 16
+"""Questions asked from pages that are answered at once; the others wait in line."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The swarm and all that is known of this node; see `attach`."""
+
+    app: FastAPI
+    service: Service
+    history: History | None
+    quality: Path | None
+    settings: Callable[[], Mapping[str, object]] | None
+    logs: Callable[[], Sequence[str]] | None
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+
+
+def page(app: FastAPI, path: str) -> ui.page:
+    """The decorator that makes a function the page of a path of this app."""
+    return ui.page(path, api_router=app.router, include_in_schema=False)  # type: ignore[arg-type]

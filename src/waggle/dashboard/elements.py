@@ -1,0 +1,67 @@
+"""The few building blocks that all pages are made of: boxes, words, links, drawings. Words are always text."""
+
+from collections.abc import Mapping
+
+from nicegui import ui
+from nicegui.element import Element
+from nicegui.elements.mixins.text_element import TextElement
+
+
+class Words(TextElement):
+    """Text in a tag of its own; the browser gets it as text, never as markup."""
+
+    def __init__(self, text: str, tag: str = "span") -> None:
+        super().__init__(tag=tag, text=text)
+
+
+def box(classes: str = "", tag: str = "div", **attributes: str) -> Element:
+    """An element that holds others; used with `with`."""
+    return with_attributes(ui.element(tag).classes(classes), attributes)
+
+
+def words(text: str, classes: str = "", tag: str = "span", **attributes: str) -> Words:
+    """A piece of text."""
+    made = Words(text, tag).classes(classes)
+    with_attributes(made, attributes)
+    return made
+
+
+def link(text: str, target: str, classes: str = "") -> Words:
+    """A link to another page of ours."""
+    return words(text, classes, "a", href=target)
+
+
+def icon(name: str, classes: str = "") -> Element:
+    """A sign that says nothing by itself; readers of screens are not told of it."""
+    return with_attributes(ui.icon(name).classes(classes), {"aria_hidden": "true"})
+
+
+def with_attributes(element: Element, attributes: Mapping[str, str]) -> Element:
+    """Set attributes by value, so that nothing in a value can become another attribute; `aria_label` is aria-label."""
+    for name, value in attributes.items():
+        element.props[name.rstrip("_").replace("_", "-")] = value
+    return element
+
+
+def drawing(width: float, height: float, label: str, classes: str = "") -> Element:
+    """An SVG picture in units of its own; `label` says what it shows to those who cannot see it."""
+    made = ui.element("svg").classes(classes)
+    made.props["viewBox"] = f"0 0 {width:g} {height:g}"
+    return with_attributes(made, {"role": "img", "aria_label": label})
+
+
+def shape(tag: str, classes: str = "", **attributes: str | float) -> Element:
+    """A piece of a drawing."""
+    values = {name: value if isinstance(value, str) else f"{value:.2f}" for name, value in attributes.items()}
+    return with_attributes(ui.element(tag).classes(classes), values)
+
+
+def empty_state(sign: str, title: str, text: str, command: str = "", *, kind: str = "") -> Element:
+    """What a page shows where there is nothing to show, or something is broken: what, why, and what to do."""
+    with box(f"empty {kind}", role="alert" if kind == "bad" else "status") as made:
+        icon(sign, "empty-sign")
+        words(title, "empty-title", "h2")
+        words(text, "empty-text", "p")
+        if command:
+            words(command, "command", "code")
+    return made

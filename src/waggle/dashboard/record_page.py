@@ -1,0 +1,112 @@
+"""One past round: how it ended, who beat whom, who said what, and all of it again step by step."""
+
+import asyncio
+import re
+
+from fastapi import FastAPI
+
+from waggle.core.errors import WaggleError
+from waggle.core.round_values import Proposal, ProposalReceived, Record
+from waggle.dashboard.context import Context, page
+from waggle.dashboard.elements import box, empty_state, icon, link, words
+from waggle.dashboard.heat_map import draw_heat_map
+from waggle.dashboard.layout import frame
+from waggle.dashboard.replay_view import ReplayView
+from waggle.dashboard.verdict_view import show_verdict
+from waggle.dashboard.words import duration, many, one_line, percent, plain, short_id
+from waggle.node.picture import names_of
+
+ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
+
+
+def add(app: FastAPI, context: Context) -> None:
+    """Put the page on the app."""
+
+    @page(app, "/rounds/{round_id}")
+    async def record_of(round_id: str) -> None:
+        record = await _find(context, round_id)
+        title = "Round" if record is None else one_line(record.plan.question, 70) or "Round"
+        with frame("/rounds", title, heading=False):
+            link("‹ All rounds", "/rounds", "small")
+            if record is None:
+                text = "It was never kept here, or it is so old that it was forgotten."
+                empty_state("search_off", "There is no such round", text)
+            else:
+                _show(record)
+
+
+async def _find(context: Context, round_id: str) -> Record | None:
+    if context.history is None or not ROUND_ID.fullmatch(round_id):
+        return None
+    return await asyncio.to_thread(context.history.get, round_id)
+
+
+def _show(record: Record) -> None:
+    words(plain(record.plan.question) or "(question not kept)", "title words", "p")
+    show_verdict(record, opens=False)
+    with box("grid2"):
+        with box("card", "section", aria_label="Who beat whom"):
+            words("Who beat whom", "", "h2")
+            words("How often the row beats the column, in percent, as the judges see it.", "card-note", "p")
+            draw_heat_map(record)
+        with box("stack").style("gap: 1.25rem"):
+            _facts(record)
+            _receipt()
+    try:
+        ReplayView(record)
+    except WaggleError as error:
+        empty_state("error_outline", "This record cannot be replayed", f"{one_line(str(error), 200)}.", kind="bad")
+    _proposals(record)
+
+
+def _facts(record: Record) -> None:
+    plan, count = record.plan, record.outcome.ballots
+    facts = {
+        "strategy": one_line(plan.strategy, 80),
+        "proposers": str(len(plan.proposers)),
+        "judges": str(sum(judge.judge_weight > 0 for judge in plan.judges)),
+        "ballots": f"{count.cast} counted of {count.asked}",
+        "time budget": duration(plan.budget.seconds),
+        "token budget": "none" if plan.budget.tokens is None else many(plan.budget.tokens, "token"),
+        "ended because": one_line(record.outcome.reason, 160),
+        "round": plan.round_id,
+    }
+    with box("card", "section", aria_label="Facts"), box("plain", "table"), box("", "tbody"):
+        for name, value in facts.items():
+            with box("", "tr"):
+                words(name, "", "th", scope="row")
+                words(value, "mono" if name == "round" else "", "td")
+
+
+def _receipt() -> None:
+    with box("card receipt", "section", aria_label="Receipt"):
+        with box("row"):
+            icon("receipt_long", "dim")
+            words("Receipt", "section-title", "h2").style("margin: 0")
+        text = "Receipts are not signed yet. The record above is this node's own word; it can be replayed here."
+        words(text, "dim small", "p").style("margin-top: .4rem")
+
+
+def _proposals(record: Record) -> None:
+    made = [event.proposal for event in record.events if isinstance(event, ProposalReceived)]
+    with box("card", "section", aria_label="Proposals"):
+        words("Proposals", "", "h2")
+        if not made:
+            words("Nobody proposed anything.", "dim", "p")
+        with box("proposals"):
+            names = names_of(record.plan)
+            for proposal in made:
+                _proposal(proposal, names.get(proposal.node, proposal.node))
+
+
+def _proposal(proposal: Proposal, name: str) -> None:
+    with box("proposal"):
+        with box("row apart"):
+            words(short_id(name), "", "strong", title=one_line(proposal.node, 200))
+            sure = "" if proposal.self_confidence is None else f"{percent(proposal.self_confidence)} sure, "
+            words(f"{sure}{many(proposal.tokens, 'token')}, {duration(proposal.seconds)}", "dim small num")
+        words(plain(proposal.answer) or "(an empty answer)", "words", "p")
+        if proposal.trace.strip():
+            with box("", "details"):
+                words("Its working", "dim small", "summary")
+                words(plain(proposal.trace), "trace mono", "pre")

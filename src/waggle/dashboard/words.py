@@ -1,0 +1,76 @@
+"""Numbers and foreign text in words fit for a page. Pure.
+
+Whatever models, peers and files wrote passes through `plain`: the page shows it as text and nothing else, and letters
+that steer terminals or turn the direction of writing are shown as escapes.
+"""
+
+import unicodedata
+from datetime import UTC, datetime
+
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+HARMLESS = {"\n", "\u200c", "\u200d"}
+MOST = 8_000
+"""Characters shown of any text of somebody else's; the record keeps all."""
+
+
+def plain(text: str, limit: int = MOST) -> str:
+    """The text with unseen letters as escapes, such as \\x1b, cut to `limit` characters."""
+    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    lines = cut.replace("\r\n", "\n").expandtabs(4)
+    return lines if lines.isprintable() else "".join(map(_seen, lines))
+
+
+def one_line(text: str, limit: int = 120) -> str:
+    """The same on one line."""
+    return plain(" ".join(text[: 4 * limit].split()), limit)
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1]: 0.934 is "93 %", 0.9956 is "99.6 %"."""
+    if share is None:
+        return "–"
+    edge = 0 < share < 0.01 or 0.99 < share < 1  # near the ends a whole percent would claim too much
+    return f"{100 * share:.1f} %" if edge else f"{100 * share:.0f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """0.0042 is "4 ms", 2.34 is "2.3 s", 75 is "1 min 15 s"."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def ago(then: float, now: float) -> str:
+    """How long since a moment, both in seconds since 1970."""
+    gone = max(0.0, now - then)
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if gone >= size:
+            count = int(gone // size)
+            return f"{count} {name}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def moment(then: float) -> str:
+    """A date and time, in UTC."""
+    return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def many(count: int, noun: str) -> str:
+    """1 is "1 ballot", 3 is "3 ballots"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def short_id(name: str, limit: int = 18) -> str:
+    """A long peer id by its ends, which are what differs."""
+    name = one_line(name, 200)
+    return name if len(name) <= limit else f"{name[:6]}…{name[-6:]}"
+
+
+def _seen(letter: str) -> str:
+    if letter in HARMLESS or unicodedata.category(letter) not in UNSEEN:
+        return letter
+    return letter.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,74 @@
+"""Puts the gateway together: routes, guard, and what everything that goes wrong is answered with."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from waggle import __version__
+from waggle.core.errors import WaggleError
+from waggle.gateway import chat, embeddings, health, models, responses
+from waggle.gateway.admission import Admission
+from waggle.gateway.errors import ApiError, error_body, internal, invalid, of_status, of_waggle
+from waggle.gateway.guard import Guard
+from waggle.gateway.keys import KeyStore
+from waggle.gateway.options import GatewayOptions
+from waggle.node.history import History
+from waggle.node.service import Service
+
+ROUTERS = (chat.router, responses.router, models.router, embeddings.router, health.router)
+
+
+def make_app(
+    service: Service, options: GatewayOptions, *, keys: KeyStore | None = None, history: History | None = None
+) -> FastAPI:
+    """The gateway to a swarm.
+
+    Args:
+        keys: who may use it; None = whoever can reach it, which is allowed on the machine itself only.
+        history: where rounds are kept; None = nowhere.
+    """
+    app = FastAPI(
+        title="waggle",
+        version=__version__,
+        summary="A swarm of language models as an OpenAI-compatible endpoint.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.state.options = options
+    app.state.keys = keys
+    app.state.history = history
+    app.state.admission = Admission.of(options)
+    app.state.metrics = None
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(ApiError, _told)
+    app.add_exception_handler(WaggleError, _told)
+    app.add_exception_handler(RequestValidationError, _told)
+    app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(Exception, _told)
+    app.add_middleware(Guard, options=options, keys=keys)
+    return app
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What a client is told of an exception: of one that nobody expected, nothing."""
+    match error:
+        case ApiError():
+            return error
+        case WaggleError() | TimeoutError():
+            return of_waggle(error)
+        case RequestValidationError():
+            return invalid(error.errors())
+        case HTTPException():
+            return of_status(error.status_code)
+        case _:
+            return internal()
+
+
+async def _told(request: Request, error: Exception) -> JSONResponse:
+    told = as_api_error(error)
+    return JSONResponse(error_body(told), told.status, told.headers)

@@ -1,0 +1,90 @@
+"""What every route that has something answered does with its request: find out who asks for what, and make room.
+
+The guard has been here before: it left the request's id, the key and a way to charge tokens in the request's state.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from waggle.core.errors import WaggleError
+from waggle.core.round_values import Record
+from waggle.gateway.answering import Answerer, drop
+from waggle.gateway.chat_shapes import WaggleOptions
+from waggle.gateway.errors import invalid, of_waggle
+from waggle.gateway.to_openai import Head
+from waggle.gateway.to_values import Setting
+
+HEADER = "x-waggle-"
+CLIENT_GONE = 499  # the status of an answer that nobody reads
+
+
+def extension_of(said: WaggleOptions | None, headers: Mapping[str, str]) -> WaggleOptions:
+    """What only a swarm understands, from the body and, where that says nothing, from the headers. Raises ApiError."""
+    given = {name.removeprefix(HEADER): value for name, value in headers.items() if name.startswith(HEADER)}
+    if not given:
+        return said or WaggleOptions()
+    try:
+        named = WaggleOptions.model_validate_strings({name.replace("-", "_"): value for name, value in given.items()})
+    except ValidationError as error:
+        fault = invalid([dict(one) for one in error.errors(include_url=False, include_input=False)])
+        fault.param = f"X-Waggle-{(fault.param or '').replace('_', '-')}"
+        raise fault from None
+    return named.model_copy(update=said.model_dump(exclude_none=True)) if said else named
+
+
+def request_id(request: Request) -> str:
+    """The request's id: the guard's, or a new one."""
+    found = getattr(request.state, "request", None)
+    if not isinstance(found, str):
+        found = request.state.request = secrets.token_hex(16)
+    return found
+
+
+@asynccontextmanager
+async def place(request: Request) -> AsyncIterator[None]:
+    """Room for one request, fair between keys. Raises ApiError where there is none."""
+    key = getattr(request.state, "key", None)
+    try:
+        async with request.app.state.admission.place("" if key is None else key.id):
+            yield
+    except WaggleError as error:
+        raise of_waggle(error) from error
+
+
+def key_name(request: Request) -> str | None:
+    """The name of the key that was used; None where none was needed."""
+    key = getattr(request.state, "key", None)
+    return None if key is None else str(key.name)
+
+
+def answerer_of(request: Request, head: Head, extension: WaggleOptions) -> Answerer:
+    """Whoever does the request's jobs, with its history and its account."""
+    service = request.app.state.service
+    return Answerer(service, keeper(request, head), charger(request), bool(extension.explain))
+
+
+def keeper(request: Request, head: Head) -> Callable[[Record], None]:
+    """Adds rounds to the history, where one is kept."""
+    history, key = request.app.state.history, key_name(request)
+
+    def keep(record: Record) -> None:
+        if history is not None:
+            history.add(record, request=head.request, at=float(head.created), source="api", key=key)
+
+    return keep
+
+
+def charger(request: Request) -> Callable[[int], None]:
+    """Takes tokens off the key's account."""
+    charge: Callable[[int], None] = getattr(request.state, "charge", drop)
+    return charge
+
+
+def setting_of(request: Request) -> Setting:
+    """What the request is read against."""
+    state = request.app.state
+    return Setting(models=state.service.models(), options=state.options, request=request_id(request))

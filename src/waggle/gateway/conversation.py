@@ -1,0 +1,111 @@
+"""The messages and tools of a client as the house keeps them: pure.
+
+Only text is taken: pictures and sound were refused before, and no address in a message or a schema is ever fetched.
+"""
+
+import json
+from collections.abc import Sequence
+
+from waggle.core.chat_values import Role, Tool, ToolCall, Turn
+from waggle.gateway.chat_shapes import (
+    MAX_ARGUMENTS,
+    AssistantMessage,
+    ChatRequest,
+    Message,
+    NamedTool,
+    RefusalPart,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
+from waggle.gateway.errors import ApiError
+
+
+def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:
+    """The conversation as the house keeps it. Raises ApiError where it cannot be continued."""
+    turns: list[Turn] = []
+    called: set[str] = set()
+    for index, message in enumerate(messages):
+        turn = _turn(message)
+        if turn.role is Role.TOOL and turn.tool_call_id not in called:
+            raise fault(f"messages[{index}].tool_call_id", "no earlier message made such a call")
+        called.update(call.id for call in turn.tool_calls)
+        turns.append(turn)
+    if turns[-1].role is Role.ASSISTANT:
+        raise fault(f"messages[{len(turns) - 1}].role", "a conversation ends with what is to be answered")
+    return tuple(turns)
+
+
+def question_of(turns: Sequence[Turn]) -> str:
+    """What is to be answered: what the user said last. Raises ApiError where the user said nothing."""
+    for turn in reversed(turns):
+        if turn.role is Role.USER:
+            return asked_text(turn.content, "messages")
+    raise fault("messages", "there is no message of the user")
+
+
+def tools_of(body: ChatRequest) -> tuple[Tool, ...]:
+    """The tools on offer. Raises ApiError for names that are there twice and for schemas that are none."""
+    tools: dict[str, Tool] = {}
+    for index, tool in enumerate(body.tools or ()):
+        function, param = tool.function, f"tools[{index}].function"
+        if function.name in tools:
+            raise fault(f"{param}.name", "two tools have the same name")
+        schema = {} if function.parameters is None else function.parameters
+        if schema.get("type", "object") != "object":
+            raise fault(f"{param}.parameters", "the type of a tool's parameters is object")
+        text = json.dumps(schema, separators=(",", ":"))
+        if len(text) > MAX_ARGUMENTS:
+            raise fault(f"{param}.parameters", f"longer than {MAX_ARGUMENTS} bytes")
+        tools[function.name] = Tool(name=function.name, description=function.description or "", parameters=text)
+    return tuple(tools.values())
+
+
+def tool_choice_of(body: ChatRequest, tools: Sequence[Tool]) -> str:
+    """What is to be done with the tools. Raises ApiError where that cannot be."""
+    choice = body.tool_choice
+    if choice is None or isinstance(choice, str):
+        if choice == "required" and not tools:
+            raise fault("tool_choice", "there are no tools to choose from")
+        return "auto" if choice is None else choice
+    assert isinstance(choice, NamedTool)
+    name = choice.function.name
+    if name in ("none", "auto", "required") or all(tool.name != name for tool in tools):
+        raise fault("tool_choice", "there is no tool of this name")
+    return name
+
+
+def _turn(message: Message) -> Turn:
+    match message:
+        case SystemMessage():
+            return Turn(role=Role.SYSTEM, content=_text(message.content))
+        case UserMessage():
+            return Turn(role=Role.USER, content=_text(message.content))
+        case ToolMessage():
+            return Turn(role=Role.TOOL, content=_text(message.content), tool_call_id=message.tool_call_id)
+        case AssistantMessage():
+            made = (
+                ToolCall(id=c.id, name=c.function.name, arguments=c.function.arguments)
+                for c in message.tool_calls or ()
+            )
+            said = message.refusal if message.content is None else message.content
+            return Turn(role=Role.ASSISTANT, content=_text(said or ""), tool_calls=tuple(made))
+
+
+def _text(content: str | Sequence[TextPart | RefusalPart]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.text if isinstance(part, TextPart) else part.refusal for part in content)
+
+
+def asked_text(text: str, param: str) -> str:
+    """A text that can be asked. Raises ApiError for an empty one."""
+    if not text.strip():
+        raise fault(param, "there is nothing in it to be answered")
+    return text
+
+
+def fault(param: str, message: str) -> ApiError:
+    """A value that cannot be worked with."""
+    return ApiError(400, f"{param}: {message}", code="invalid_value", param=param)

@@ -1,0 +1,67 @@
+"""Who is calling: the key that a request shows, and whether it may do what it asks for.
+
+Two ways only: `Authorization: Bearer KEY`, and for pages the session's cookie. A key that is shown is checked; where it
+is wrong, nothing else counts.
+"""
+
+import re
+from collections.abc import Callable
+
+from waggle.core.errors import WaggleError
+from waggle.gateway.door.asked import Asked
+from waggle.gateway.door.refused import refused
+from waggle.gateway.door.routes import Need, is_api
+from waggle.gateway.door.sessions import Sessions
+from waggle.gateway.keys import KeyInfo, KeyStore
+
+BEARER = re.compile(r"bearer +(\S{1,512})", re.IGNORECASE | re.ASCII)
+
+
+class Callers:
+    """Knows callers by the keys of one store."""
+
+    def __init__(self, keys: KeyStore, sessions: Sessions) -> None:
+        """Keys are looked up anew for every request, so that one that is revoked ends at once."""
+        self._keys = keys
+        self._sessions = sessions
+
+    def check(self, asked: Asked, need: Need) -> KeyInfo | None:
+        """The key of a caller who may do this; None only where nothing is needed.
+
+        Raises:
+            ApiError: 401 without a key that holds, 403 where it may not, 503 where keys cannot be looked up.
+        """
+        if need is Need.NOTHING:
+            return None
+        key = self._looked_up(lambda: self._find(asked))
+        if key is None:
+            raise refused(401, "this needs an API key: Authorization: Bearer wk-...", "invalid_api_key")
+        if need is not Need.ANY_KEY and need.value not in key.scopes:
+            raise refused(403, f"this needs a key with the scope {need.value}", "insufficient_scope")
+        return key
+
+    def of_text(self, text: str) -> KeyInfo | None:
+        """The key that this text is. Raises ApiError where keys cannot be looked up."""
+        return self._looked_up(lambda: self._keys.check(text))
+
+    def is_live(self, key: KeyInfo) -> bool:
+        """Whether it has not been revoked meanwhile."""
+        try:
+            return self._keys.get(key.id) is not None
+        except WaggleError:
+            return False
+
+    def _find(self, asked: Asked) -> KeyInfo | None:
+        shown = asked.header(b"authorization")
+        if shown is not None:
+            found = BEARER.fullmatch(shown)
+            return self._keys.check(found[1]) if found else None
+        session = None if is_api(asked.path) else self._sessions.key_id(asked)
+        return self._keys.get(session) if session else None
+
+    @staticmethod
+    def _looked_up(look: Callable[[], KeyInfo | None]) -> KeyInfo | None:
+        try:
+            return look()
+        except WaggleError:
+            raise refused(503, "keys cannot be checked now", "keys_unavailable") from None

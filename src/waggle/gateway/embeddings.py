@@ -1,0 +1,147 @@
+"""POST /v1/embeddings: one unit-length vector per text, from one model of the swarm.
+
+The swarm as a whole has no embeddings: vectors of different models cannot be compared. Nodes do not count the tokens
+of what they embed, so `usage` is an estimate of one token per four bytes.
+"""
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from waggle.core.errors import WaggleError
+from waggle.gateway.calling import CLIENT_GONE, charger, place
+from waggle.gateway.chat_shapes import Label, Shape
+from waggle.gateway.errors import ApiError, of_waggle, unavailable, unknown_model
+from waggle.gateway.json_text import to_json
+from waggle.gateway.response_shapes import ERRORS
+from waggle.gateway.streaming import ClientGone, until_gone
+from waggle.gateway.to_values import SOLO, STRATEGIES
+from waggle.node.planning import MAX_QUESTION_BYTES
+from waggle.node.service import ServedModel, Service
+
+router = APIRouter(tags=["embeddings"])
+MAX_TEXTS = 2_048
+MAX_LENGTH = 65_536
+"""Numbers in a vector."""
+BYTES_PER_TOKEN = 4
+
+
+def _refuse_tokens(value: Any) -> Any:  # noqa: ANN401  # before validation it may be anything
+    listed = value[:1] if isinstance(value, list) else ()
+    if listed and not isinstance(listed[0], str):
+        raise PydanticCustomError("token_arrays", "send texts: models of a swarm do not share a tokenizer")
+    return value
+
+
+EmbeddedText = Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_BYTES)]
+
+
+class EmbeddingRequest(Shape):
+    """The body of POST /v1/embeddings."""
+
+    input: Annotated[
+        EmbeddedText | Annotated[list[EmbeddedText], Field(min_length=1, max_length=MAX_TEXTS)],
+        BeforeValidator(_refuse_tokens),
+    ]
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=MAX_LENGTH)] | None = None
+    user: Label | None = None
+
+
+class Embedding(BaseModel):
+    """One vector: numbers, or the base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(BaseModel):
+    """An estimate."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(BaseModel):
+    """The body of the response."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+@router.post("/v1/embeddings", response_model=EmbeddingList, responses=ERRORS)
+async def create_embeddings(request: Request, body: EmbeddingRequest) -> Response:
+    """Turn texts into vectors."""
+    try:
+        made = await until_gone(request.receive, _embedded(request, body))
+    except ClientGone:
+        return Response(status_code=CLIENT_GONE)
+    return Response(to_json(made.model_dump()), media_type="application/json")
+
+
+async def _embedded(request: Request, body: EmbeddingRequest) -> EmbeddingList:
+    service: Service = request.app.state.service
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    model, tokens = chosen_model(body.model, service.models()), tokens_in(texts)
+    try:
+        async with place(request):
+            vectors = await service.embed(model, texts, request.app.state.options.request_seconds)
+    except WaggleError as error:
+        raise of_waggle(error) from error
+    check_vectors(vectors, len(texts), body.dimensions)
+    charger(request)(tokens)
+    return EmbeddingList(
+        data=[Embedding(index=i, embedding=encoded(v, body.encoding_format)) for i, v in enumerate(vectors)],
+        model=body.model,
+        usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+def chosen_model(name: str, models: Sequence[ServedModel]) -> str:
+    """The model that embeds: `solo/NAME` or its bare name. Raises ApiError for others, and for those that cannot."""
+    if name in STRATEGIES:
+        raise _not_possible("embeddings come from one model: ask for solo/<model>")
+    by_name = {model.name: model for model in models}
+    model = by_name.get(name) or by_name.get(name.removeprefix(SOLO))
+    if model is None:
+        raise unknown_model(name)
+    if not model.embeds:
+        raise _not_possible("this model has no embeddings")
+    return model.name
+
+
+def check_vectors(vectors: Sequence[Sequence[float]], count: int, dimensions: int | None) -> None:
+    """Raise ApiError unless a node gave as many usable vectors as it was asked for, of the length asked for."""
+    lengths = {len(vector) for vector in vectors}
+    fit = len(vectors) == count and len(lengths) == 1 and 0 < max(lengths) <= MAX_LENGTH
+    if not fit or not all(math.isfinite(x) and abs(x) <= 2.0 for vector in vectors for x in vector):
+        raise unavailable("the model gave no usable vectors")
+    if dimensions not in (None, *lengths):
+        message = f"dimensions: this model's vectors have {max(lengths)} numbers, and cannot be cut"
+        raise ApiError(400, message, code="invalid_value", param="dimensions")
+
+
+def encoded(vector: Sequence[float], form: str | None) -> list[float] | str:
+    """A vector as it is sent."""
+    if form != "base64":
+        return list(vector)
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def tokens_in(texts: Sequence[str]) -> int:
+    """About how many tokens these texts are: "hello world" has 11 bytes, so 3."""
+    return sum(math.ceil(len(text.encode()) / BYTES_PER_TOKEN) for text in texts)
+
+
+def _not_possible(message: str) -> ApiError:
+    return ApiError(400, f"model: {message}", code="invalid_value", param="model")

@@ -1,0 +1,90 @@
+"""GET /v1/models: what can be asked for by name. The swarm in its three ways, and every model of it alone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from waggle.gateway.errors import unknown_model
+from waggle.gateway.response_shapes import ERRORS
+from waggle.gateway.to_values import SOLO, STRATEGIES
+from waggle.node.service import ServedModel, Service
+
+router = APIRouter(tags=["models"])
+CREATED = int(time.time())
+"""Models of a swarm come and go; all are said to be as old as this process."""
+OWNER = "waggle"
+
+
+class ModelFacts(BaseModel):
+    """What OpenAI has no field for. Skills are shares of right answers by kind of question, "" for all kinds."""
+
+    strategy: str
+    nodes: Sequence[str]
+    family: str | None = None
+    context_tokens: int | None = None
+    tokens_per_second: float | None = None
+    embeds: bool = False
+    skills: dict[str, float] = {}
+
+
+class ModelEntry(BaseModel):
+    """A model on offer, as OpenAI has it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = CREATED
+    owned_by: str = OWNER
+    waggle: ModelFacts
+
+
+class ModelList(BaseModel):
+    """All models on offer."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelEntry]
+
+
+@router.get("/v1/models")
+async def list_models(request: Request) -> ModelList:
+    """List the models that can be asked for now."""
+    service: Service = request.app.state.service
+    return ModelList(data=list(entries_of(service.models())))
+
+
+@router.get("/v1/models/{name:path}", responses={404: ERRORS[404]})
+async def show_model(request: Request, name: str) -> ModelEntry:
+    """Describe one model."""
+    service: Service = request.app.state.service
+    for entry in entries_of(service.models()):
+        if entry.id == name:
+            return entry
+    raise unknown_model(name)
+
+
+def entries_of(models: Sequence[ServedModel]) -> Iterator[ModelEntry]:
+    """The swarm's ways of answering, then every model alone.
+
+    The swarm can hold as long a conversation as the model with the least room.
+    """
+    everyone = sorted({node for model in models for node in model.nodes})
+    known = [model.context_tokens for model in models if model.context_tokens > 0]
+    for name, strategy in STRATEGIES.items():
+        facts = ModelFacts(strategy=strategy, nodes=everyone, context_tokens=min(known, default=None))
+        yield ModelEntry(id=name, waggle=facts)
+    for model in models:
+        yield ModelEntry(id=SOLO + model.name, waggle=_facts_of(model))
+
+
+def _facts_of(model: ServedModel) -> ModelFacts:
+    return ModelFacts(
+        strategy="solo",
+        nodes=list(model.nodes),
+        family=model.family or None,
+        context_tokens=model.context_tokens or None,
+        tokens_per_second=model.tokens_per_second,
+        embeds=model.embeds,
+        skills=model.skills,
+    )

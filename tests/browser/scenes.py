@@ -1,0 +1,188 @@
+"""A dashboard to look at, as a process of its own: `python tests/browser/scenes.py SCENE FOLDER`.
+
+Each scene is one swarm in one state. Requests to /scene/... change it while somebody watches.
+"""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import uvicorn
+from fastapi import FastAPI
+from msgspec.structs import replace
+
+from waggle.core.errors import EngineUnavailable
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Advert, Liveness, Load, ModelOffer, Peer
+from waggle.core.round_values import Record
+from waggle.dashboard import attach
+from waggle.engines.script import Crasher, Hanger, Script, Shill
+from waggle.engines.scripted import ScriptedEngine
+from waggle.node.clock import SystemClock
+from waggle.node.history import History
+from waggle.node.local_service import LocalService, make_local_service
+from waggle.node.memory_swarm import start_in_memory
+from waggle.node.mesh_node import MeshNode
+from waggle.node.mesh_service import MeshService
+from waggle.node.planning import AskOptions
+from waggle.node.runner import Watch
+from waggle.node.service import Service
+from waggle.node.swarm import Swarm
+
+TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
+NAMES = ("amber", "basil", "cedar", "daisy", "elder", "fern", "ginkgo")
+HOSTILE = (
+    "<script>window.pwned = 1</script>",
+    '<img src=x onerror="window.pwned = 2">',
+    "![x](http://evil.example/x.png) [click](javascript:alert(1))",
+    "\x1b[31mred\x1b[0m \u202egnp.exe",
+    "{{ constructor.constructor('window.pwned = 3')() }} ${window.pwned = 4}",
+)
+SKILLS = {"arithmetic": 0.94, "spelling": 0.41, "capitals": 0.78}
+
+
+def scripts(scene: str) -> list[Script]:
+    """The engines of a scene."""
+    if scene == "hostile":
+        return [
+            Script(name=f"evil{i}", conduct=Shill(answer=text), answer_marker=None) for i, text in enumerate(HOSTILE)
+        ]
+    if scene == "down":
+        return [Script(name=name, conduct=Crasher()) for name in NAMES[:3]]
+    if scene == "hang":
+        return [Script(name=name, conduct=Hanger()) for name in NAMES[:3]]
+    slow = {"swarm": 0.12, "mesh": 0.5, "slow": 0.5}.get(scene, 0.0)
+    return [
+        Script(
+            name=name,
+            seed=seed,
+            skill=0.62,
+            judge_skill=0.85,
+            unreadable=0.05,
+            seconds_per_call=slow * (1 + seed / 3),
+            skills={kind: round(share - 0.07 * ((seed * 3) % 5), 2) for kind, share in SKILLS.items()},
+        )
+        for seed, name in enumerate(NAMES)
+    ]
+
+
+class Surrounded:
+    """A service with peers in every state."""
+
+    def __init__(self, inner: LocalService) -> None:
+        self._inner = inner
+        self.id, self.ask, self.generate = inner.id, inner.ask, inner.generate
+        self.embed, self.models, self.load = inner.embed, inner.models, inner.load
+
+    def peers(self) -> tuple[Peer, ...]:
+        return tuple(self._peer(number, name) for number, name in enumerate(NAMES))
+
+    def _peer(self, number: int, name: str) -> Peer:
+        offer = ModelOffer(model=name, family="scripted", context_tokens=4096, skills=SKILLS)
+        advert = Advert(node=NodeId(name), network="waggle", incarnation=1, sequence=1, issued_at=time.time(), ttl=60.0,
+                        version="0.1.0", name=f"{name}-box", offers=(offer,))  # fmt: skip
+        peer = Peer(
+            advert=advert,
+            liveness=Liveness.ALIVE,
+            round_trip=0.002 * 3**number,
+            load=Load(running=number % 3, capacity=4),
+        )
+        if number == 2:
+            peer = replace(peer, reason="standby, because it is slower than 5 tokens per second")
+        if number == 5:
+            peer = replace(peer, liveness=Liveness.DEAD, round_trip=None, load=None, reason="no answer to 3 pings")
+        return peer
+
+
+class Mesh:
+    """Real nodes on a network inside this process; the page is the first one's."""
+
+    def __init__(self, nodes: list[MeshNode]) -> None:
+        self.nodes = nodes
+        self.service = MeshService(nodes[0])
+
+    async def lose(self) -> None:
+        """The last node ends without a word."""
+        await self.nodes.pop().close()
+
+
+class Nobody(LocalService):
+    """A service without a usable engine."""
+
+    async def ask(
+        self, question: str, options: AskOptions, watch: Watch | None = None, request: str | None = None
+    ) -> Record:
+        raise EngineUnavailable("no engine of this swarm answers")
+
+
+async def make(scene: str, folder: Path) -> FastAPI:
+    """The app of a scene."""
+    app = FastAPI(openapi_url=None)
+    if scene == "hive":
+        from waggle.models.hive import hive_root
+        from waggle.node.calibration import load_calibration
+        from waggle.node.engines import open_hive
+
+        swarm = Swarm(open_hive(), load_calibration(hive_root() / "calibration.json"))
+    else:
+        clock = SystemClock()
+        engines = {NodeId(script.name): ScriptedEngine(script, TRUTH, clock=clock) for script in scripts(scene)}
+        if scene == "mesh":
+            mesh = Mesh(await start_in_memory(engines))
+            app.post("/scene/lose")(mesh.lose)
+            return _attached(app, mesh.service, scene, folder)
+        swarm = Swarm(engines)
+    local = Nobody(swarm, {}) if scene == "nobody" else await make_local_service(swarm)
+    return _attached(app, Surrounded(local) if scene == "peers" else local, scene, folder)
+
+
+def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastAPI:
+    history = None if scene == "bare" else History(folder / "history.sqlite3")
+    if scene in ("swarm", "hive", "hostile"):
+        keys = [
+            SimpleNamespace(name="laptop", scopes=("ask",), revoked=None),
+            SimpleNamespace(name="old", scopes=("ask", "admin"), revoked=1.0),
+        ]
+        app.state.keys = SimpleNamespace(list=lambda: keys)
+    attach(
+        app,
+        service,
+        history=history,
+        quality=None if scene == "bare" else folder / "quality.json",
+        settings=None if scene == "bare" else settings,
+        logs=None if scene == "bare" else logs,
+    )
+    return app
+
+
+def settings() -> dict[str, object]:
+    """As `waggle config` has them."""
+    return {
+        "name": ("node", "default"),
+        "network": ("garden", "waggle.toml"),
+        "engines": (["http://localhost:11434/v1#qwen3:8b", "./models/small"], "WAGGLE_ENGINES"),
+        "log_level": ("info", "default"),
+    }
+
+
+def logs() -> Sequence[str]:
+    """A short log."""
+    return [f"12:00:{second:02} info round ended confidence=0.9{second}" for second in range(8)]
+
+
+async def main() -> None:
+    """Serve a scene on a free port until the process is ended; says the port first."""
+    scene, folder = sys.argv[1:]
+    app = await make(scene, Path(folder))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        print(listener.getsockname()[1], flush=True)
+        await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,155 @@
+"""Embeddings: the client's own types, both encodings, and nothing unusable given out."""
+
+import base64
+import math
+import struct
+from collections.abc import AsyncIterator, Sequence
+
+import httpx
+import openai
+import pytest
+from fastapi import FastAPI
+from openai.types import CreateEmbeddingResponse
+
+from tests.unit.gateway.conftest import Play, Serve, bees, make_play
+from waggle.core.errors import EngineUnavailable
+from waggle.engines.scripted import EMBEDDING_LENGTH
+from waggle.gateway.app import make_app
+from waggle.gateway.embeddings import check_vectors, chosen_model
+from waggle.gateway.errors import ApiError
+from waggle.gateway.options import GatewayOptions
+from waggle.node.service import ServedModel
+
+
+@pytest.fixture
+async def url(app: FastAPI, serve: Serve) -> AsyncIterator[str]:
+    async with serve(app) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10) as client:
+        yield client
+
+
+async def post(url: str, **body: object) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=10) as client:
+        return await client.post(f"{url}/v1/embeddings", json=body)
+
+
+@pytest.mark.parametrize("name", ["solo/ant", "ant"])
+async def test_texts_become_vectors_of_length_one(client: openai.AsyncOpenAI, name: str) -> None:
+    response = await client.embeddings.with_raw_response.create(
+        model=name, input=["a bee", "a hive"], encoding_format="float"
+    )
+    made = CreateEmbeddingResponse.model_validate_json(response.text)
+    assert made.model == name
+    assert [one.index for one in made.data] == [0, 1]
+    assert all(math.isclose(math.hypot(*one.embedding), 1.0, rel_tol=1e-6) for one in made.data)
+    assert made.usage.prompt_tokens == made.usage.total_tokens == 4
+
+
+async def test_base64_says_the_same_as_numbers(url: str) -> None:
+    plain = (await post(url, model="ant", input="a bee")).json()["data"][0]["embedding"]
+    coded = (await post(url, model="ant", input="a bee", encoding_format="base64")).json()["data"][0]["embedding"]
+    read = struct.unpack(f"<{EMBEDDING_LENGTH}f", base64.b64decode(coded))
+    assert read == pytest.approx(plain, rel=1e-6)
+
+
+async def test_the_client_that_asks_for_base64_by_itself_gets_numbers(client: openai.AsyncOpenAI) -> None:
+    made = await client.embeddings.create(model="solo/ant", input="a bee")
+    assert len(made.data[0].embedding) == EMBEDDING_LENGTH
+    assert all(isinstance(number, float) for number in made.data[0].embedding)
+
+
+async def test_texts_that_share_words_are_near_each_other(client: openai.AsyncOpenAI) -> None:
+    made = await client.embeddings.create(model="ant", input=["red bees fly", "red bees sleep", "old stone wall"])
+    first, second, third = (one.embedding for one in made.data)
+    assert sum(a * b for a, b in zip(first, second, strict=True)) > sum(
+        a * b for a, b in zip(first, third, strict=True)
+    )
+
+
+async def test_dimensions_are_taken_only_where_they_change_nothing(url: str) -> None:
+    assert (await post(url, model="ant", input="a", dimensions=EMBEDDING_LENGTH)).status_code == 200
+    refused = await post(url, model="ant", input="a", dimensions=8)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "dimensions"
+
+
+@pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
+async def test_token_numbers_are_refused_with_a_reason(url: str, tokens: object) -> None:
+    refused = await post(url, model="ant", input=tokens)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "input"
+    assert "tokenizer" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": ""},
+        {"input": []},
+        {"input": ["a", ""]},
+        {"input": ["a", 1]},
+        {"input": ["a"] * 2_049},
+        {"input": "a" * 70_000},
+        {"input": {"a": 1}},
+        {"input": None},
+        {},
+        {"input": "a", "encoding_format": "int8"},
+        {"input": "a", "dimensions": 0},
+        {"input": "a", "task": "search"},
+    ],
+)
+async def test_what_cannot_be_embedded_is_a_clear_refusal(url: str, body: dict[str, object]) -> None:
+    refused = await post(url, model="ant", **body)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [("swarm", 400, "invalid_value"), ("swarm/vote", 400, "invalid_value"), ("solo/none", 404, "model_not_found")],
+)
+async def test_a_swarm_and_a_stranger_have_no_embeddings(url: str, name: str, status: int, code: str) -> None:
+    refused = await post(url, model=name, input="a")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+
+
+def test_a_model_without_embeddings_says_so() -> None:
+    with pytest.raises(ApiError, match="no embeddings"):
+        chosen_model("solo/a", [ServedModel(name="a", embeds=False)])
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        [],
+        [[0.1]],
+        [[0.1], [0.1, 0.2]],
+        [[], []],
+        [[0.1], [float("nan")]],
+        [[0.1], [float("inf")]],
+        [[0.1], [1e30]],
+    ],
+)
+def test_vectors_of_a_node_that_cannot_be_used_are_not_given_out(vectors: Sequence[Sequence[float]]) -> None:
+    with pytest.raises(ApiError) as failed:
+        check_vectors(vectors, 2, None)
+    assert failed.value.status == 503
+
+
+async def test_a_node_that_fails_is_an_error_that_names_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    play: Play = await make_play(**bees())
+
+    async def embed(model: str, texts: Sequence[str], seconds: float) -> list[list[float]]:
+        raise EngineUnavailable("http://10.0.0.7:11434 said no to /home/ada")
+
+    monkeypatch.setattr(play.service, "embed", embed)
+    async with serve(make_app(play.service, GatewayOptions())) as url:
+        refused = await post(url, model="ant", input="a")
+    assert refused.status_code == 503
+    assert "10.0.0.7" not in refused.text
+    assert "ada" not in refused.text
