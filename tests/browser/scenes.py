@@ -92,7 +92,7 @@ class Surrounded:
             load=Load(running=number % 3, capacity=4),
         )
         if number == 2:
-            peer = replace(peer, reason="standby, because it is slower than 5 tokens per second")
+            peer = replace(peer, reason="slower than 5 tokens per second")
         if number == 5:
             peer = replace(peer, liveness=Liveness.DEAD, round_trip=None, load=None, reason="no answer to 3 pings")
         return peer
@@ -180,6 +180,7 @@ async def main() -> None:
     app = await make(scene, Path(folder))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         print(listener.getsockname()[1], flush=True)
         await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
 

@@ -149,6 +149,23 @@ def mesh(
     _show(run_mesh_bench(seed, repeats, seconds), as_json)
 
 
+@app.command("gateway")
+def gateway(
+    seed: Seed = 1,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Counted repeats of every measurement.", min=2)] = 5,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Seconds of one measurement.", min=0.05)] = 2.0,
+    load: Annotated[int, typer.Option(metavar="N", help="Requests of each load run; 0 for none.", min=0)] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the gateway beside LiteLLM's and OptiLLM's proxies.
+
+    Also what it adds to a round, and whether a crowd loses anything. Rivals that are not installed are skipped.
+    """
+    from waggle.bench.gateway import GatewayBench, run_gateway_bench
+
+    _show(run_gateway_bench(seed, GatewayBench(repeats=repeats, seconds=seconds, load=load), on_progress=_say), as_json)
+
+
 def _show(result: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))

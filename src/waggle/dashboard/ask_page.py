@@ -70,7 +70,7 @@ class _Conversation:
         with self._chat:
             self._asking = exchange = Exchange(self._context, question)
         self._remember(exchange)
-        ui.run_javascript("window.scrollTo({top: document.body.scrollHeight, behavior: 'smooth'})")
+        exchange.reveal()
         try:
             await self._run(exchange, question)
         finally:

@@ -73,6 +73,7 @@ def _mount(app: FastAPI) -> None:
         dark=None,
         language="en-US",
         tailwind=False,
+        binding_refresh_interval=None,
         reconnect_timeout=RECONNECT_SECONDS,
         show_welcome_message=False,
     )

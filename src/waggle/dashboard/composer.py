@@ -55,15 +55,19 @@ class Composer:
         self._stop.set_visibility(asking)
 
     def _options(self, strategies: dict[str, str]) -> None:
+        form = self.form
         with box("field", "label"):
             words("Strategy")
-            ui.select(strategies).bind_value(self.form, "strategy").props('outlined dense aria-label="Strategy"')
+            select = ui.select(strategies, value=form.strategy).props("outlined dense")
+            select.on_value_change(lambda event: setattr(form, "strategy", event.value))
         with box("field", "label"):
             words("Time budget, seconds")
-            ui.number(min=0.1, step=1).bind_value(self.form, "seconds").props("outlined dense")
+            number = ui.number(value=form.seconds, min=0.1, step=1).props("outlined dense")
+            number.on_value_change(lambda event: setattr(form, "seconds", event.value))
         with box("field", "label"):
             words("Token budget, empty for none")
-            ui.number(min=1, step=100, precision=0).bind_value(self.form, "tokens").props("outlined dense")
+            number = ui.number(value=form.tokens, min=1, step=100, precision=0).props("outlined dense")
+            number.on_value_change(lambda event: setattr(form, "tokens", event.value))
         with box("field", "label"):
             shown = words(self._wanted())
             slider = box("slider", "input", type="range", min="0", max="0.99", step="0.01", value="0.5")
@@ -73,7 +77,8 @@ class Composer:
                 shown.text = self._wanted()
 
             slider.on("input", moved, js_handler=NUMBER)
-        ui.switch("Send earlier turns along").bind_value(self.form, "remembers").props("dense color=amber-8")
+        switch = ui.switch("Send earlier turns along").props("dense color=amber-8")
+        switch.on_value_change(lambda event: setattr(form, "remembers", event.value))
 
     def _wanted(self) -> str:
         return f"Confidence wanted: {percent(self.form.min_confidence)}"

@@ -14,7 +14,7 @@ from waggle.core.round_values import (
     ProposalReceived,
     RoundStarted,
 )
-from waggle.dashboard.words import one_line, percent, short_id
+from waggle.dashboard.words import one_line, percent, short_id, with_names
 
 ANSWER, REASON = 40, 160  # characters
 EMPTY: Mapping[str, str] = {}
@@ -30,11 +30,11 @@ def event_words(event: Event, answers: Mapping[int, str], names: Mapping[str, st
         case ProposalReceived(proposal=proposal):
             return f"{_name(proposal.node, names)} answers “{one_line(proposal.answer, ANSWER)}”."
         case ProposalFailed(node=node, reason=reason):
-            return f"{_name(node, names)} gives no answer: {one_line(reason, REASON)}"
+            return f"{_name(node, names)} gives no answer: {one_line(with_names(reason, names), REASON)}"
         case BallotReceived(ballot=ballot):
             return _ballot(ballot, answers, _name(ballot.judge, names))
         case BallotFailed(judge=judge, reason=reason):
-            return f"{_name(judge, names)} cannot judge: {one_line(reason, REASON)}"
+            return f"{_name(judge, names)} cannot judge: {one_line(with_names(reason, names), REASON)}"
         case DeadlinePassed(phase=phase):
             return _deadline(phase, names)
         case _:

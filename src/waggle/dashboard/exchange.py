@@ -68,6 +68,11 @@ class Exchange:
         if not self.box.is_deleted:
             with self._end:
                 show_verdict(record, opens=self._context.history is not None)
+            self.reveal()
+
+    def reveal(self) -> None:
+        """Scroll so that the question is at the top."""
+        self.box.client.run_javascript(f"getHtmlElement({self.box.id})?.scrollIntoView({{behavior: 'smooth'}})")
 
     def end(self, ending: Ending, *, bad: bool = False) -> None:
         """Show that there is no round to tell of."""
@@ -85,6 +90,7 @@ class Exchange:
         if self._view is None:
             with self._place:
                 self._view = RoundView()
+            self.reveal()
         self._view.show(picture, self._watched.events)
 
 

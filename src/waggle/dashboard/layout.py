@@ -27,18 +27,26 @@ def frame(current: str, title: str, lead: str = "", *, heading: bool = True, kin
         kind: a class for what only this page needs.
     """
     dress_page()
+    _be_no_landmark()
     ui.page_title(f"{title} · waggle")
     with box("bar", "header"), box("bar-inner"):
         _brand()
         _links(current)
         theme_switch()
-    with box(f"page {kind}", "main") as main:
+    with box(f"page {kind}", role="main") as main:
         with box("" if heading else "sr"):
             words(title, "title", "h1")
             if lead:
                 words(lead, "lead", "p")
         yield
     ui.skip_link("Skip to the page", target=main)
+
+
+def _be_no_landmark() -> None:
+    """The page library wraps everything in a main part of its own; ours is the one that counts."""
+    outer = ui.context.client.content.parent_slot
+    if outer is not None:
+        outer.parent.props["role"] = "none"
 
 
 def _brand() -> None:

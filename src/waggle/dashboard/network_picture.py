@@ -9,9 +9,11 @@ from waggle.core.mesh_values import Liveness, Peer
 from waggle.dashboard.elements import box, drawing, shape, words
 from waggle.dashboard.words import duration, many, short_id
 
-WIDTH, HEIGHT = 560.0, 380.0
+WIDTH, HEIGHT = 430.0, 340.0
+ACROSS, DOWN = WIDTH / 2 - 58, HEIGHT / 2 - 38
+"""Half the space for nodes; the rest is for their names."""
 NEAR_SECONDS, FAR_SECONDS = 0.001, 0.5
-INNER, OUTER = 0.35, 1.0
+INNER, OUTER = 0.45, 1.0
 """Rings on which a node at 1 ms and one at half a second or without an answer are drawn, as shares of the space."""
 MOST = 40
 LEGEND = (("peer", "usable"), ("peer standby", "standby"), ("peer off", "not reachable"), ("peer own", "model here"))
@@ -36,8 +38,8 @@ def spots(peers: Sequence[Peer], own: Sequence[str] = ()) -> list[Spot]:
         angle = 2 * math.pi * index / min(len(shown), MOST) - math.pi / 2
         if kind == "own" and not peers:
             far = 0.8
-        x = WIDTH / 2 + math.cos(angle) * far * (WIDTH / 2 - 78)
-        y = HEIGHT / 2 + math.sin(angle) * far * (HEIGHT / 2 - 42)
+        x = WIDTH / 2 + math.cos(angle) * far * ACROSS
+        y = HEIGHT / 2 + math.sin(angle) * far * DOWN
         made.append(Spot(x=x, y=y, kind=kind, name=short_id(name, 16), note=note))
     return made
 
@@ -52,8 +54,9 @@ def distance(round_trip: float | None) -> float:
 
 
 def peer_name(peer: Peer) -> str:
-    """What it calls itself, else its id."""
-    return peer.advert.name or peer.node
+    """What it calls itself, else the name of its model, else its id."""
+    models = [offer.model for offer in peer.advert.offers]
+    return peer.advert.name or (models[0] if models else peer.node)
 
 
 def peer_kind(peer: Peer) -> str:
@@ -74,8 +77,8 @@ def draw_network(peers: Sequence[Peer], own: Sequence[str]) -> None:
                 "ring",
                 cx=WIDTH / 2,
                 cy=HEIGHT / 2,
-                rx=share * (WIDTH / 2 - 78),
-                ry=share * (HEIGHT / 2 - 42),
+                rx=share * ACROSS,
+                ry=share * DOWN,
             )
         for spot in placed:
             shape("line", f"edge {spot.kind}", x1=WIDTH / 2, y1=HEIGHT / 2, x2=spot.x, y2=spot.y)
@@ -85,9 +88,10 @@ def draw_network(peers: Sequence[Peer], own: Sequence[str]) -> None:
         words("here", "mid", "text", x=f"{WIDTH / 2}", y=f"{HEIGHT / 2 + 33}")
     with box("legend", aria_hidden="true"):
         for kind, name in LEGEND if peers else LEGEND[-1:]:
-            with box("row", "span").style("gap: .35rem"), drawing(14, 14, "").style("width: 14px"):
-                shape("circle", kind, cx=7.0, cy=7.0, r=5.0)
-            words(name)
+            with box("row", "span").style("gap: .35rem"):
+                with drawing(14, 14, "").style("width: 14px"):
+                    shape("circle", kind, cx=7.0, cy=7.0, r=5.0)
+                words(name)
     if len(peers) + len(own) > MOST:
         words(f"{MOST} of {len(peers) + len(own)} are drawn; the list below has all.", "dim small", "p")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from waggle.dashboard.elements import box, words
-from waggle.dashboard.words import duration, many, one_line, percent, short_id
+from waggle.dashboard.words import duration, many, one_line, percent, short_id, with_names
 from waggle.node.picture import Part, ProposerPicture, RoundPicture
 
 SAYS = {
@@ -31,7 +31,7 @@ class ProposerRows:
             if node not in self._rows:
                 with self._list:
                     self._rows[node] = _Row(proposer, picture.names)
-            self._rows[node].show(proposer)
+            self._rows[node].show(proposer, picture.names)
         for name, row in self._rows.items():
             row.box.set_visibility(name in shown)
         self._standby.text = f"{many(picture.standby, 'more node')} on standby" if picture.standby else ""
@@ -45,9 +45,9 @@ class _Row:
             self._said = words("", "said cut")
             self._note = words("", "note dim small num")
 
-    def show(self, proposer: ProposerPicture) -> None:
+    def show(self, proposer: ProposerPicture, names: Mapping[str, str]) -> None:
         self._dot.classes(replace=f"dot {'judging' if proposer.judging else proposer.part.value.split()[0]}")
-        self._said.text = said(proposer)
+        self._said.text = said(proposer, names)
         self._said.classes(
             add="dim" if proposer.part is not Part.ANSWERED else "",
             remove="" if proposer.part is not Part.ANSWERED else "dim",
@@ -55,12 +55,12 @@ class _Row:
         self._note.text = note(proposer)
 
 
-def said(proposer: ProposerPicture) -> str:
+def said(proposer: ProposerPicture, names: Mapping[str, str]) -> str:
     """Its answer, or what keeps it from one."""
     if proposer.proposal is not None:
         return one_line(proposer.proposal.answer, 200) or "(an empty answer)"
     if proposer.part is Part.FAILED and proposer.reason:
-        return one_line(proposer.reason, 200)
+        return one_line(with_names(proposer.reason, names), 200)
     return SAYS.get(proposer.part, "")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -14,7 +15,7 @@ from waggle.dashboard.quality_report import NAMES, Accuracy, Quality, read_quali
 from waggle.dashboard.words import duration, many, one_line, percent
 from waggle.node.history import History
 
-COMMAND = "waggle bench quality --json > quality.json"
+COMMAND = "waggle bench quality --json"
 DAY = 86_400.0
 
 
@@ -34,16 +35,24 @@ async def _measured(context: Context) -> None:
     path = context.quality
     if path is None or not path.exists():
         text = "Nothing was measured here yet. This takes some minutes; the page then shows what it writes."
-        name = one_line(path.name, 80) if path is not None else "quality.json"
-        empty_state("insights", "No measurement yet", text, COMMAND.replace("quality.json", name))
+        empty_state("insights", "No measurement yet", text, command_for(path))
         return
     try:
         found = await asyncio.to_thread(read_quality, path)
     except UsageError:
         text = f"{one_line(path.name, 80)} is not what the quality bench writes. Measure again:"
-        empty_state("error_outline", "The measurement cannot be read", text, COMMAND, kind="bad")
+        empty_state("error_outline", "The measurement cannot be read", text, command_for(path), kind="bad")
         return
     _show(found)
+
+
+def command_for(path: Path | None) -> str:
+    """The command that writes the file which the page reads."""
+    if path is None:
+        return COMMAND
+    home = Path.home()
+    shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    return f"{COMMAND} > {one_line(shown, 300)}"
 
 
 def _show(found: Quality) -> None:

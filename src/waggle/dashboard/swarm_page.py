@@ -66,7 +66,7 @@ def _show(service: Service, seen: Seen) -> None:
     with box("facts"):
         _fact("Peers", f"{usable} of {len(seen.peers)} usable" if seen.peers else "none")
         _fact("Models", str(len(seen.models)))
-        _fact("Questions under way here", f"{seen.load.running}, {seen.load.waiting} waiting")
+        _fact("Under way here", f"{seen.load.running} running, {seen.load.waiting} waiting")
         _fact("This node", short_id(service.id))
     own = own_names(service, seen)
     if not seen.peers:
@@ -75,7 +75,11 @@ def _show(service: Service, seen: Seen) -> None:
     with box("grid2"):
         with box("card", "section"):
             words("Network", "", "h2")
-            note = "The further out, the longer an answer to a ping takes." if seen.peers else "All in this process."
+            note = (
+                "The rings: an answer to a ping within 1 ms, 22 ms, half a second."
+                if seen.peers
+                else "All in this process."
+            )
             words(note, "card-note", "p")
             draw_network(seen.peers, own)
         with box("card", "section"):
@@ -104,7 +108,7 @@ def _peers(peers: tuple[Peer, ...]) -> None:
     with box("plain stacked peers", "table"):
         with box("", "thead"), box("", "tr"):
             for name in ("node", "state", "round trip", "load", "models"):
-                words(name, "", "th", scope="col")
+                words(name, "num" if name == "round trip" else "", "th", scope="col")
         with box("", "tbody"):
             for peer in peers:
                 _peer(peer)

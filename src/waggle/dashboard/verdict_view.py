@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from waggle.core.round_values import Outcome, Record
 from waggle.dashboard.elements import box, link, words
-from waggle.dashboard.words import duration, many, one_line, percent, plain, short_id
+from waggle.dashboard.words import duration, many, one_line, percent, plain, short_id, with_names
 from waggle.node.picture import names_of
 
 LONG = 120  # characters from which an answer is a text and not a word
@@ -73,11 +73,11 @@ def _behind(outcome: Outcome, names: Mapping[str, str]) -> None:
             for name in outcome.candidates[0].supporters:
                 words(short_id(names.get(name, name)), "chip", title=one_line(name, 200))
     for node, reason in outcome.failures.items():
-        words(f"{short_id(names.get(node, node))} failed: {one_line(reason, 200)}", "dim small", "p")
+        words(f"{short_id(names.get(node, node))} failed: {one_line(with_names(reason, names), 200)}", "dim small", "p")
 
 
 def _failures(outcome: Outcome, names: Mapping[str, str]) -> None:
     words(f"It ended because {one_line(outcome.reason, 200)}.", "", "p")
     with box("stack", "ul").style("gap: .1rem; padding-left: 1.2rem; margin: .4rem 0"):
         for node, reason in outcome.failures.items():
-            words(f"{short_id(names.get(node, node))}: {one_line(reason, 200)}", "small words", "li")
+            words(f"{short_id(names.get(node, node))}: {one_line(with_names(reason, names), 200)}", "small words", "li")

@@ -5,10 +5,12 @@ that steer terminals or turn the direction of writing are shown as escapes.
 """
 
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 HARMLESS = {"\n", "\u200c", "\u200d"}
+LONG_ID = 20  # characters
 MOST = 8_000
 """Characters shown of any text of somebody else's; the record keeps all."""
 
@@ -34,9 +36,11 @@ def percent(share: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """0.0042 is "4 ms", 2.34 is "2.3 s", 75 is "1 min 15 s"."""
+    """0.0042 is "4.2 ms", 2.34 is "2.3 s", 75 is "1 min 15 s"."""
     if seconds is None:
         return "–"
+    if seconds < 0.01:
+        return f"{1000 * seconds:.1f} ms"
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
@@ -68,6 +72,14 @@ def short_id(name: str, limit: int = 18) -> str:
     """A long peer id by its ends, which are what differs."""
     name = one_line(name, 200)
     return name if len(name) <= limit else f"{name[:6]}…{name[-6:]}"
+
+
+def with_names(text: str, names: Mapping[str, str]) -> str:
+    """The text with long ids of nodes replaced by what people call the nodes."""
+    for node, name in names.items():
+        if len(node) >= LONG_ID and node in text:
+            text = text.replace(node, name)
+    return text
 
 
 def _seen(letter: str) -> str:

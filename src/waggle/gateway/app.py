@@ -12,21 +12,32 @@ from waggle.gateway.admission import Admission
 from waggle.gateway.errors import ApiError, error_body, internal, invalid, of_status, of_waggle
 from waggle.gateway.guard import Guard
 from waggle.gateway.keys import KeyStore
+from waggle.gateway.metrics import Metrics, Occupancy
+from waggle.gateway.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.gateway.options import GatewayOptions
 from waggle.node.history import History
 from waggle.node.service import Service
+from waggle.node.telemetry import Telemetry
 
 ROUTERS = (chat.router, responses.router, models.router, embeddings.router, health.router)
 
 
 def make_app(
-    service: Service, options: GatewayOptions, *, keys: KeyStore | None = None, history: History | None = None
+    service: Service,
+    options: GatewayOptions,
+    *,
+    keys: KeyStore | None = None,
+    history: History | None = None,
+    telemetry: Telemetry | None = None,
+    occupancy: Occupancy | None = None,
 ) -> FastAPI:
     """The gateway to a swarm.
 
     Args:
         keys: who may use it; None = whoever can reach it, which is allowed on the machine itself only.
         history: where rounds are kept; None = nowhere.
+        telemetry: where spans are sent; None = nowhere.
+        occupancy: tells how full the engines' batches are, for the metrics.
     """
     app = FastAPI(
         title="waggle",
@@ -37,20 +48,18 @@ def make_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    app.state.service = service
-    app.state.options = options
-    app.state.keys = keys
-    app.state.history = history
-    app.state.admission = Admission.of(options)
-    app.state.metrics = None
-    for router in ROUTERS:
+    admission = Admission.of(options)
+    metrics = Metrics(service, admission, occupancy)
+    app.state.service = ObservedService(service, metrics, telemetry)
+    app.state.options, app.state.keys, app.state.history = options, keys, history
+    app.state.admission, app.state.metrics = admission, metrics
+    for router in (*ROUTERS, metrics.router):
         app.include_router(router)
-    app.add_exception_handler(ApiError, _told)
-    app.add_exception_handler(WaggleError, _told)
-    app.add_exception_handler(RequestValidationError, _told)
-    app.add_exception_handler(HTTPException, _told)
-    app.add_exception_handler(Exception, _told)
+    for kind in (ApiError, WaggleError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _told)
+    app.add_middleware(NamedCalls)  # the last one added is the first to see a request
     app.add_middleware(Guard, options=options, keys=keys)
+    app.add_middleware(ObservedCalls, metrics=metrics, telemetry=telemetry)
     return app
 
 

@@ -30,8 +30,8 @@ def extension_of(said: WaggleOptions | None, headers: Mapping[str, str]) -> Wagg
     try:
         named = WaggleOptions.model_validate_strings({name.replace("-", "_"): value for name, value in given.items()})
     except ValidationError as error:
-        fault = invalid([dict(one) for one in error.errors(include_url=False, include_input=False)])
-        fault.param = f"X-Waggle-{(fault.param or '').replace('_', '-')}"
+        fault = invalid(error.errors(include_url=False, include_input=False))
+        fault.param = f"X-Waggle-{(fault.param or '').replace('_', '-').title()}"
         raise fault from None
     return named.model_copy(update=said.model_dump(exclude_none=True)) if said else named
 

@@ -9,7 +9,6 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 from waggle.gateway.answering import Answerer, Wanted
-from waggle.gateway.errors import ApiError
 from waggle.gateway.progress import Seen, draft_of, progress_of
 from waggle.gateway.streaming import DONE, Write, comment, event
 from waggle.gateway.to_chunks import Chunks, chunk
@@ -44,18 +43,18 @@ async def stream_answers(streaming: Streaming, jobs: Sequence[Job], write: Write
 
 
 async def all_of(work: Sequence[Coroutine[object, object, Answer]]) -> list[Answer]:
-    """The results of all; when one fails the others are stopped. Raises the first ApiError."""
+    """The results of all; when one fails the others are stopped, and the first failure is raised."""
     if len(work) == 1:
         return [await work[0]]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in work]
-    except* ApiError as failed:
+    except BaseExceptionGroup as failed:
         raise _first(failed) from None
     return [task.result() for task in tasks]
 
 
-def _first(failed: BaseExceptionGroup[ApiError]) -> ApiError:
+def _first(failed: BaseExceptionGroup) -> BaseException:
     error = failed.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 

@@ -5,7 +5,7 @@ stays inside: it may name addresses and paths. Only words that are about the req
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from waggle.core.errors import EngineError, MeshError, PeerBusy, UsageError, WaggleError
@@ -111,7 +111,7 @@ def unsupported(param: str, instead: str = "leave it out") -> ApiError:
     return ApiError(400, f"{param} is not supported here: {instead}", code="unsupported_parameter", param=param)
 
 
-def invalid(faults: Sequence[dict[str, object]]) -> ApiError:
+def invalid(faults: Sequence[Mapping[str, object]]) -> ApiError:
     """What to tell of a request that is not of the right shape; `faults` as pydantic lists them. The first counts."""
     first = faults[0] if faults else {}
     path = first.get("loc", ())

@@ -7,12 +7,13 @@ from dataclasses import replace
 from msgspec.structs import replace as with_fields
 
 from waggle.core.chat_values import Role, Turn
+from waggle.core.engine_values import GenerateRequest
 from waggle.core.round_values import Budget
 from waggle.gateway.chat_shapes import MAX_CHOICES
 from waggle.gateway.errors import ApiError
 from waggle.gateway.json_answers import TRIES, JsonFormat, answer_in_json
 from waggle.gateway.to_openai import Answer, JsonObject
-from waggle.gateway.to_values import ForModel, ForSwarm, Job, seed_of
+from waggle.gateway.to_values import ForModel, ForSwarm, Job, paid_for, seed_of
 
 LEAST_SECONDS = 0.1
 Do = Callable[[Job, int], Awaitable[Answer]]
@@ -73,8 +74,6 @@ def turns_of_job(job: Job) -> tuple[Turn, ...]:
 
 def _tried(job: Job, turns: tuple[Turn, ...], number: int, tokens: int | None, seconds: float) -> Job | None:
     """The job as its try of this number does it, with what is left of its budget; None where nothing is."""
-    if tokens is not None and tokens < 1:
-        return None
     match job:
         case ForSwarm(options=options):
             left = options.budget.seconds - seconds
@@ -85,11 +84,25 @@ def _tried(job: Job, turns: tuple[Turn, ...], number: int, tokens: int | None, s
         case ForModel(asked=request):
             left = job.seconds - seconds
             sampling = with_fields(request.sampling, seed=seed_of(request.sampling.seed, number * MAX_CHOICES))
-            longest = request.max_tokens if tokens is None else min(request.max_tokens, tokens)
-            tried = replace(
-                job, seconds=left, asked=with_fields(request, turns=turns, sampling=sampling, max_tokens=longest)
-            )
-    return tried if left >= LEAST_SECONDS or number == 0 else None
+            request = with_fields(request, turns=turns, sampling=sampling)
+            longest = _longest(request, tokens, first=number == 0)
+            tried = replace(job, seconds=left, asked=with_fields(request, max_tokens=longest))
+    enough = (tokens is None or tokens >= 1) and left >= LEAST_SECONDS and _max_tokens(tried) >= 1
+    return tried if enough or number == 0 else None
+
+
+def _longest(asked: GenerateRequest, tokens: int | None, *, first: bool) -> int:
+    """How long an answer the budget pays for; 0 for none, which the first try raises as an ApiError."""
+    try:
+        return paid_for(asked, tokens, asked.max_tokens)
+    except ApiError:
+        if first:
+            raise
+        return 0
+
+
+def _max_tokens(job: Job) -> int:
+    return job.options.max_tokens if isinstance(job, ForSwarm) else job.asked.max_tokens
 
 
 def _together(answer: Answer, written: tuple[Answer, ...]) -> Answer:

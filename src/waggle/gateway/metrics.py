@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from waggle.core.errors import WaggleError
 from waggle.core.mesh_values import Liveness, Load
-from waggle.core.round_values import ProposalFailed, ProposalReceived, Record
+from waggle.core.round_values import ProposalReceived, Record
 from waggle.node.phases import phases_of
 from waggle.node.service import Service
 
@@ -110,8 +110,9 @@ class Metrics:
             self._confidence.labels(strategy).observe(outcome.confidence)
         if outcome.abstained:
             self._abstentions.labels(strategy).inc()
-        self._proposals.labels("made").inc(sum(isinstance(event, ProposalReceived) for event in record.events))
-        self._proposals.labels("failed").inc(sum(isinstance(event, ProposalFailed) for event in record.events))
+        made = {event.proposal.node for event in record.events if isinstance(event, ProposalReceived)}
+        self._proposals.labels("made").inc(len(made - outcome.failures.keys()))
+        self._proposals.labels("failed").inc(len(outcome.failures))
         for result in ("cast", "unparseable", "refused"):
             self._ballots.labels(result).inc(getattr(outcome.ballots, result))
         self.observe_tokens("propose", outcome.spent.proposing_tokens)

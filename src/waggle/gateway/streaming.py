@@ -11,15 +11,16 @@ from contextlib import suppress
 from typing import TypeVar
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from waggle.gateway.errors import ApiError, error_body
+from waggle.gateway.errors import ApiError, error_body, internal
 from waggle.gateway.json_text import to_json
 
 T = TypeVar("T")
 Write = Callable[[bytes], Awaitable[None]]
 SEND_SECONDS = 30.0  # a reader that takes nothing for this long is dropped
 DONE = b"data: [DONE]\n\n"
+END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 class ClientGone(Exception):
@@ -54,11 +55,14 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, produce: Callable[[Write], Coroutine[object, object, None]]) -> None:
-        """Send what `produce` writes."""
+    def __init__(
+        self, produce: Callable[[Write], Coroutine[object, object, None]], *, send_seconds: float = SEND_SECONDS
+    ) -> None:
+        """Send what `produce` writes to a reader that takes every piece within `send_seconds`."""
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         self.raw_headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
         self._produce = produce
+        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; ends early and quietly when the client goes away."""
@@ -72,24 +76,30 @@ class EventStream(Response):
             nonlocal started
             if not started:
                 started = True
-                await _taken(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await _taken(send, {"type": "http.response.body", "body": events, "more_body": True})
+                await self._taken(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await self._taken(send, {"type": "http.response.body", "body": events, "more_body": True})
 
         try:
             await self._produce(write)
-        except ApiError as error:
+        except ClientGone:
+            raise
+        except Exception as error:
             if not started:
                 raise
-            await write(event(error_body(error)))
-        await _taken(send, {"type": "http.response.body", "body": b"", "more_body": False})
+            told = error if isinstance(error, ApiError) else internal()
+            await write(event(error_body(told)))
+            await self._taken(send, END)
+            if told is not error:
+                raise
+        else:
+            await self._taken(send, END)
 
-
-async def _taken(send: Send, message: dict[str, object]) -> None:
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await send(message)
-    except (TimeoutError, OSError):
-        raise ClientGone from None
+    async def _taken(self, send: Send, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await send(message)
+        except (TimeoutError, OSError):
+            raise ClientGone from None
 
 
 def event(value: object, name: str | None = None) -> bytes:

@@ -154,7 +154,7 @@ def _for_model(
         plain = asked[number // (body.n or 1)]
         request = GenerateRequest(
             question=plain.question,
-            max_tokens=_paid_for(plain, extension.budget_tokens, longest),
+            max_tokens=paid_for(plain, extension.budget_tokens, longest),
             sampling=_sampling(body, setting.request, number),
             stop=_stops(body),
             turns=plain.turns,
@@ -194,7 +194,7 @@ def _max_tokens(body: Asked, newer: int | None, options: GatewayOptions) -> int:
     return newer or body.max_tokens or options.max_tokens
 
 
-def _paid_for(asked: GenerateRequest, budget: int | None, longest: int) -> int:
+def paid_for(asked: GenerateRequest, budget: int | None, longest: int) -> int:
     """How long an answer the budget pays for, where no text has more tokens than bytes. Raises ApiError for none."""
     if budget is None:
         return longest

@@ -29,6 +29,7 @@ from waggle.node.home import NodeHome, RunInfo
 from waggle.node.local_control import LocalControl
 from waggle.node.mesh_node import MeshNode, NodeOptions, make_node
 from waggle.node.mesh_swarm import CommitteeSize
+from waggle.node.neighbours import log_neighbours
 from waggle.node.outside import passer_by
 from waggle.trust.keys import NodeKey
 
@@ -141,6 +142,7 @@ async def neighbourhood(node: MeshNode, *, multicast: bool) -> AsyncIterator[Non
     )
     seeker = DirectSeeker(node.transport, lambda peer: _addresses_of(node, peer), Random())
     seeking = asyncio.create_task(seeker.run(), name="seeking direct links")
+    noting = asyncio.create_task(log_neighbours(node.membership.usable, node.membership.changed), name="noting nodes")
     if multicast:
         await lan.start()
     try:
@@ -148,7 +150,8 @@ async def neighbourhood(node: MeshNode, *, multicast: bool) -> AsyncIterator[Non
     finally:
         await lan.close()
         seeking.cancel()
-        await asyncio.gather(seeking, return_exceptions=True)
+        noting.cancel()
+        await asyncio.gather(seeking, noting, return_exceptions=True)
 
 
 def _addresses_of(node: MeshNode, peer: NodeId) -> tuple[str, ...]:

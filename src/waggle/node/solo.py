@@ -121,9 +121,6 @@ class Solo:
                     if size > MAX_WRITTEN:
                         raise EngineRefused(f"the model wrote more than {MAX_WRITTEN} characters")
                     await written.put(token)
-                    if token.generation is not None:
-                        return
-            raise EngineRefused("the model ended without a word")
         except Exception as error:  # noqa: BLE001  # an engine's crash must reach the client as a failure
             await written.put(_cannot(error))
 

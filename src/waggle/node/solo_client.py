@@ -46,6 +46,7 @@ OpenStream = Callable[[NodeId, str], Awaitable[Stream]]
 MAX_TEXTS = 64
 MAX_TEXT = 64 * 1024
 MAX_BATCH_CHARACTERS = 512 * 1024
+MAX_REASON = 200
 CLOSE_SECONDS = 1.0
 UNIT_TOLERANCE = 1e-3  # of the length of a vector
 TEMPLATE_TOKENS = 16_384  # that instructions and a chat template may add to a prompt
@@ -139,9 +140,11 @@ async def _hear(channel: SignedChannel) -> Message:
 
 
 def _refusal(message: CannotGenerate) -> WaggleError:
+    """Its reason is a stranger's text: short, and nothing but plain characters."""
+    reason = "a node says: " + "".join(letter for letter in message.reason if letter.isprintable())[:MAX_REASON]
     if message.retry_after is not None:
-        return PeerBusy(message.reason, message.retry_after)
-    return EngineRefused(message.reason) if message.final else EngineUnavailable(message.reason)
+        return PeerBusy(reason, message.retry_after)
+    return EngineRefused(reason) if message.final else EngineUnavailable(reason)
 
 
 class _Check:

@@ -31,10 +31,12 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     BallotFailed,
     BallotReceived,
+    DeadlinePassed,
     ProposalCommitted,
     ProposalFailed,
     ProposalReceived,
     Record,
+    RoundStarted,
 )
 from waggle.node.phases import JUDGE, PROPOSE, Phase, phases_of
 
@@ -88,6 +90,8 @@ def asks_of(record: Record) -> Iterator[Ask]:
                 )
             case BallotFailed(at=at, judge=judge):
                 yield Ask(phase=JUDGE, node=judge, began=at, ended=at, failed=True)
+            case RoundStarted() | DeadlinePassed():
+                pass
 
 
 def _since(ended: float, seconds: float) -> float:

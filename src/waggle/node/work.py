@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from waggle.core.engine_values import GenerateRequest, StreamedToken
-from waggle.core.errors import EngineUnavailable
+from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
 from waggle.core.round_values import AskBallot, AskProposal, Ballot, Proposal
@@ -96,7 +96,7 @@ class NodeWork:
         return replace(ballot, first=ask.first, second=ask.second)
 
     async def generate(self, asker: NodeId, model: str, asked: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
-        """Have one model write, token by token; its place is free again when the stream ends or is closed.
+        """Have one model write, token by token; its place is free again before the last one, or when this is closed.
 
         Args:
             model: which one; empty leaves it to the node.
@@ -106,13 +106,19 @@ class NodeWork:
         """
         model = model or self._choose(asked.question)
         engine = self._engine(model)
+        last = None
         async with self._admission.place(asker), aclosing(engine.stream(asked)) as tokens:
             async for token in tokens:
                 if token.generation is not None:
-                    made = token.generation
-                    self.answered += 1
-                    self._learn_speed(model, made.prompt_tokens + made.completion_tokens, made.seconds)
+                    last = token
+                    break
                 yield token
+        if last is None or last.generation is None:
+            raise EngineRefused(f"{model} ended without a word")
+        made = last.generation
+        self.answered += 1
+        self._learn_speed(model, made.prompt_tokens + made.completion_tokens, made.seconds)
+        yield last
 
     async def embed(self, asker: NodeId, model: str, texts: Sequence[str]) -> list[list[float]]:
         """One unit-length vector per text; errors as for `generate`."""

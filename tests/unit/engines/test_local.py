@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from tests.unit.models.tiny import tiny_folder
+from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, JudgeRequest, Sampling
 from waggle.core.errors import CheckpointError, EngineError, EngineRefused, EngineUnavailable
+from waggle.engines.batching.conversation import messages_of
 from waggle.engines.batching.host import LocalHost
 from waggle.engines.batching.jobs import Job
 from waggle.engines.local import MOST_WAITING, LocalEngine, LocalModel, load_model
@@ -218,3 +220,66 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path, marked: Lo
     path.write_text(json.dumps(raw))
     with pytest.raises(CheckpointError, match=f"{size + 1} tokens, the model only {size}"):
         load_model(folder)
+
+
+# --- conversations ----------------------------------------------------------------------------------------------------
+
+TALK = (
+    Turn(role=Role.SYSTEM, content="Be brief."),
+    Turn(role=Role.USER, content="Are you a bee?"),
+    Turn(role=Role.ASSISTANT, content="", tool_calls=(ToolCall(id="1", name="look", arguments="{}"),)),
+    Turn(role=Role.TOOL, content="yes", tool_call_id="1"),
+    Turn(role=Role.USER, content=QUESTION.question),
+)
+TALKED = msgspec.structs.replace(QUESTION, turns=TALK)
+
+
+def test_turns_become_messages_that_every_template_bears() -> None:
+    call, came = "I call the tool look with {}", f"The tool gave: yes\n\n{QUESTION.question}"
+    assert messages_of(TALK, takes_instructions=True) == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Are you a bee?"},
+        {"role": "assistant", "content": call},
+        {"role": "user", "content": came},
+    ]
+    assert messages_of(TALK, takes_instructions=False)[0] == {"role": "user", "content": "Be brief.\n\nAre you a bee?"}
+
+
+async def test_the_hive_answers_the_last_question_alone(marked: LocalModel) -> None:
+    assert not marked.converses
+    engine = LocalEngine(marked)
+    assert bits(await engine.generate(TALKED)) == bits(await engine.generate(QUESTION))
+    await engine.close()
+
+
+async def test_a_model_with_a_template_for_turns_reads_them_all(foreign: LocalModel) -> None:
+    assert foreign.converses
+    engine, tokenizer = LocalEngine(foreign), foreign.tokenizer
+    made = await engine.generate(TALKED)
+    messages = messages_of(TALK, takes_instructions=True)
+    assert (
+        made.prompt_tokens == len(tokenizer.encode_messages(messages)) > (await engine.generate(QUESTION)).prompt_tokens
+    )
+    told = msgspec.structs.replace(TALKED, turns=(Turn(role=Role.SYSTEM, content="Be long."), *TALK[1:]))
+    assert (await engine.generate(told)).text != made.text
+    await engine.close()
+
+
+async def test_a_conversation_beyond_the_context_is_refused(foreign: LocalModel) -> None:
+    engine = LocalEngine(foreign)
+    long = msgspec.structs.replace(TALKED, turns=(*TALK[:1], Turn(role=Role.USER, content="bee " * 5_000), *TALK[2:]))
+    with pytest.raises(EngineRefused, match="context"):
+        await engine.generate(long)
+    await engine.close()
+
+
+async def test_tools_are_left_alone_unless_one_must_be_called(marked: LocalModel) -> None:
+    engine = LocalEngine(marked)
+    offered = msgspec.structs.replace(QUESTION, tools=(Tool(name="look"),))
+    for choice in ("auto", "none"):
+        made = await engine.generate(msgspec.structs.replace(offered, tool_choice=choice))
+        assert bits(made) == bits(await engine.generate(QUESTION))
+    for choice in ("required", "look"):
+        with pytest.raises(EngineRefused, match="calls no tools"):
+            await engine.generate(msgspec.structs.replace(offered, tool_choice=choice))
+    await engine.close()

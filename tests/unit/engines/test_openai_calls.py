@@ -108,7 +108,7 @@ def test_a_schema_that_is_no_json_object_is_refused(schema: str) -> None:
 def test_a_deep_schema_is_sent_or_refused(depth: int) -> None:
     schema = '{"a": ' * depth + "1" + "}" * depth
     try:
-        sent(asked(tools=(Tool(name="t", parameters=schema),)))
+        written(chat_ask("m", None, asked(tools=(Tool(name="t", parameters=schema),))))
     except EngineError:
         assert depth > 50
 
@@ -116,8 +116,10 @@ def test_a_deep_schema_is_sent_or_refused(depth: int) -> None:
 # --- and back ---------------------------------------------------------------------------------------------------------
 
 
-def delta(index: int | None = 0, id: str | None = None, name: str | None = None, more: str | None = None) -> CallDelta:
-    return CallDelta(index=index, id=id, function=FunctionDelta(name=name, arguments=more))
+def delta(
+    index: int | None = 0, call: str | None = None, name: str | None = None, more: str | None = None
+) -> CallDelta:
+    return CallDelta(index=index, id=call, function=FunctionDelta(name=name, arguments=more))
 
 
 def called(*pieces: CallDelta, offered: tuple[str, ...] = ("weather", "time")) -> tuple[ToolCall, ...]:
@@ -128,7 +130,7 @@ def called(*pieces: CallDelta, offered: tuple[str, ...] = ("weather", "time")) -
 
 
 def test_a_call_is_put_together_from_its_pieces() -> None:
-    pieces = [delta(id="c1", name="weather", more=""), delta(more='{"place"'), delta(more=': "hive"}')]
+    pieces = [delta(call="c1", name="weather", more=""), delta(more='{"place"'), delta(more=': "hive"}')]
     assert called(*pieces) == (CALL,)
 
 
@@ -157,7 +159,7 @@ def test_a_call_without_an_id_gets_one_of_its_own() -> None:
 
 
 def test_a_call_without_arguments_has_an_empty_object() -> None:
-    assert called(delta(id="a", name="time"))[0].arguments == "{}"
+    assert called(delta(call="a", name="time"))[0].arguments == "{}"
 
 
 def test_a_name_that_is_repeated_in_every_piece_counts_once() -> None:
@@ -167,13 +169,13 @@ def test_a_name_that_is_repeated_in_every_piece_counts_once() -> None:
 @pytest.mark.parametrize(
     "pieces",
     [
-        [delta(id="a", name="rm", more="{}")],
-        [delta(id="a", more="{}")],
-        [delta(id="a", name="weather"), delta(name="x" * 200), delta(name="y" * 200)],
-        [delta(id="a", name="weather"), *[delta(more="x" * 60_000)] * 2],
+        [delta(call="a", name="rm", more="{}")],
+        [delta(call="a", more="{}")],
+        [delta(call="a", name="weather"), delta(name="x" * 200), delta(name="y" * 200)],
+        [delta(call="a", name="weather"), *[delta(more="x" * 60_000)] * 2],
         [delta(n % MAX_TOOL_CALLS, f"i{n}", "time") for n in range(MAX_TOOL_CALLS + 1)],
         [delta(n, f"i{n}", "time", "x" * 60_000) for n in range(MAX_ALL_ARGUMENTS // 60_000 + 1)],
-        [delta(id="a", name="time"), *[delta()] * 100_001],
+        [delta(call="a", name="time"), *[delta()] * 100_001],
     ],
     ids=["not offered", "no name", "long name", "long arguments", "many calls", "many arguments", "many pieces"],
 )
@@ -221,7 +223,7 @@ def read(*chunks: Chunk, max_tokens: int = 50, must_call: bool = False, stops: t
     return last
 
 
-PIECES = (chunk(delta(id="c1", name="weather", more='{"place": ')), chunk(delta(more='"hive"}')))
+PIECES = (chunk(delta(call="c1", name="weather", more='{"place": ')), chunk(delta(more='"hive"}')))
 
 
 @pytest.mark.parametrize("finish", ["tool_calls", "function_call", "stop"])

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, JudgeRequest
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable
 from waggle.engines.openai.bounded_http import HttpBounds
@@ -240,5 +241,59 @@ def test_the_card_is_what_the_server_tells() -> None:
     async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
         card = await engine.describe()
         assert (card.model, card.family, card.context_tokens) == ("test-model", "test", 2_048)
+
+    play(scene)
+
+
+# --- conversations and tools ------------------------------------------------------------------------------------------
+
+WEATHER = Tool(name="weather", description="Tells the weather.", parameters='{"type": "object"}')
+
+
+def test_a_model_calls_a_tool_and_answers_what_came_of_it() -> None:
+    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+        server.tool = "weather"
+        asked = msgspec.structs.replace(QUESTION, tools=(WEATHER,))
+        made = await engine.generate(asked)
+        call = ToolCall(id="call_1", name="weather", arguments='{"place": "the hive"}')
+        assert (made.tool_calls, made.finish, made.text) == ((call,), Finish.TOOL_CALLS, "")
+        turns = (
+            Turn(role=Role.USER, content=QUESTION.question),
+            Turn(role=Role.ASSISTANT, content="", tool_calls=made.tool_calls),
+            Turn(role=Role.TOOL, content="rain", tool_call_id=call.id),
+        )
+        answered = await engine.generate(msgspec.structs.replace(asked, turns=turns))
+        assert (answered.text, answered.finish) == (plain_reply("rain"), Finish.STOP)
+        sent = server.asked[-1].chat()
+        assert [message.role for message in sent.messages] == ["user", "assistant", "tool"]
+        assert sent.messages[1].tool_calls[0].id == sent.messages[2].tool_call_id == "call_1"
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [{"index": 0, "id": "1", "function": {"name": "rm", "arguments": "{}"}}],
+        [{"index": 0, "id": "1", "function": {"name": "weather", "arguments": {"place": 1}}}],
+        [{"index": 10**9, "id": "1", "function": {"name": "weather", "arguments": "{}"}}],
+        [{"index": n, "id": f"{n}", "function": {"name": "weather", "arguments": "x" * 60_000}} for n in range(5)],
+    ],
+    ids=["not offered", "no text", "a great index", "too long"],
+)
+def test_a_server_that_calls_wrongly_is_refused(deltas: list[dict[str, object]]) -> None:
+    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+        server.tool_deltas = deltas
+        with pytest.raises(EngineRefused):
+            await engine.generate(msgspec.structs.replace(QUESTION, tools=(WEATHER,)))
+
+    play(scene, msgspec.structs.replace(CALM, max_body_bytes=2**22))
+
+
+def test_a_server_that_calls_although_nothing_was_offered_is_refused() -> None:
+    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+        server.tool_deltas = [{"index": 0, "id": "1", "function": {"name": "weather", "arguments": "{}"}}]
+        with pytest.raises(EngineRefused, match="not offered"):
+            await engine.generate(QUESTION)
 
     play(scene)

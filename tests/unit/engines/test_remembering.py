@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
 import pytest
+from msgspec.structs import replace
 
+from waggle.core.chat_values import Role, Tool, Turn
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.errors import EngineError, EngineUnavailable
 from waggle.engines.protocol import Engine
@@ -157,5 +159,20 @@ def test_closing_it_ends_every_wait_with_an_error_and_forgets_what_was_known() -
         assert inner.in_flight == 0
         assert "closed" in await ended(engine.generate(ASK))
         await engine.close()
+
+    run_with(test)
+
+
+def test_the_same_question_in_another_conversation_is_another_piece_of_work() -> None:
+    turns = (Turn(role=Role.SYSTEM, content="Be brief."), Turn(role=Role.USER, content=ASK.question))
+
+    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
+        requests = [ASK, replace(ASK, turns=turns), replace(ASK, tools=(Tool(name="weather"),))]
+        requests.append(replace(requests[2], tool_choice="none"))
+        for asked in requests * 2:
+            await engine.generate(asked)
+        for pair in [PAIR, replace(PAIR, turns=turns)] * 2:
+            await engine.judge(pair)
+        assert inner.calls == 4 + 2
 
     run_with(test)

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
+from waggle.core.chat_values import Role, Tool, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, JudgeRequest, Sampling
-from waggle.core.errors import EngineUnavailable
+from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.engines.actor import shifted
 from waggle.engines.script import Babbler, Crasher, Hanger, Mute, Script, Shill, share
 from waggle.engines.scripted import ScriptedEngine
@@ -199,3 +201,53 @@ def test_draws_are_even_and_the_same_on_every_machine() -> None:
     assert 0 <= min(drawn) < 0.01
     assert 0.99 < max(drawn) < 1
     assert share("bee", 7) == 0.15398326262494066
+
+
+# --- conversations and tools ------------------------------------------------------------------------------------------
+
+CALLER = Script(name="caller", skill=1.0, tool_call="weather", tool_arguments='{"place": "hive"}')
+WEATHER = Tool(name="weather")
+ASKED = GenerateRequest(question=QUESTIONS[0], tools=(WEATHER,), max_tokens=20)
+
+
+def test_it_calls_its_tool_where_that_is_offered() -> None:
+    async def run() -> None:
+        engine = ScriptedEngine(CALLER, TRUTH)
+        made = await engine.generate(ASKED)
+        [call] = made.tool_calls
+        assert (call.name, call.arguments, made.finish) == ("weather", '{"place": "hive"}', Finish.TOOL_CALLS)
+        assert (made.text, made.completion_tokens) == ("", 3)
+        for asked in (
+            replace(ASKED, tools=()),
+            replace(ASKED, tool_choice="none"),
+            replace(ASKED, tools=(Tool(name="time"),)),
+            replace(ASKED, turns=(Turn(role=Role.TOOL, content="rain", tool_call_id=call.id),)),
+        ):
+            other = await engine.generate(asked)
+            assert (other.tool_calls, other.answer) == ((), TRUTH[QUESTIONS[0]])
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("choice", ["required", "weather", "time"])
+def test_it_refuses_to_call_what_its_script_does_not_say(choice: str) -> None:
+    async def run() -> None:
+        engine = ScriptedEngine(replace(CALLER, tool_call=None), TRUTH)
+        with pytest.raises(EngineRefused, match="calls no such tool"):
+            await engine.generate(replace(ASKED, tool_choice=choice))
+
+    run_virtual(run())
+
+
+def test_it_remembers_what_it_was_asked_and_counts_the_whole_conversation() -> None:
+    async def run() -> None:
+        engine = ScriptedEngine(Script(), TRUTH)
+        turns = (Turn(role=Role.USER, content="one two three"), Turn(role=Role.USER, content=QUESTIONS[0]))
+        asked = GenerateRequest(question=QUESTIONS[0], turns=turns)
+        alone = await engine.generate(replace(asked, turns=()))
+        whole = await engine.generate(asked)
+        assert whole.prompt_tokens == alone.prompt_tokens + 3
+        assert whole.answer == alone.answer
+        assert list(engine.asked) == [replace(asked, turns=()), asked]
+
+    run_virtual(run())

@@ -1,13 +1,20 @@
 """A swarm of scripted engines behind a gateway on loopback."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 
+from waggle.core.engine_values import GenerateRequest, Generation, StreamedToken
+from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Load, Peer
+from waggle.core.round_values import Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.app import make_app
@@ -15,10 +22,14 @@ from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 from waggle.node.clock import SystemClock
 from waggle.node.local_service import LocalService, make_local_service
+from waggle.node.planning import AskOptions
+from waggle.node.runner import Watch
+from waggle.node.service import ServedModel
 from waggle.node.swarm import Swarm
 
 QUESTION, ANSWER = "What is 6 * 7?", "42"
 TRUTH = {QUESTION: ANSWER, "What is 2 + 3?": "5"}
+HERE, IDLE = NodeId("here"), Load()
 Serve = Callable[[FastAPI], AbstractAsyncContextManager[str]]
 
 
@@ -37,6 +48,12 @@ class Play:
     def calls(self) -> int:
         return sum(engine.calls for engine in self.engines.values())
 
+    async def until(self, in_flight: int) -> None:
+        """Wait until so many calls are at work."""
+        async with asyncio.timeout(5):
+            while self.in_flight != in_flight:  # noqa: ASYNC110 - engines do not tell
+                await asyncio.sleep(0.005)
+
 
 async def make_play(**scripts: Script) -> Play:
     """A swarm of engines that play these scripts on the real clock."""
@@ -50,6 +67,56 @@ def bees(**changes: float) -> dict[str, Script]:
         name: Script(name=name, seed=seed, skill=1.0, **changes)  # type: ignore[arg-type]  # numbers only
         for seed, name in enumerate(("ant", "bee", "cat"))
     }
+
+
+@dataclass
+class FakeService:
+    """Says what it is told to, and keeps what it was asked; the other parts of a service are not there."""
+
+    tokens: Sequence[StreamedToken] = ()
+    fails: Exception | None = None
+    record: Record | None = None
+    asked: list[AskOptions] = field(default_factory=list)
+    generated: list[GenerateRequest] = field(default_factory=list)
+    given: int = 0
+    id: NodeId = HERE
+    load: Load = IDLE
+
+    async def ask(
+        self, question: str, options: AskOptions, watch: Watch | None = None, request: str | None = None
+    ) -> Record:
+        self.asked.append(options)
+        if self.record is None:
+            raise self.fails or EngineUnavailable("nobody is there")
+        return self.record
+
+    async def generate(
+        self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
+    ) -> AsyncGenerator[StreamedToken, None]:
+        self.generated.append(asked)
+        for token in self.tokens:
+            self.given += 1
+            yield token
+        if self.fails is not None:
+            raise self.fails
+
+    async def embed(self, model: str, texts: Sequence[str], seconds: float) -> list[list[float]]:
+        raise EngineUnavailable("nobody embeds")
+
+    def models(self) -> tuple[ServedModel, ...]:
+        return (ServedModel(name="ant", skills={"": 0.5}), ServedModel(name="bee", skills={"": 0.9}))
+
+    def peers(self) -> tuple[Peer, ...]:
+        return ()
+
+
+def tokens_of(*texts: str, **made: object) -> list[StreamedToken]:
+    """A stream of these pieces that ends with its generation."""
+    text = "".join(texts)
+    fields = {"text": text, "answer": text, "trace": "", "prompt_tokens": 5, "completion_tokens": len(texts)}
+    generation = msgspec.convert(fields | {"seconds": 0.1, "finish": "stop"} | made, Generation)
+    pieces = [StreamedToken(text=piece, logprob=-0.5) for piece in texts]
+    return [*pieces, StreamedToken(text="", generation=generation)]
 
 
 @pytest.fixture
@@ -70,6 +137,18 @@ def service(play: Play) -> LocalService:
 def app(service: LocalService) -> FastAPI:
     """A gateway to it, as it is without options."""
     return make_app(service, GatewayOptions())
+
+
+def caller(app: FastAPI) -> httpx.AsyncClient:
+    """A client that calls the application without a socket; a stream comes back whole."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Calls `app`."""
+    async with caller(app) as calling:
+        yield calling
 
 
 @pytest.fixture

@@ -11,31 +11,34 @@ import pytest
 from fastapi import FastAPI
 from openai.types import CreateEmbeddingResponse
 
-from tests.unit.gateway.conftest import Play, Serve, bees, make_play
+from tests.unit.gateway.conftest import Serve
 from waggle.core.errors import EngineUnavailable
-from waggle.engines.scripted import EMBEDDING_LENGTH
+from waggle.core.ids import NodeId
+from waggle.engines.script import Script
+from waggle.engines.scripted import EMBEDDING_LENGTH, ScriptedEngine
 from waggle.gateway.app import make_app
 from waggle.gateway.embeddings import check_vectors, chosen_model
 from waggle.gateway.errors import ApiError
 from waggle.gateway.options import GatewayOptions
+from waggle.node.local_service import make_local_service
 from waggle.node.service import ServedModel
+from waggle.node.swarm import Swarm
 
 
 @pytest.fixture
-async def url(app: FastAPI, serve: Serve) -> AsyncIterator[str]:
-    async with serve(app) as url:
-        yield url
-
-
-@pytest.fixture
-async def client(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10) as client:
+async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with (
+        serve(app) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10) as client,
+    ):
         yield client
 
 
-async def post(url: str, **body: object) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=10) as client:
-        return await client.post(f"{url}/v1/embeddings", json=body)
+async def post(app: FastAPI, **body: object) -> httpx.Response:
+    """One request straight to the application."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        return await client.post("/v1/embeddings", json=body)
 
 
 @pytest.mark.parametrize("name", ["solo/ant", "ant"])
@@ -50,9 +53,9 @@ async def test_texts_become_vectors_of_length_one(client: openai.AsyncOpenAI, na
     assert made.usage.prompt_tokens == made.usage.total_tokens == 4
 
 
-async def test_base64_says_the_same_as_numbers(url: str) -> None:
-    plain = (await post(url, model="ant", input="a bee")).json()["data"][0]["embedding"]
-    coded = (await post(url, model="ant", input="a bee", encoding_format="base64")).json()["data"][0]["embedding"]
+async def test_base64_says_the_same_as_numbers(app: FastAPI) -> None:
+    plain = (await post(app, model="ant", input="a bee")).json()["data"][0]["embedding"]
+    coded = (await post(app, model="ant", input="a bee", encoding_format="base64")).json()["data"][0]["embedding"]
     read = struct.unpack(f"<{EMBEDDING_LENGTH}f", base64.b64decode(coded))
     assert read == pytest.approx(plain, rel=1e-6)
 
@@ -71,16 +74,16 @@ async def test_texts_that_share_words_are_near_each_other(client: openai.AsyncOp
     )
 
 
-async def test_dimensions_are_taken_only_where_they_change_nothing(url: str) -> None:
-    assert (await post(url, model="ant", input="a", dimensions=EMBEDDING_LENGTH)).status_code == 200
-    refused = await post(url, model="ant", input="a", dimensions=8)
+async def test_dimensions_are_taken_only_where_they_change_nothing(app: FastAPI) -> None:
+    assert (await post(app, model="ant", input="a", dimensions=EMBEDDING_LENGTH)).status_code == 200
+    refused = await post(app, model="ant", input="a", dimensions=8)
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "dimensions"
 
 
 @pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
-async def test_token_numbers_are_refused_with_a_reason(url: str, tokens: object) -> None:
-    refused = await post(url, model="ant", input=tokens)
+async def test_token_numbers_are_refused_with_a_reason(app: FastAPI, tokens: object) -> None:
+    refused = await post(app, model="ant", input=tokens)
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "input"
     assert "tokenizer" in refused.json()["error"]["message"]
@@ -103,8 +106,8 @@ async def test_token_numbers_are_refused_with_a_reason(url: str, tokens: object)
         {"input": "a", "task": "search"},
     ],
 )
-async def test_what_cannot_be_embedded_is_a_clear_refusal(url: str, body: dict[str, object]) -> None:
-    refused = await post(url, model="ant", **body)
+async def test_what_cannot_be_embedded_is_a_clear_refusal(app: FastAPI, body: dict[str, object]) -> None:
+    refused = await post(app, model="ant", **body)
     assert refused.status_code == 400
     assert refused.json()["error"]["type"] == "invalid_request_error"
 
@@ -113,8 +116,8 @@ async def test_what_cannot_be_embedded_is_a_clear_refusal(url: str, body: dict[s
     ("name", "status", "code"),
     [("swarm", 400, "invalid_value"), ("swarm/vote", 400, "invalid_value"), ("solo/none", 404, "model_not_found")],
 )
-async def test_a_swarm_and_a_stranger_have_no_embeddings(url: str, name: str, status: int, code: str) -> None:
-    refused = await post(url, model=name, input="a")
+async def test_a_swarm_and_a_stranger_have_no_embeddings(app: FastAPI, name: str, status: int, code: str) -> None:
+    refused = await post(app, model=name, input="a")
     assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
 
 
@@ -141,15 +144,16 @@ def test_vectors_of_a_node_that_cannot_be_used_are_not_given_out(vectors: Sequen
     assert failed.value.status == 503
 
 
-async def test_a_node_that_fails_is_an_error_that_names_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    play: Play = await make_play(**bees())
+class Failing(ScriptedEngine):
+    """Has no embeddings to give, and says where it lives."""
 
-    async def embed(model: str, texts: Sequence[str], seconds: float) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         raise EngineUnavailable("http://10.0.0.7:11434 said no to /home/ada")
 
-    monkeypatch.setattr(play.service, "embed", embed)
-    async with serve(make_app(play.service, GatewayOptions())) as url:
-        refused = await post(url, model="ant", input="a")
+
+async def test_a_node_that_fails_is_an_error_that_names_nothing() -> None:
+    service = await make_local_service(Swarm({NodeId("ant"): Failing(Script(name="ant"), {})}))
+    refused = await post(make_app(service, GatewayOptions()), model="ant", input="a")
     assert refused.status_code == 503
     assert "10.0.0.7" not in refused.text
     assert "ada" not in refused.text

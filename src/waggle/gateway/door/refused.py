@@ -7,8 +7,8 @@ from waggle.gateway.errors import LIMIT, REQUEST, SERVER, ApiError, error_body
 
 AUTHENTICATION, PERMISSION = "authentication_error", "permission_error"
 KINDS = {401: AUTHENTICATION, 403: PERMISSION, 429: LIMIT, 503: SERVER}
-CLOSING = (400, 408, 413, 431)
-"""Where a body may still be on its way that nobody will read."""
+STAYING = (429,)
+"""Elsewhere the connection is closed: a body may still be on its way that nobody will read."""
 
 
 def refused(status: int, message: str, code: str, *, retry_after: float | None = None) -> ApiError:
@@ -22,6 +22,6 @@ def reply_of(error: ApiError) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
     headers = {"content-type": "application/json", "content-length": str(len(body))} | error.headers
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    if error.status in CLOSING:
+    if error.status not in STAYING:
         headers["connection"] = "close"
     return [(name.encode(), value.encode()) for name, value in headers.items()], body

@@ -101,7 +101,7 @@ async def test_a_large_body_is_thrown_away_before_it_is_refused_and_takes_no_roo
 async def test_a_large_body_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_module, "DRAIN_SECONDS", 0.05)
     monkeypatch.setattr(body_module, "DRAINED_BYTES", 5_000)
-    bodies, endless = Bodies(most_bytes=10), parts(1_000)[0] | {"more_body": True}
+    bodies, endless = Bodies(most_bytes=10), parts(1_000, more=True)[0]
     for receive in (sending(*([endless] * 1_000)), sending(endless)):
         with pytest.raises(ApiError) as large:
             async with asyncio.timeout(2), bodies.held(asked(), receive):

@@ -1,0 +1,91 @@
+"""A headless Chromium and the scenes it looks at; skipped, with the reason, where there is no browser."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+SCENES = Path(__file__).with_name("scenes.py")
+WAIT_MS = 20_000
+
+Open = Callable[[str], Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"there is no {CHROMIUM}: install Debian's chromium to run these tests")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Gives the address of a scene by its name; its process is started once."""
+    processes: dict[str, tuple[subprocess.Popen[str], str]] = {}
+
+    def start(name: str) -> str:
+        if name not in processes:
+            folder = tmp_path_factory.mktemp(name)
+            process = subprocess.Popen(
+                [sys.executable, str(SCENES), name, str(folder)], stdout=subprocess.PIPE, text=True, cwd=folder
+            )
+            assert process.stdout is not None
+            processes[name] = process, f"http://127.0.0.1:{int(process.stdout.readline())}"
+        return processes[name][1]
+
+    yield start
+    for process, _ in processes.values():
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+class Watched:
+    """A page's complaints and the addresses that it asked for."""
+
+    def __init__(self, page: Page) -> None:
+        self.complaints: list[str] = []
+        self.addresses: list[str] = []
+        page.on("console", lambda message: self._hear(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.addresses.append(request.url))
+        page.on("websocket", lambda socket: self.addresses.append(socket.url))
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A person with a large screen by day."""
+    made = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    made.set_default_timeout(WAIT_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[BrowserContext]:
+    """A person with a phone by night."""
+    made = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True)
+    made.set_default_timeout(WAIT_MS)
+    yield made
+    made.close()
+
+
+def ask(page: Page, address: str, question: str) -> None:
+    """Open the first page and send a question."""
+    page.goto(f"{address}/")
+    page.get_by_label("Question").fill(question)
+    page.keyboard.press("Enter")
