@@ -34,6 +34,7 @@ from waggle.node.service import Service
 from waggle.node.swarm import Swarm
 
 TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
+TRUTH["Which way is north?"] = "up"
 NAMES = ("amber", "basil", "cedar", "daisy", "elder", "fern", "ginkgo")
 HOSTILE = (
     "<script>window.pwned = 1</script>",

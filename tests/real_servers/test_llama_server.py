@@ -20,7 +20,6 @@ import pytest_asyncio
 
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeRequest
 from waggle.core.errors import EngineError
-from waggle.core.ids import NodeId
 from waggle.engines.local import LocalEngine, load_model
 from waggle.engines.openai.bounded_http import HttpBounds
 from waggle.engines.openai.settings import ServerSettings
@@ -28,6 +27,8 @@ from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.models.hive import hive_folder, hive_names, read_card
 from waggle.models.prompts import ANSWER_MARKER
+from waggle.node.engines import open_engines
+from waggle.node.planning import AskOptions
 from waggle.node.swarm import Swarm
 from waggle.training.questions import Question, Split, is_right, questions
 
@@ -107,7 +108,7 @@ def url(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def server(name: str, url: str) -> AsyncIterator[OpenAIHttpEngine]:
-    settings = ServerSettings(base_url=url, model=name, answer_marker=ANSWER_MARKER, bounds=HttpBounds(tries=1))
+    settings = ServerSettings(base_url=url, model=name, answer_marker=ANSWER_MARKER, bounds=HttpBounds(retries=0))
     engine = OpenAIHttpEngine(settings)
     yield engine
     await engine.close()
@@ -169,14 +170,13 @@ async def test_what_does_not_fit_into_the_context_is_an_error_and_no_answer(serv
 
 
 async def test_a_server_and_local_models_answer_together(name: str, url: str) -> None:
-    server = OpenAIHttpEngine(ServerSettings(base_url=url, model=name))
-    others = [other for other in hive_names() if other != name]
-    engines: dict[NodeId, Engine] = {NodeId("served"): server}
-    engines |= {NodeId(other): LocalEngine(load_model(hive_folder(other))) for other in others}
+    """One swarm of the served model and its brothers here: it proposes, and what it proposes is counted with theirs."""
+    question = questions_for(name, 1)[0]
+    engines = dict(open_engines([f"{url}#{name}?marker=Answer:", *(f"hive:{other}" for other in hive_names())]))
     swarm = Swarm(engines)
     try:
-        question = questions_for(name, 1)[0]
-        record = await swarm.ask(question.text)
-        assert not record.outcome.abstained
+        record = await swarm.ask(question.text, AskOptions(proposers=len(engines)))
     finally:
         await swarm.close()
+    right = next(found for found in record.outcome.candidates if is_right(question, found.answer))
+    assert {name, f"{name}-2"} <= {str(node) for node in right.supporters}

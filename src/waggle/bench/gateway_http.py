@@ -166,20 +166,31 @@ Check = Callable[[str, Reply], str]
 """What is wrong with the reply to a question, in a word; empty where nothing is."""
 
 
-async def run_crowd(target: Target, questions: Iterator[str], clients: int, check: Check, seconds: float) -> Crowd:
-    """Let so many clients ask until the questions or the seconds are used up; a question begun is seen to its end."""
+async def run_crowd(
+    target: Target,
+    questions: Iterator[str],
+    clients: int,
+    check: Check,
+    seconds: float,
+    *,
+    patience: float = REPLY_SECONDS,
+) -> Crowd:
+    """Let so many clients ask until the questions or the seconds are used up.
+
+    A question begun is seen to its end, for `patience` seconds at most.
+    """
     crowd, until = Crowd(), asyncio.get_running_loop().time() + seconds
     began = perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
-            group.create_task(_Client(target, crowd).run(questions, check, until))
+            group.create_task(_Client(target, crowd, patience).run(questions, check, until))
     crowd.seconds = perf_counter() - began
     return crowd
 
 
 class _Client:
-    def __init__(self, target: Target, crowd: Crowd) -> None:
-        self._target, self._crowd = target, crowd
+    def __init__(self, target: Target, crowd: Crowd, patience: float) -> None:
+        self._target, self._crowd, self._patience = target, crowd, patience
         self._connection = Connection()
 
     async def run(self, questions: Iterator[str], check: Check, until: float) -> None:
@@ -199,9 +210,10 @@ class _Client:
         """What went wrong, in a word; empty where nothing did."""
         request = self._target.request(question)
         try:
-            while (reply := await self._send(request)).status == FULL:
-                self._crowd.full += 1
-                await asyncio.sleep(FULL_SECONDS)
+            async with asyncio.timeout(self._patience):
+                while (reply := await self._send(request)).status == FULL:
+                    self._crowd.full += 1
+                    await asyncio.sleep(FULL_SECONDS)
         except (OSError, TimeoutError, PeerUnreachable) as error:
             return type(error).__name__
         return f"status {reply.status}" if reply.status != OK else check(question, reply)

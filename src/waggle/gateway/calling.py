@@ -3,6 +3,7 @@
 The guard has been here before: it left the request's id, the key and a way to charge tokens in the request's state.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from waggle.gateway.to_openai import Head
 from waggle.gateway.to_values import Setting
 
 HEADER = "x-waggle-"
+READING_SECONDS = 60.0  # for the client to read what it was given
 CLIENT_GONE = 499  # the status of an answer that nobody reads
 
 
@@ -46,12 +48,16 @@ def request_id(request: Request) -> str:
 
 @asynccontextmanager
 async def place(request: Request) -> AsyncIterator[None]:
-    """Room for one request, fair between keys. Raises ApiError where there is none."""
+    """Room and time for one request, fair between keys. Raises ApiError where there is none, or no more."""
     key = getattr(request.state, "key", None)
+    state = request.app.state
     try:
-        async with request.app.state.admission.place("" if key is None else key.id):
+        async with (
+            state.admission.place("" if key is None else key.id),
+            asyncio.timeout(state.options.request_seconds + READING_SECONDS),
+        ):
             yield
-    except WaggleError as error:
+    except (WaggleError, TimeoutError) as error:
         raise of_waggle(error) from error
 
 

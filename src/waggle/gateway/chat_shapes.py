@@ -93,9 +93,9 @@ class UserMessage(Shape):
 
 
 class CalledFunction(Shape):
-    """Which function an assistant called, and with what."""
+    """Which function an assistant called, and with what: as a model wrote it."""
 
-    name: Name
+    name: CallId
     arguments: Annotated[str, Field(max_length=MAX_ARGUMENTS)]
 
 
@@ -195,7 +195,7 @@ class StreamOptions(Shape):
     """Options of a stream. There is no padding against those who measure packets, so obfuscation can only be off."""
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
+    include_obfuscation: Annotated[Literal[False] | None, Neutral] = None
 
 
 class WaggleOptions(Shape):

@@ -47,14 +47,14 @@ class ModelList(BaseModel):
     data: list[ModelEntry]
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses=ERRORS)
 async def list_models(request: Request) -> ModelList:
     """List the models that can be asked for now."""
     service: Service = request.app.state.service
     return ModelList(data=list(entries_of(service.models())))
 
 
-@router.get("/v1/models/{name:path}", responses={404: ERRORS[404]})
+@router.get("/v1/models/{name:path}", responses=ERRORS)
 async def show_model(request: Request, name: str) -> ModelEntry:
     """Describe one model."""
     service: Service = request.app.state.service

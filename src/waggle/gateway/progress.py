@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from waggle.core.round_values import Ballot, BallotCount, Plan, Proposal
+from waggle.core.round_values import Ballot, BallotCount, Plan, Proposal, Spent
 
 
 class Group(Protocol):
@@ -29,6 +29,8 @@ class Seen(Protocol):
     def ballots(self) -> Sequence[Ballot]: ...
     @property
     def count(self) -> BallotCount: ...
+    @property
+    def spent(self) -> Spent: ...
 
 
 def progress_of(state: Seen) -> str:

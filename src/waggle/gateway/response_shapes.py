@@ -1,6 +1,6 @@
 """What the API's description says of responses. Answers are not checked against these: the tests do that."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -120,7 +120,8 @@ class CompletionResponse(Whole):
     choices: list[TextChoice]
 
 
-ERRORS: dict[int | str, dict[str, object]] = {
+Described = dict[int | str, dict[str, Any]]
+ERRORS: Described = {
     status: {"model": ErrorResponse, "description": words}
     for status, words in {
         400: "The request cannot be done",
@@ -134,4 +135,8 @@ ERRORS: dict[int | str, dict[str, object]] = {
         500: "The gateway failed",
         503: "Nobody can answer now",
     }.items()
+}
+ANSWERS: Described = {
+    200: {"description": "The answer, whole or as a stream", "content": {"text/event-stream": {}}},
+    **ERRORS,
 }

@@ -3,13 +3,14 @@
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from waggle.gateway.answering import Answerer, Wanted
 from waggle.gateway.calling import CLIENT_GONE, answerer_of, extension_of, place, request_id, setting_of
+from waggle.gateway.conversation import fault
 from waggle.gateway.errors import ApiError
 from waggle.gateway.json_answers import JsonFormat, read_format
 from waggle.gateway.json_text import to_json
@@ -19,11 +20,20 @@ from waggle.gateway.responses_output import response_of
 from waggle.gateway.responses_shapes import ResponsesRequest
 from waggle.gateway.responses_stream import ResponseEvents, Told
 from waggle.gateway.streaming import ClientGone, EventStream, Write, until_gone
+from waggle.gateway.strict_tools import strict_schemas
 from waggle.gateway.to_openai import Answer, Head
 from waggle.gateway.to_values import ForModel, Job, chat_jobs
 from waggle.gateway.watching import watched
 
 router = APIRouter(prefix="/v1", tags=["responses"])
+
+
+EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}},
+    "required": ["event", "data"],
+}
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"itemSchema": EVENT}}}}
 
 
 class ResponseUsage(BaseModel):
@@ -50,17 +60,21 @@ class ResponseBody(BaseModel):
     object: Literal["response"]
 
 
-@router.post("/responses", response_model=ResponseBody, responses=ERRORS)
+@router.post("/responses", response_model=ResponseBody, responses=ERRORS | STREAM)
 async def create_response(body: ResponsesRequest, request: Request) -> Response:
     """Answer an input with the swarm, or with one model of it."""
     extension = extension_of(body.waggle, request.headers)
     form = await _form(body)
+    if body.stream_options is not None and not body.stream:
+        raise fault("stream_options", "only a stream has them")
     try:
-        (job,) = chat_jobs(chat_of(body), extension, setting_of(request))
+        chat = chat_of(body)
+        strict = await strict_schemas(chat.tools or ())
+        (job,) = chat_jobs(chat, extension, setting_of(request))
     except ApiError as error:
         raise renamed(error) from error
     head = Head(request=request_id(request), created=int(time.time()), model=body.model)
-    wanted = Wanted(form, extension.budget_tokens)
+    wanted = Wanted(form, extension.budget_tokens, strict)
     response = _Response(answerer_of(request, head, extension), head, job, wanted, extension.stream == "draft")
     if body.stream:
         return EventStream(partial(_stream, request, body, response))

@@ -114,6 +114,8 @@ def _add_name(writer: "GGUFWriter", card: ModelCard, folder_name: str) -> None:
 
 
 def _add_shape(writer: "GGUFWriter", config: DecoderConfig) -> None:
+    from gguf import PoolingType
+
     writer.add_vocab_size(config.vocabulary)
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.hidden)
@@ -126,6 +128,7 @@ def _add_shape(writer: "GGUFWriter", config: DecoderConfig) -> None:
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.norm_epsilon)
+    writer.add_pooling_type(PoolingType.MEAN)  # of a text's hidden states: what waggle's own `embed` gives
 
 
 def _add_tokenizer(writer: "GGUFWriter", tokenizer: GgufTokenizer) -> None:

@@ -34,7 +34,7 @@ def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) 
     servers = [spec for spec in specs if spec.startswith(("http://", "https://"))]
     scripted = [spec.removeprefix(SCRIPTED) for spec in specs if spec.startswith(SCRIPTED)]
     folders = [_folder(spec) for spec in specs if not spec.startswith(("http://", "https://", SCRIPTED))]
-    named = [(_server_name(spec), _open_server(spec, key_variable)) for spec in servers]
+    named = [_open_server(spec, key_variable) for spec in servers]
     named += [(name or "scripted", _open_scripted(name)) for name in scripted]
     named += _open_folders(folders)
     return _distinct(named)
@@ -80,19 +80,12 @@ def _open_folders(folders: Sequence[Path]) -> list[tuple[str, Engine]]:
     return [(model.name, LocalEngine(model, host)) for model in models]
 
 
-def _server_name(spec: str) -> str:
-    _, _, model = spec.partition("#")
-    if not model:
-        raise UsageError(f"which model of {spec}? write it behind a #, as in http://localhost:11434/v1#qwen3:8b")
-    return model
-
-
-def _open_server(spec: str, key_variable: str | None) -> Engine:
-    from waggle.engines.openai.settings import ServerSettings
+def _open_server(spec: str, key_variable: str | None) -> tuple[str, Engine]:
     from waggle.engines.openai_http import OpenAIHttpEngine
+    from waggle.node.server_spec import read_server_spec
 
-    url, _, model = spec.partition("#")
-    return OpenAIHttpEngine(ServerSettings(base_url=url, model=model, key_variable=key_variable))
+    settings = read_server_spec(spec, key_variable=key_variable)
+    return settings.model, OpenAIHttpEngine(settings)
 
 
 def _open_scripted(name: str) -> Engine:

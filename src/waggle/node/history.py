@@ -216,7 +216,13 @@ class History:
 
 
 def _decoded(body: bytes | None) -> Record | None:
-    return None if body is None else msgspec.json.decode(body, type=Record)
+    if body is None:
+        return None
+    try:
+        return msgspec.json.decode(body, type=Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        logger.info("a round in the history is of another version, and is not shown")
+        return None
 
 
 def _reason(error: Exception) -> str:

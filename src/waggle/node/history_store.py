@@ -5,17 +5,14 @@ processes may have the file open at once (WAL). A file that was moved away or re
 anew. All values reach SQL as parameters only.
 """
 
-import errno
-import fcntl
 import os
 import sqlite3
-import stat
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
+
+from waggle.node.shared_file import identity, locked, make_private
 
 VERSION = 1
 BUSY_SECONDS = 5.0
@@ -24,7 +21,6 @@ SHOWN_CHARACTERS = 600
 MOST_WORDS, MOST_SEARCH_CHARACTERS = 16, 500
 MOST_FOUND = 1_000
 WAL_BYTES = 4 * 1024 * 1024
-LOCK_TRIES, LOCK_PAUSE = 200, 0.01
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 BESIDE = ("-wal", "-shm")
 FORGET_SHARE = 16
@@ -114,10 +110,10 @@ class HistoryStore:
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         """Remove the oldest rounds, past the most that are kept in number and in bytes."""
-        surplus = self._count(connection) - self._most_rounds
+        surplus = self._span(connection) - self._most_rounds
         if surplus > 0:
             self._remove_oldest(connection, surplus)
-        while self._used(connection) > self._most_bytes and (left := self._count(connection)):
+        while self._used(connection) > self._most_bytes and (left := self._span(connection)):
             self._remove_oldest(connection, max(1, left // FORGET_SHARE))
 
     def _remove_oldest(self, connection: sqlite3.Connection, rounds: int) -> None:
@@ -131,6 +127,11 @@ class HistoryStore:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
+
+    def _span(self, connection: sqlite3.Connection) -> int:
+        """How many rounds there are, without counting them: numbers follow each other, and the oldest go first."""
+        ends = "(SELECT max(number) FROM rounds) - (SELECT min(number) FROM rounds) + 1"
+        return int(connection.execute(f"SELECT {ends}").fetchone()[0] or 0)
 
     def _count(self, connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT count(*) FROM rounds").fetchone()[0])
@@ -184,12 +185,12 @@ class HistoryStore:
 
     def _open(self) -> sqlite3.Connection:
         """The connection to the file that is at the path now."""
-        if self._connection is not None and self._file == _identity(self.path):
+        if self._connection is not None and self._file == identity(self.path):
             return self._connection
         self.close()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(self.path):  # nobody moves the file aside meanwhile
-            self._file = _make_private(self.path)
+        with locked(self.path):  # nobody moves the file aside meanwhile
+            self._file = make_private(self.path)
             connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(connection)
@@ -224,8 +225,8 @@ class HistoryStore:
         """Put a damaged file out of the way, in place of the one before; another process may have done so already."""
         damaged, aside = self._file, self.path.with_name(self.path.name + ".broken")
         self.close()
-        with _locked(self.path):
-            if damaged is None or damaged == _identity(self.path):
+        with locked(self.path):
+            if damaged is not None and damaged == identity(self.path):
                 for end in (*BESIDE, ""):
                     with suppress(FileNotFoundError):
                         os.replace(f"{self.path}{end}", f"{aside}{end}")
@@ -250,45 +251,3 @@ def _words(text: str) -> list[str]:
 
 def _escaped(word: str) -> str:
     return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def _make_private(path: Path) -> tuple[int, int]:
-    """Make the file, or see to it that only its owner can read it; SQLite gives its other files the same mode.
-
-    A file that is there is not opened: closing it would drop the locks of our other connections (POSIX).
-    """
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    facts = path.lstat()
-    if not stat.S_ISREG(facts.st_mode):
-        raise OSError(errno.EINVAL, "the history is not a plain file")
-    if facts.st_mode & 0o077:
-        path.chmod(0o600)
-    return facts.st_dev, facts.st_ino
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone, among the processes that open or move this file."""
-    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        _take(handle)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _take(handle: int) -> None:
-    for _ in range(LOCK_TRIES):
-        with suppress(BlockingIOError):
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(LOCK_PAUSE)
-    raise OSError(errno.EBUSY, "another process holds the history")

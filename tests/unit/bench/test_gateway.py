@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 
 import pytest
 
 from waggle.bench.gateway import GatewayBench, run_gateway_bench
-from waggle.bench.gateway_http import Connection, Crowd, Reply, Target, connect, read_reply, run_crowd
+from waggle.bench.gateway_http import Crowd, Reply, Target, connect, read_reply, run_crowd
 from waggle.bench.gateway_load import Load, load_goals
 from waggle.bench.gateway_processes import OPTILLM, PYTHONS, start_stub, why_not
 from waggle.bench.gateway_values import TWICE, UNREADABLE, WRONG, Matching, Pairs, crowd_row, questions, ratio_row
@@ -21,20 +21,26 @@ ENDLESS = b"HTTP/1.0 200 OK\r\n\r\nhi"
 
 
 @asynccontextmanager
-async def answering(*answers: bytes) -> AsyncIterator[str]:
-    """A server that answers one request after the other with these bytes, then closes."""
+async def answering(*answers: bytes, stays: bool = True) -> AsyncIterator[str]:
+    """A server that answers one connection after the other with these bytes, then waits for the end, or closes."""
+
+    left, visits = list(answers), set[asyncio.Task[None] | None]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in answers:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
+        visits.add(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(left.pop(0))
         await writer.drain()
-        await reader.read()
-        writer.close()
+        with suppress(ConnectionError):
+            if stays:
+                await reader.read()
+            writer.close()
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    server.close()
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    await asyncio.gather(*(visit for visit in visits if visit))
 
 
 @pytest.mark.parametrize("data", [WHOLE, CHUNKED, CLOSING])
@@ -60,16 +66,10 @@ async def test_a_server_that_answers_twice_is_found_out() -> None:
 
 
 async def test_a_reply_that_breaks_off_is_an_error_and_no_answer() -> None:
-    connection = Connection()
-    transport = asyncio.Transport()
-    transport.write = lambda data: None  # type: ignore[method-assign]
-    connection.connection_made(transport)
-    asking = asyncio.ensure_future(connection.ask(b"x"))
-    await asyncio.sleep(0)
-    connection.data_received(WHOLE[:-1])
-    connection.connection_lost(None)
-    with pytest.raises(PeerUnreachable):
-        await asking
+    async with answering(WHOLE[:-1], stays=False) as url:
+        connection = await connect(url)
+        with pytest.raises(PeerUnreachable):
+            await connection.ask(b"x\r\n\r\n")
 
 
 async def test_a_crowd_asks_every_question_once_and_matches_each_reply() -> None:
@@ -78,6 +78,13 @@ async def test_a_crowd_asks_every_question_once_and_matches_each_reply() -> None
         crowd = await run_crowd(Target(stub.url, "stub"), asked, 8, Matching(echo=True), 10.0)
     assert len(crowd.ms) == 200
     assert crowd.failures.total() == crowd.full == crowd.surplus == 0
+
+
+async def test_a_server_that_is_always_full_is_given_up() -> None:
+    async with answering(*[CLOSING] * 50) as url:
+        crowd = await run_crowd(Target(url, "stub"), islice(questions(1), 1), 1, Matching(echo=True), 0.1, patience=0.2)
+    assert crowd.full > 1
+    assert crowd.failures == {"TimeoutError": 1}
 
 
 async def test_a_crowd_counts_what_it_did_not_get() -> None:

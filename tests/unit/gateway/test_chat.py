@@ -15,9 +15,12 @@ from waggle.core.engine_values import StreamedToken
 from waggle.core.errors import EngineUnavailable, PeerBusy, UsageError
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Hanger, Mute, Script, Shill
+from waggle.gateway.answering import Answerer
 from waggle.gateway.app import make_app
+from waggle.gateway.chat_shapes import ChatRequest, WaggleOptions
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.to_openai import ABSTAINED
+from waggle.gateway.to_values import Setting, chat_jobs
 from waggle.node.planning import AskOptions
 from waggle.node.service import ServedModel
 
@@ -373,3 +376,64 @@ async def test_a_gateway_without_models_is_not_ready(client: httpx.AsyncClient) 
         assert (await alone.get("/health/live")).status_code == 200
         assert (await alone.get("/health/ready")).status_code == 503
         assert (await post(alone, {"tools": [TOOL]})).status_code == 503
+
+
+STRICT = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "strict", "status"),
+    [
+        ('{"a": 1}', True, 200),
+        ('{"a": "x"}', True, 422),
+        ("{", True, 422),
+        ("{}", True, 422),
+        ('{"a": "x"}', False, 200),
+    ],
+)
+async def test_a_strict_tool_is_called_with_what_fits_or_not_at_all(arguments: str, strict: bool, status: int) -> None:
+    call = {"id": "call_1", "name": "add", "arguments": arguments}
+    service = FakeService(tokens=tokens_of(tool_calls=[call], finish="tool_calls"))
+    tool = {"type": "function", "function": {"name": "add", "parameters": STRICT, "strict": strict}}
+    async with caller(make_app(service, GatewayOptions())) as client:
+        response = await post(client, {"tools": [tool]})
+    assert response.status_code == status, response.text
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "object", "properties": 5}, {"$ref": "http://10.0.0.7/"}, {"pattern": "("}]
+)
+async def test_a_bad_schema_of_a_tool_reaches_no_checker(client: httpx.AsyncClient, schema: dict[str, object]) -> None:
+    tool = {"type": "function", "function": {"name": "add", "parameters": schema, "strict": True}}
+    response = await post(client, {"tools": [tool]})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "tools[0].function.parameters")
+
+
+async def test_options_of_a_stream_need_a_stream(client: httpx.AsyncClient) -> None:
+    response = await post(client, {"stream_options": {"include_usage": True}})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "stream_options")
+
+
+async def test_a_prompt_of_ten_megabytes_is_a_413(client: httpx.AsyncClient) -> None:
+    response = await post(client, {"messages": [{"role": "user", "content": "a" * 10_000_000}]})
+    assert response.status_code == 413
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("model", ["swarm", "solo/slow"])
+async def test_what_a_client_had_made_before_it_went_is_charged(model: str) -> None:
+    charged: list[int] = []
+    slow = Script(name="slow", seconds_per_token=0.01, conduct=Shill(answer="word " * 1_000), answer_marker=None)
+    scripts = {"slow": slow, **({"fast": Script(name="fast")} if model == "swarm" else {})}
+    play = await make_play(**scripts)
+    answerer = Answerer(play.service, charge=charged.append)
+    body = ChatRequest.model_validate({"model": model, "messages": [USER], "max_tokens": 500})
+    setting = Setting(models=play.service.models(), options=GatewayOptions(), request="0" * 32)
+    (job,) = chat_jobs(body, WaggleOptions(), setting)
+    working = asyncio.create_task(answerer.answer(job, "0" * 32))
+    await asyncio.sleep(0.2)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert sum(charged) > 0
+    assert play.in_flight == 0

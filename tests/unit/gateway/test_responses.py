@@ -220,6 +220,19 @@ async def test_an_answer_of_ours_can_be_sent_back_as_it_is(client: openai.AsyncO
     assert second.output_text == "5"
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_strict_function_is_never_called_with_what_does_not_fit(serve: Serve, streamed: bool) -> None:
+    engine = Told("", calls=(ToolCall(id="c1", name="weather", arguments='{"city":7}'),))
+    tool: FunctionToolParam = {**WEATHER, "strict": True}
+    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+        if streamed:
+            events = await events_of(client, model="swarm", input="Rome?", tools=[tool])
+            assert events[-1].type == "response.failed"
+        else:
+            with pytest.raises(openai.UnprocessableEntityError):
+                await client.responses.create(model="swarm", input="Rome?", tools=[tool])
+
+
 async def test_a_call_of_a_function_is_streamed(serve: Serve) -> None:
     engine = Told("Let me see.", calls=(ToolCall(id="c1", name="weather", arguments='{"city":"Rome"}'),))
     async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
@@ -370,6 +383,11 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]},
         "input",
     ),
+    "a strict tool without end": (
+        {"tools": [{**WEATHER, "strict": True, "parameters": {"type": "object", "$ref": "http://127.0.0.1/"}}]},
+        "tools[0].parameters",
+    ),
+    "options of a stream that is none": ({"stream": False, "stream_options": {}}, "stream_options"),
     "nothing": ({"input": ""}, "input"),
     "nothing in it": ({"input": []}, "input"),
     "an answer last": ({"input": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "input"),
@@ -392,7 +410,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
 async def test_what_cannot_be_honoured_is_refused_by_name(
     app: FastAPI, body: dict[str, object], param: str, stream: bool
 ) -> None:
-    refused = await post(app, stream=stream, **body)
+    refused = await post(app, **{"stream": stream, **body})
     assert refused.status_code == 400, refused.text
     error = refused.json()["error"]
     assert error["type"] == "invalid_request_error"

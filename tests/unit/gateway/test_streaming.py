@@ -1,14 +1,19 @@
 """Streams: what comes when, what ends them, who is slow and who goes away."""
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import ExitStack
 
 import httpx
 import pytest
+from openai.types.chat import ChatCompletionChunk
 from starlette.types import Message
 
 from tests.unit.gateway.conftest import ANSWER, QUESTION, FakeService, Serve, bees, caller, make_play, tokens_of
+from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Ballot, BallotCount, Plan, Proposal, Standing
@@ -124,7 +129,7 @@ async def test_what_a_model_writes_can_neither_end_the_stream_nor_begin_an_event
 async def test_a_long_answer_of_the_swarm_comes_in_pieces() -> None:
     answer = "abcdefghij" * 100
     play = await make_play(one=Script(name="one", conduct=Shill(answer=answer), answer_marker=None))
-    events = events_of(await streamed(play.service, "swarm"))
+    events = events_of(await streamed(play.service, "swarm", waggle={"min_confidence": 0}))
     assert said(events) == answer
     assert len(events) == 2 + -(-len(answer) // PIECE)
 
@@ -171,9 +176,9 @@ async def test_calls_of_tools_are_streamed_in_openai_s_shape() -> None:
     service = FakeService(tokens=tokens_of("I add.", tool_calls=calls, finish="tool_calls"))
     tool = {"type": "function", "function": {"name": "add"}}
     events = events_of(await streamed(service, "swarm", tools=[tool]))
-    (last,) = events[-1]["choices"]  # type: ignore[misc]
-    assert last["finish_reason"] == "tool_calls"
-    assert [(call["index"], call["id"], call["type"]) for call in last["delta"]["tool_calls"]] == [
+    (last,) = ChatCompletionChunk.model_validate(events[-1]).choices
+    assert last.finish_reason == "tool_calls"
+    assert [(call.index, call.id, call.type) for call in last.delta.tool_calls or ()] == [
         (0, "call_0", "function"),
         (1, "call_1", "function"),
     ]
@@ -342,3 +347,52 @@ def test_the_draft_is_what_leads_so_far() -> None:
     ballots = tuple(Ballot(judge=NodeId("j"), first=0, second=1, p=0.9) for _ in range(3))
     unread = (Ballot(judge=NodeId("j"), first=1, second=0, p=None),)
     assert draft_of(state({"a": "1", "b": "2", "c": "2"}, candidates=groups, ballots=ballots + unread)) == "1"
+
+
+class Endless(FakeService):
+    """The model `ant` never stops writing; `writing` of it are at work."""
+
+    writing = 0
+
+    async def generate(
+        self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
+    ) -> AsyncGenerator[StreamedToken, None]:
+        self.writing += 1
+        try:
+            for token in (
+                tokens_of("word " * 100) if model == "bee" else itertools.repeat(StreamedToken(text="x" * 999))
+            ):
+                self.given += 1
+                yield token
+        finally:
+            self.writing -= 1
+
+
+async def test_readers_that_do_not_read_hold_up_nobody_and_hold_little(serve: Serve) -> None:
+    service = Endless()
+    async with serve(make_app(service, GatewayOptions(max_waiting_per_key=256))) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with ExitStack() as lazy:
+            for _ in range(20):
+                idle_reader(lazy, host, int(port), asked("solo/ant"))
+            async with httpx.AsyncClient(base_url=url) as client:
+                texts = await asyncio.gather(*(client.post(CHAT, json=asked("solo/bee")) for _ in range(80)))
+            assert all(one.text.endswith("data: [DONE]\n\n") for one in texts)
+            assert service.writing == 20
+            before = service.given
+            await asyncio.sleep(0.3)
+            assert service.given == before  # the buffers on the way are full, and nothing more is made
+            assert service.given < 20 * 10_000
+        async with asyncio.timeout(5):
+            while service.writing:  # noqa: ASYNC110 - nothing tells when
+                await asyncio.sleep(0.01)
+
+
+def idle_reader(until: ExitStack, host: str, port: int, body: object) -> None:
+    """Somebody who asks, and reads nothing of the answer but what fits the buffers on the way."""
+    reader = until.enter_context(socket.socket())
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    reader.connect((host, port))
+    text = json.dumps(body)
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
+    reader.sendall(f"{head}\r\n\r\n{text}".encode())

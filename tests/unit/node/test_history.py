@@ -278,6 +278,23 @@ def test_a_file_that_two_use_is_moved_aside_once(path: Path) -> None:
     assert numbers(one) == numbers(two) == [2, 1]
 
 
+def test_of_two_that_find_the_damage_only_the_first_moves_the_file(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 1000)
+    one, two = HistoryStore(path, 10, 10**6), HistoryStore(path, 10, 10**6)
+    for store in (one, two):
+        with pytest.raises(sqlite3.DatabaseError):
+            store.count()
+    one.move_aside()
+    assert one.count() == 0
+    made = path.stat().st_ino
+    two.move_aside()
+    assert path.stat().st_ino == made
+    assert (path.parent / "history.db.broken").read_bytes().startswith(b"no database")
+    one.close()
+    two.close()
+
+
 def test_a_file_that_was_removed_under_us_is_made_anew(path: Path) -> None:
     history = filled(path, a_round(1))
     for file in path.parent.iterdir():
@@ -335,6 +352,17 @@ def test_a_full_disk_costs_the_rounds_of_that_time(path: Path, caplog: pytest.Lo
     assert history.flush()
     assert history.fault is None
     assert (history.count(), numbers(history)[0]) == (kept + 1, 99)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"[" * 100_000])
+def test_a_record_of_another_version_is_none_and_no_fault(path: Path, body: bytes) -> None:
+    history = filled(path, a_round(1), a_round(2))
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE records SET body = ? WHERE number = 1", (body,))
+    other.close()
+    assert history.get(f"{1:032x}") is None
+    assert history.get(f"{2:032x}") == a_round(2)
+    assert history.fault is None
 
 
 def test_nothing_is_written_once_it_is_closed(path: Path) -> None:

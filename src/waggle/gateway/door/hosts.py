@@ -43,7 +43,7 @@ class Hosts:
 def host_name(header: str) -> str | None:
     """The name or address of a Host header in lower case, without brackets and port; None where it is malformed."""
     found = HOST.fullmatch(header.lower())
-    if not found or int(found[3] or 1) > 65_535 or not header.isascii():
+    if not found or int(found[3] or 1) > 65_535 or (found[1] and ":" not in found[1]):
         return None
     return found[1] or found[2]
 

@@ -46,7 +46,8 @@ HOSTS = [
     "127.0.0.1:{port}/#@", "/#@", "127.0.0.1/#@evil.example", "127.0.0.1:{port}/health/live?", "127.0.0.1#/health/live",
     "evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.", "LOCALHOST.evil.example", "0.0.0.0",
     "127.0.0.1@evil.example", "evil.example@127.0.0.1", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "",
-    "127.0.0.1:{port}:80", "127.0.0.1, evil.example", "127.0.0.1\t", "127.0.0.1 evil.example", "127.0.0.1\\@evil.example",
+    "127.0.0.1:{port}:80", "127.0.0.1, evil.example", "127.0.0.1\t", "127.0.0.1 evil.example",
+    "127.0.0.1\\@evil.example",
     "localhost/../health/live", "%6cocalhost", "localhost%00.evil.example", "[localhost]", "[127.0.0.1]", "[::1",
     "127.0.0.1\r\nHost: evil.example", "evil.example\r\nHost: 127.0.0.1", "127.0.0.1:{port}\r\nhost: 127.0.0.1:{port}",
 ]  # fmt: skip
@@ -56,10 +57,13 @@ OTHERS = [
     "X-Forwarded-Prefix: /health/live", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost",
     "Forwarded: for=127.0.0.1;host=localhost", "X-Real-IP: 127.0.0.1", "X-HTTP-Method-Override: OPTIONS",
     "X-Forwarded-User: ruler", "Remote-User: ruler", "X-Api-Key: wk-", "Authorization:", "Authorization: Bearer",
-    "Authorization: Bearer null", "Authorization: Bearer undefined", "Authorization: Basic cnVsZXI6", "Cookie: waggle_session=",
-    "Authorization: Bearer a\r\nAuthorization: Bearer b", "Authorization: Bearer ' OR '1'='1", "Cookie: waggle_session=..",
+    "Authorization: Bearer null", "Authorization: Bearer undefined", "Authorization: Basic cnVsZXI6",
+    "Cookie: waggle_session=",
+    "Authorization: Bearer a\r\nAuthorization: Bearer b", "Authorization: Bearer ' OR '1'='1",
+    "Cookie: waggle_session=..",
     "Authorization: Bearer wk-" + "A" * 43, "Authorization: Bearer " + "A" * 20_000, "Origin: http://localhost",
-    "Access-Control-Request-Method: POST", "Content-Length: 0\r\nTransfer-Encoding: chunked", "Sec-Fetch-Site: same-origin",
+    "Access-Control-Request-Method: POST", "Content-Length: 0\r\nTransfer-Encoding: chunked",
+    "Sec-Fetch-Site: same-origin",
     "Upgrade: h2c\r\nConnection: Upgrade", "Expect: 100-continue", "Connection: Authorization, close",
 ]  # fmt: skip
 
@@ -147,7 +151,8 @@ def odd_keys(key: str) -> list[str]:
         "", "wk-", key[:8], key[:-1], key + "A", key.upper(), key.lower(), key.swapcase(), key[3:], key + "\t" + key,
         key * 100, "null", "None", "undefined", "true", "0", "*", "%", "_" * 46, "wk-" + "_" * 43, "wk-" + "%" * 43,
         key.replace("-", "_", 1), key[:20] + "\0" + key[21:], key + "\0", "é" * 46, '"' + key + '"', "'" + key + "'",
-        f"{key},{key}", f"{key} {key}", "' OR 1=1 --", f"{key}' --", "../keys.sqlite", "eyJhbGciOiJub25lIn0.e30.", key[::-1],
+        f"{key},{key}", f"{key} {key}", "' OR 1=1 --", f"{key}' --", "../keys.sqlite",
+        "eyJhbGciOiJub25lIn0.e30.", key[::-1],
     ]  # fmt: skip
 
 
