@@ -8,6 +8,7 @@ Its folder is WAGGLE_HOME. It ends on SIGTERM.
 import asyncio
 import os
 import sys
+import zlib
 from pathlib import Path
 
 from waggle.cli.stopping import stop_on_signals
@@ -29,7 +30,7 @@ async def serve(name: str, invites: list[str]) -> None:
     settings = Settings(
         home=Path(os.environ["WAGGLE_HOME"]), name=name, listen=("/ip4/127.0.0.1/tcp/0",), multicast=False
     )
-    engine = ScriptedEngine(Script(name=name, seed=len(name), skill=0.9), truth)
+    engine = ScriptedEngine(Script(name=name, seed=zlib.crc32(name.encode()), skill=0.9), truth)
     stop = asyncio.Event()
     with stop_on_signals(stop):
         parsed = [parse_invite(invite) for invite in invites]

@@ -15,12 +15,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from waggle.core.errors import UsageError
+from waggle.gateway.door.protocol import BoundedProtocol
 from waggle.gateway.options import GatewayOptions
 
 START_SECONDS = 15.0
 POLL_SECONDS = 0.01
 BACKLOG = 1024
-MAX_HEADER_BYTES = 32 * 1024
 
 
 class _Server(uvicorn.Server):
@@ -44,12 +44,12 @@ async def serving(app: FastAPI, options: GatewayOptions) -> AsyncIterator[str]:
     server = _Server(
         uvicorn.Config(
             app,
+            http=BoundedProtocol,
             log_config=None,
             access_log=False,
             lifespan="on",
             timeout_keep_alive=15,
             timeout_graceful_shutdown=max(1, round(options.drain_seconds)),
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             backlog=BACKLOG,
             server_header=False,
             ws_max_size=1024 * 1024,
