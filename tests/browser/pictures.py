@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent.parent / "docs" / "images"
-COLOURS = 192
+COLOURS = 256
 QUESTIONS = (
     "Spell this word backward (example: sun -> nus): honeycomb",
     "What does love mean?",
@@ -69,8 +69,10 @@ def of_hive(address: str, day: Page, night: Page) -> None:
         page.goto(f"{address}/rounds?q=bits")
         page.locator(".round-row").first.click()
         page.locator(".replay").wait_for()
-        page.get_by_label("Step of the round").fill("24")
         save(page, f"record{kind}")
+    night.get_by_label("Step of the round").fill("9")
+    night.evaluate("document.querySelector('.replay').scrollIntoView()")
+    save(night, "replay-phone")
 
 
 def of_mesh(address: str, day: Page) -> None:

@@ -20,6 +20,7 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Load, ModelOffer, Peer
 from waggle.core.round_values import Record
 from waggle.dashboard import attach
+from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Hanger, Script, Shill
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.clock import SystemClock
@@ -35,6 +36,7 @@ from waggle.node.swarm import Swarm
 
 TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
 TRUTH["Which way is north?"] = "up"
+WRONG = {"up": ("down", "left", "right", "inside"), "Lima": ("Cusco", "Quito", "La Paz", "Bogotá")}
 NAMES = ("amber", "basil", "cedar", "daisy", "elder", "fern", "ginkgo")
 HOSTILE = (
     "<script>window.pwned = 1</script>",
@@ -131,7 +133,9 @@ async def make(scene: str, folder: Path) -> FastAPI:
         swarm = Swarm(open_hive(), load_calibration(hive_root() / "calibration.json"))
     else:
         clock = SystemClock()
-        engines = {NodeId(script.name): ScriptedEngine(script, TRUTH, clock=clock) for script in scripts(scene)}
+        engines = {
+            NodeId(script.name): ScriptedEngine(script, TRUTH, clock=clock, wrong=wrong) for script in scripts(scene)
+        }
         if scene == "mesh":
             mesh = Mesh(await start_in_memory(engines))
             app.post("/scene/lose")(mesh.lose)
@@ -158,6 +162,11 @@ def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastA
         logs=None if scene == "bare" else logs,
     )
     return app
+
+
+def wrong(truth: str, number: int) -> str:
+    """A wrong answer that looks like one."""
+    return WRONG[truth][(number - 1) % 4] if truth in WRONG else shifted(truth, number)
 
 
 def settings() -> dict[str, object]:

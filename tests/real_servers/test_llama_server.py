@@ -64,7 +64,7 @@ def served(model: Path, log: Path, *extra: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ("--model", str(model), "--model_alias", model.stem, "--host", "127.0.0.1", "--port", str(port))
-    fixed = ("--n_ctx", "0", "--last_n_tokens_size", "0", "--interrupt_requests", "False", "--verbose", "False")
+    fixed = ("--n_ctx", "0", "--last_n_tokens_size", "0", "--interrupt_requests", "False", "--embedding", "True")
     command = [str(SERVER), "-m", "llama_cpp.server", *options, *fixed, *extra]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
@@ -142,6 +142,12 @@ async def test_log_probabilities_are_those_of_the_model(
         assert there.self_confidence is not None
         assert len(there.logprobs) == len(here.logprobs) - 1  # the server keeps the end token's to itself
         assert there.logprobs == pytest.approx(here.logprobs[:-1], abs=5e-3)
+
+
+async def test_embeddings_point_where_those_of_the_model_point(server: OpenAIHttpEngine, local: LocalEngine) -> None:
+    texts = ["What is 12 + 30?", "how many letters", "x"]
+    for there, here in zip(await server.embed(texts), await local.embed(texts), strict=True):
+        assert sum(a * b for a, b in zip(there, here, strict=True)) == pytest.approx(1.0, abs=1e-4)
 
 
 async def test_text_of_any_kind_is_cut_into_the_same_tokens(

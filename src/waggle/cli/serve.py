@@ -31,7 +31,7 @@ def serve(
 
     To serve a swarm of several machines, give a node of it a gateway: waggle join INVITE --gateway-port 8080.
     """
-    import asyncio
+    import uvloop
 
     from waggle.cli.shared import swarm_of
     from waggle.node.logs import configure_logs
@@ -39,7 +39,7 @@ def serve(
     settings = configuration.settings
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
     swarm = swarm_of(list(settings.engines) or None, settings.key_variable or None)
-    asyncio.run(_run(_with_port(configuration, port), swarm, recent, json_ready))
+    uvloop.run(_run(_with_port(configuration, port), swarm, recent, json_ready))
 
 
 def _with_port(configuration: "Configuration", port: int | None) -> "Configuration":

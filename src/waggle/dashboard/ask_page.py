@@ -93,6 +93,8 @@ class _Conversation:
             exchange.finish(record)
 
     def _remember(self, exchange: Exchange) -> None:
+        for earlier in self._exchanges[-1:]:
+            earlier.fold()
         self._exchanges.append(exchange)
         if len(self._exchanges) > MOST_SHOWN:
             self._exchanges.pop(0).box.delete()

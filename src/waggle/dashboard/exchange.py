@@ -32,7 +32,9 @@ class Exchange:
             words(plain(question), "question words", "p")
             self._end = box("stack")
             self._waking = words("Waking the models …", "dim small", "p", role="status")
-            self._place = box("stack")
+            with box("went hidden", "details", open="") as self._went:
+                words("How the round went", "", "summary")
+                self._place = box("stack")
         self._view: RoundView | None = None
 
     def stop(self) -> None:
@@ -74,6 +76,12 @@ class Exchange:
         """Scroll so that the question is at the top."""
         self.box.client.run_javascript(f"getHtmlElement({self.box.id})?.scrollIntoView({{behavior: 'smooth'}})")
 
+    def fold(self) -> None:
+        """Close what led to the answer; it can be opened again."""
+        if not self.box.is_deleted:
+            self._went.props.pop("open", None)
+            self._went.update()
+
     def end(self, ending: Ending, *, bad: bool = False) -> None:
         """Show that there is no round to tell of."""
         self._waking.set_visibility(False)
@@ -88,6 +96,7 @@ class Exchange:
             return
         self._waking.set_visibility(False)
         if self._view is None:
+            self._went.classes(remove="hidden")
             with self._place:
                 self._view = RoundView()
             self.reveal()

@@ -87,7 +87,8 @@ def draw_network(peers: Sequence[Peer], own: Sequence[str]) -> None:
         shape("circle", "self", cx=WIDTH / 2, cy=HEIGHT / 2, r=17.0)
         words("here", "mid", "text", x=f"{WIDTH / 2}", y=f"{HEIGHT / 2 + 33}")
     with box("legend", aria_hidden="true"):
-        for kind, name in LEGEND if peers else LEGEND[-1:]:
+        drawn = {f"peer {spot.kind}".strip() for spot in placed}
+        for kind, name in (each for each in LEGEND if each[0] in drawn):
             with box("row", "span").style("gap: .35rem"):
                 with drawing(14, 14, "").style("width: 14px"):
                     shape("circle", kind, cx=7.0, cy=7.0, r=5.0)

@@ -6,7 +6,7 @@ from waggle.dashboard.elements import drawing, shape, words
 from waggle.dashboard.quality_report import NAMES, Accuracy, CurvePoint
 from waggle.dashboard.words import percent
 
-WIDTH, ROW, LEFT, RIGHT = 520.0, 34.0, 128.0, 52.0
+WIDTH, ROW, LEFT, RIGHT = 410.0, 34.0, 112.0, 54.0
 SIDE, MARGIN = 320.0, 40.0
 
 

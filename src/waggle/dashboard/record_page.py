@@ -45,13 +45,13 @@ def _show(record: Record) -> None:
     words(plain(record.plan.question) or "(question not kept)", "title words", "p")
     show_verdict(record, opens=False)
     with box("grid2"):
-        with box("card", "section", aria_label="Who beat whom"):
-            words("Who beat whom", "", "h2")
-            words("How often the row beats the column, in percent, as the judges see it.", "card-note", "p")
-            draw_heat_map(record)
         with box("stack").style("gap: 1.25rem"):
-            _facts(record)
+            with box("card", "section", aria_label="Who beat whom").style("flex: 1"):
+                words("Who beat whom", "", "h2")
+                words("How often the row beats the column, in percent, as the judges see it.", "card-note", "p")
+                draw_heat_map(record)
             _receipt()
+        _facts(record)
     try:
         ReplayView(record)
     except WaggleError as error:

@@ -31,8 +31,11 @@ def percent(share: float | None) -> str:
     """A share in [0, 1]: 0.934 is "93 %", 0.9956 is "99.6 %"."""
     if share is None:
         return "–"
-    edge = 0 < share < 0.01 or 0.99 < share < 1  # near the ends a whole percent would claim too much
-    return f"{100 * share:.1f} %" if edge else f"{100 * share:.0f} %"
+    if share in (0.0, 1.0) or 0.01 <= share <= 0.99:
+        return f"{100 * share:.0f} %"
+    if 0.0005 <= share <= 0.9995:  # near the ends a whole percent would claim too much
+        return f"{100 * share:.1f} %"
+    return "< 0.1 %" if share < 0.5 else "> 99.9 %"
 
 
 def duration(seconds: float | None) -> str:

@@ -85,22 +85,23 @@ class ObservedCalls:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         began, at = time.perf_counter(), time.time()
-        told = 0
+        told, whole = 0, False
         fault: str | None = None
 
         async def listen(message: Message) -> None:
-            nonlocal told
+            nonlocal told, whole
             if message["type"] == "http.response.start":
                 told = int(message["status"])
             await send(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._app(scope, receive, listen)
         except Exception as error:
-            told, fault = CRASHED, fault_of(error)
+            told, whole, fault = CRASHED, True, fault_of(error)
             raise
         finally:
-            self._note(scope, told or GONE, at, time.perf_counter() - began, fault)
+            self._note(scope, told if whole else GONE, at, time.perf_counter() - began, fault)
 
     def _note(self, scope: Scope, status: int, at: float, seconds: float, fault: str | None) -> None:
         state = scope.get("state", {})

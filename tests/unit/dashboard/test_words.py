@@ -27,7 +27,16 @@ def test_a_long_text_is_cut_before_it_is_looked_at() -> None:
 
 @pytest.mark.parametrize(
     ("share", "shown"),
-    [(0.934, "93 %"), (0.9956, "99.6 %"), (1.0, "100 %"), (0.0, "0 %"), (0.0022, "0.2 %"), (None, "–")],
+    [
+        (0.934, "93 %"),
+        (0.9956, "99.6 %"),
+        (1.0, "100 %"),
+        (0.0, "0 %"),
+        (0.0022, "0.2 %"),
+        (0.99999, "> 99.9 %"),
+        (1e-9, "< 0.1 %"),
+        (None, "–"),
+    ],
 )
 def test_shares_near_the_ends_are_not_rounded_to_them(share: float | None, shown: str) -> None:
     assert percent(share) == shown

@@ -46,6 +46,14 @@ async def drop(message: Message) -> None:
     pass
 
 
+class Half:
+    """Begins to answer, and finds nobody there."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  # as ASGI has it
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+
 class App:
     """Answers with a status, or raises."""
 
@@ -108,8 +116,8 @@ async def test_a_crash_is_an_error_without_its_words(recent: RecentLogs) -> None
     assert "secret" not in str(recent.lines())
 
 
-@pytest.mark.parametrize("app", [App(0), App(fails=asyncio.CancelledError())])
-async def test_a_client_that_went_away_is_counted_as_gone(app: App) -> None:
+@pytest.mark.parametrize("app", [App(0), Half(), App(fails=asyncio.CancelledError())])
+async def test_a_client_that_went_away_is_counted_as_gone(app: App | Half) -> None:
     metrics = Metrics()
     with suppress(asyncio.CancelledError):
         await ObservedCalls(app, metrics)(scope_of(CHAT), nothing, drop)

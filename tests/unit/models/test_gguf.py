@@ -87,6 +87,7 @@ def test_the_shape_is_told_under_the_familys_name(tmp_path: Path, family: str) -
         "attention.value_length": 32,
         "rope.dimension_count": 32,
         "rope.freq_base": 10_000.0,
+        "pooling_type": 1,  # the mean
     }
 
 
