@@ -7,7 +7,7 @@ order drawn anew in every repeat. `METHODOLOGY.md` says more.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -76,7 +76,7 @@ class _Run:
     def __init__(self, seed: int, bench: GatewayBench, on_progress: Progress) -> None:
         self._seed, self._bench, self._tell = seed, bench, on_progress
         self._random = Random(seed)
-        self._asked = 1
+        self._fresh = questions(1)
         self._loads: list[Load] = []
 
     async def measure(self) -> Report:
@@ -85,11 +85,6 @@ class _Run:
         loads = [load_row(load) for load in self._loads]
         load_found = [goal for load in self._loads for goal in load_goals(load)]
         return report("gateway", self._seed, rows + more_rows + loads, goals + more_goals + load_found)
-
-    def _fresh(self) -> Iterator[str]:
-        """Questions that no server has met."""
-        self._asked += 100_000
-        return questions(self._asked)
 
     # --- rounds -------------------------------------------------------------------------------------------------------
 
@@ -111,9 +106,8 @@ class _Run:
         """Each question here and through the gateway; which comes first takes turns."""
         service = await make_local_service(Swarm(open_engines(ENGINES)))
         try:
-            fresh = self._fresh()
-            await self._both(service, target, gateway, list(islice(fresh, WARM_UP)))
-            return await self._both(service, target, gateway, list(islice(fresh, self._bench.questions)))
+            await self._both(service, target, gateway, list(islice(self._fresh, WARM_UP)))
+            return await self._both(service, target, gateway, list(islice(self._fresh, self._bench.questions)))
         finally:
             await service.close()
 
@@ -143,10 +137,10 @@ class _Run:
         return pairs
 
     async def _crowd(self, target: Target, clients: int, *, echo: bool) -> Crowd:
-        return await run_crowd(target, self._fresh(), clients, Matching(echo=echo), self._bench.seconds)
+        return await run_crowd(target, self._fresh, clients, Matching(echo=echo), self._bench.seconds)
 
     async def _load(self, name: str, target: Target, gateway: Running, check: Matching) -> None:
-        asked = islice(self._fresh(), self._bench.load)
+        asked = islice(self._fresh, self._bench.load)
         self._loads.append(await run_load(name, target, gateway, asked, LOAD_CLIENTS, check))
         self._tell(f"{name}: {self._loads[-1].crowd.per_second:.0f} requests a second")
 

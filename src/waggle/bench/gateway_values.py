@@ -35,7 +35,7 @@ class _Completion(Struct):
 
 
 def questions(start: int) -> Iterator[str]:
-    """Sums, no two of which have answers near each other."""
+    """Sums, no two of which have answers near each other; below a million scripted engines can work them."""
     return (f"What is {STEP * number} + {STEP // 2}?" for number in count(start))
 
 

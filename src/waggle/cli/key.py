@@ -67,8 +67,7 @@ def show(configuration: "Configuration", as_json: AsJson = False) -> None:
 
     import msgspec
 
-    with _store(configuration) as keys:
-        found = keys.list()
+    found = _listed(configuration)
     if as_json:
         print(json.dumps({"keys": msgspec.to_builtins(found)}))
     elif not found:
@@ -84,9 +83,21 @@ def revoke(
     which: Annotated[str, typer.Argument(metavar="NAME-OR-ID", help="A key that still holds.")],
 ) -> None:
     """End a key, at once and for ever."""
+    from waggle.core.errors import UsageError
+
+    if not _listed(configuration):
+        raise UsageError("there are no keys")
     with _store(configuration) as keys:
         ended = keys.revoke(which)
     print(f"revoked {ended.id} ({ended.name})")
+
+
+def _listed(configuration: "Configuration") -> "tuple[KeyInfo, ...]":
+    """All keys; where there were never any, no file is made: a gateway that finds one asks for keys."""
+    if not (configuration.settings.home / FILE).exists():
+        return ()
+    with _store(configuration) as keys:
+        return keys.list()
 
 
 @contextmanager

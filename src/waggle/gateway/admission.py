@@ -41,12 +41,16 @@ class Admission:
         self._longest_wait = longest_wait
 
     @classmethod
-    def of(cls, options: GatewayOptions) -> "Admission":
-        """As the options say; who has waited as long as a request may take is told to come again."""
+    def of(cls, options: GatewayOptions, *, keyed: bool = True) -> "Admission":
+        """As the options say; who has waited as long as a request may take is told to come again.
+
+        Args:
+            keyed: whether keys are in use; else all are one caller, and the whole line is everybody's.
+        """
         return cls(
             running=options.max_running,
             waiting=options.max_waiting,
-            waiting_per_key=options.max_waiting_per_key,
+            waiting_per_key=options.max_waiting_per_key if keyed else options.max_waiting,
             longest_wait=options.request_seconds,
         )
 

@@ -61,6 +61,12 @@ def test_wrong_usage_is_one_line_and_changes_nothing(waggle: Waggle, file: Path,
     assert not file.exists() or not KeyStore(file).list()
 
 
+def test_looking_makes_no_file_of_keys(waggle: Waggle, file: Path) -> None:
+    assert json.loads(waggle("key", "list", "--json").out) == {"keys": []}
+    assert waggle("key", "revoke", "ann").complaint() == "there are no keys"
+    assert not file.exists()
+
+
 def test_the_list_shows_what_a_key_may_and_never_the_key(waggle: Waggle) -> None:
     assert "waggle key create" in waggle("key", "list").out
     text = waggle("key", "create", "ann", "--tokens-per-minute", "700").out.strip()

@@ -140,3 +140,13 @@ async def test_the_options_say_how_much_there_is() -> None:
         await held.enter_async_context(admission.place("b"))
         with pytest.raises(Busy):
             await held.enter_async_context(admission.place("c"))
+
+
+@pytest.mark.parametrize(("keyed", "waiting"), [(True, 1), (False, 3)])
+async def test_without_keys_the_whole_line_is_everybodys(keyed: bool, waiting: int) -> None:
+    line = Line(Admission.of(GatewayOptions(max_running=1, max_waiting=3, max_waiting_per_key=1), keyed=keyed))
+    tasks = await line.queue("", "", "", "", "")
+    assert line.admission.load.waiting == waiting
+    line.go.set()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(end, Busy) for end in ends) == 4 - waiting

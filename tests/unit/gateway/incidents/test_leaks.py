@@ -83,7 +83,7 @@ HOSTILE = [
     ("POST", "/v1/chat/completions", b'{"model": "swarm", "messages": "SECRET"}'),
     ("POST", "/v1/chat/completions", b'{"model": "swarm", "messages": [{"role": "user", "content": ["SECRET"]}]}'),
     ("POST", "/v1/chat/completions", b'{"model": "swarm", "messages": [{"role": "SECRET", "content": "SECRET"}]}'),
-    ("POST", "/v1/chat/completions", b'{"model": "swarm", "messages": [{"role": "user", "content": ""}], "n": "SECRET"}'),
+    ("POST", "/v1/chat/completions", b'{"model": "swarm", "messages": [], "n": "SECRET"}'),
     ("POST", "/v1/chat/completions", b"\xff\xfeSECRET"),
     ("POST", "/v1/chat/completions", b"SECRET" * 500_000),
     ("POST", "/v1/embeddings", b'{"model": "ant", "input": {"SECRET": 1}}'),
