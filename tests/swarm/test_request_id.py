@@ -193,3 +193,27 @@ def test_two_requests_at_once_do_not_mix(log: io.StringIO) -> None:
         assert sorted(str(line["request"]) for line in found) == names
         assert all(line["request"] == line["round"] for line in found)
     assert {line["request"] for line in lines(log, "participant", "proposed")} == set(names)
+
+
+def test_a_stream_s_lines_and_counts_come_at_its_end(log: io.StringIO) -> None:
+    async def run() -> tuple[str, str]:
+        nodes = await mesh()
+        app = make_app(MeshService(nodes[0]), GatewayOptions())
+        body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+            response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
+            metrics = await client.get("/metrics")
+        await close(nodes)
+        assert response.headers["x-request-id"] == REQUEST
+        return response.text, metrics.text
+
+    text, metrics = run_virtual(run())
+    assert text.rstrip().endswith("[DONE]")
+    ended = lines(log, "observed", "request ended")[0]
+    assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "swarm")
+    assert int(str(ended["tokens"])) > 0
+    assert [line["message"] for line in lines(log) if line.get("request") == REQUEST][-1] == "request ended"
+    assert 'waggle_requests_total{route="/v1/chat/completions",status="200"} 1.0' in metrics
+    assert 'waggle_rounds_total{outcome="answered",strategy="swarm"} 1.0' in metrics
+    assert 'waggle_peers{liveness="alive"} 4.0' in metrics

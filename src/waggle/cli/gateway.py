@@ -1,5 +1,6 @@
 """Puts a gateway together: keys, history, the API, the dashboard; for `waggle serve` and for nodes that have one."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from waggle.cli.config import shown_value
 
 if TYPE_CHECKING:
+    from waggle.engines.protocol import Engine
     from waggle.gateway.keys import KeyStore
     from waggle.gateway.options import GatewayOptions
     from waggle.node.config.load import Configuration
@@ -37,20 +39,25 @@ def beside_of(configuration: "Configuration", recent: "RecentLogs") -> "Beside":
         from waggle.node.mesh_service import MeshService
 
         folder = NodeHome(settings.home, settings.name).folder
-        return running_gateway(configuration, MeshService(node), folder, recent)
+        return running_gateway(configuration, MeshService(node), folder, recent, node.work.engines)
 
     return gateway_of
 
 
 @asynccontextmanager
 async def running_gateway(
-    configuration: "Configuration", service: "Service", folder: Path, recent: "RecentLogs"
+    configuration: "Configuration",
+    service: "Service",
+    folder: Path,
+    recent: "RecentLogs",
+    engines: "Mapping[str, Engine]",
 ) -> AsyncIterator[str]:
     """A gateway with its dashboard while the block runs; gives its base URL.
 
     Args:
         folder: where its history is kept.
         recent: the latest lines of the log, for the page.
+        engines: those of this process, whose batches are in the metrics.
 
     Raises:
         UsageError: the address is taken, or is not loopback while there is no key.
@@ -59,27 +66,31 @@ async def running_gateway(
     from waggle.gateway.app import make_app
     from waggle.gateway.guard import check_binding
     from waggle.gateway.server import serving
+    from waggle.node.occupancy import occupancy_of
+    from waggle.node.telemetry import make_telemetry
 
     settings = configuration.settings
-    options = _options(settings)
+    options, telemetry = _options(settings), make_telemetry()
     keys, history = _keys(settings), _history(settings, folder)
     try:
         check_binding(options, keys)
-        app = make_app(service, options, keys=keys, history=history)
-        quality = settings.home / QUALITY
+        app = make_app(
+            service, options, keys=keys, history=history, telemetry=telemetry, occupancy=occupancy_of(engines)
+        )
         attach(
             app,
-            service,
+            app.state.service,
             history=history,
-            quality=quality,
+            quality=settings.home / QUALITY,
             settings=lambda: values_of(configuration),
             logs=lambda: [_words(line) for line in recent.lines()],
         )
         async with serving(app, options) as url:
             yield url
     finally:
+        await asyncio.to_thread(telemetry.close)
         if history is not None:
-            history.close()
+            await asyncio.to_thread(history.close)
         if keys is not None:
             keys.close()
 

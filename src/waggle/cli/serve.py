@@ -59,10 +59,11 @@ async def _run(configuration: "Configuration", swarm: "Swarm", recent: "RecentLo
     from waggle.node.local_service import make_local_service
 
     stop = asyncio.Event()
-    service = await make_local_service(swarm)
+    service, folder = await make_local_service(swarm), configuration.settings.home
+    engines = {str(name): engine for name, engine in swarm.engines.items()}
     try:
         with stop_on_signals(stop):
-            async with running_gateway(configuration, service, configuration.settings.home, recent) as url:
+            async with running_gateway(configuration, service, folder, recent, engines) as url:
                 _tell(url, json_ready)
                 await stop.wait()
     finally:

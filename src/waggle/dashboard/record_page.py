@@ -71,11 +71,13 @@ def _facts(record: Record) -> None:
         "ended because": one_line(record.outcome.reason, 160),
         "round": plan.round_id,
     }
-    with box("card", "section", aria_label="Facts"), box("plain", "table"), box("", "tbody"):
-        for name, value in facts.items():
-            with box("", "tr"):
-                words(name, "", "th", scope="row")
-                words(value, "mono" if name == "round" else "", "td")
+    with box("card", "section", aria_label="Facts"):
+        words("In figures", "", "h2")
+        with box("plain", "table"), box("", "tbody"):
+            for name, value in facts.items():
+                with box("", "tr"):
+                    words(name, "", "th", scope="row")
+                    words(value, "mono" if name == "round" else "", "td")
 
 
 def _receipt() -> None:

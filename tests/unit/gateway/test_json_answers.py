@@ -231,7 +231,7 @@ SLOW: dict[str, tuple[dict[str, object], object]] = {
         {"properties": {"a": {"$ref": "#"}}, "anyOf": [{"properties": {"a": {"$ref": "#"}}}] * 2},
         json.loads('{"a":' * 30 + "1" + "}" * 30),
     ),
-    "a long text and its pattern": ({"pattern": "^a*a*b$"}, "a" * 60_000),
+    "a long text and its pattern": ({"pattern": "^a*a*$"}, "a" * 60_000),
     "every branch tells a long story": ({"anyOf": [{"type": "null"}] * 900}, ["x" * 60_000]),
     "many things that may be equal": ({"uniqueItems": True}, [{"a": i % 5_000} for i in range(9_000)]),
 }

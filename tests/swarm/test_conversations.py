@@ -1,0 +1,62 @@
+"""A conversation reaches every engine of a round over the network, and a client finds another one in the plan."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.swarm.crowd import QUESTIONS, TRUTH
+from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mesh
+from waggle.core.chat_values import Role, Turn
+from waggle.core.errors import RemoteProtocolError
+from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_values import Budget, Plan, Standing
+from waggle.engines.script import Script
+from waggle.node.client import _is_fit, request_of
+from waggle.node.planning import AskOptions
+from waggle.testing.clock import run_virtual
+
+QUESTION = QUESTIONS[5]
+TURNS = (
+    Turn(role=Role.SYSTEM, content="Be brief."),
+    Turn(role=Role.USER, content="Hello."),
+    Turn(role=Role.ASSISTANT, content="Hello to you."),
+    Turn(role=Role.USER, content=QUESTION),
+)
+OPTIONS = AskOptions(budget=Budget(seconds=20.0), min_confidence=0.0, turns=TURNS)
+
+
+def parts() -> list[Script]:
+    return [Script(name=f"m{i}", seed=i, skill=float(i != 2), judge_skill=1.0) for i in range(5)]
+
+
+def test_every_proposer_of_a_round_reads_the_conversation() -> None:
+    async def run() -> list[MeshNode]:
+        nodes = await make_mesh(parts())
+        record = await nodes[0].swarm.ask(QUESTION, OPTIONS)
+        assert_sound(record)
+        assert (record.plan.turns, record.outcome.answer) == (TURNS, TRUTH[QUESTION])
+        return nodes
+
+    asked = [request for node in run_virtual(run()) for request in node.engine.asked]
+    assert len(asked) == 5
+    assert all(request.turns == TURNS and request.question == QUESTION for request in asked)
+
+
+def test_a_plan_with_another_conversation_is_refused() -> None:
+    request = request_of(QUESTION, OPTIONS)
+    plan = Plan(
+        round_id=RoundId("ab" * 16), question=QUESTION, proposers=(Standing(node=NodeId("a")),), judges=(), turns=TURNS
+    )
+    assert _is_fit(plan, request)
+    for turns in ((), TURNS[1:], (*TURNS[:1], replace(TURNS[1], content="Goodbye."), *TURNS[2:])):
+        assert not _is_fit(replace(plan, turns=turns), request)
+    assert not _is_fit(plan, replace(request, turns=()))
+
+
+def test_a_client_does_not_listen_to_a_round_on_another_conversation() -> None:
+    async def run() -> None:
+        nodes = await make_mesh(parts())
+        client, _ = await make_client(nodes)
+        with pytest.raises(RemoteProtocolError):  # these nodes coordinate without the turns, as a forger would
+            await client._ask_one(nodes[0].id, request_of(QUESTION, OPTIONS), None)
+
+    run_virtual(run())
