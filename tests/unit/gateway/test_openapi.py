@@ -7,6 +7,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -40,12 +41,13 @@ OPERATIONS = [
 ]
 POSTS = [path for method, path in OPERATIONS if method == "POST"]
 FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
-MANY = settings(FEW, max_examples=300, derandomize=False)
+MANY = settings(FEW, max_examples=150, derandomize=False)
 
 
 @pytest.fixture(scope="module")
 def description() -> OpenApiSchema:
-    play = asyncio.run(make_play(**bees()))
+    scripts = {name: replace(script, answer_marker=None) for name, script in bees().items()}  # one token is an answer
+    play = asyncio.run(make_play(**scripts))
     app = make_app(play.service, GatewayOptions(allowed_hosts=("testserver",)))
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
