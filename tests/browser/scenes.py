@@ -23,6 +23,9 @@ from waggle.dashboard import attach
 from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Hanger, Script, Shill
 from waggle.engines.scripted import ScriptedEngine
+from waggle.gateway.app import make_app
+from waggle.gateway.keys import ADMIN, ASK, KeyStore
+from waggle.gateway.options import GatewayOptions
 from waggle.node.clock import SystemClock
 from waggle.node.history import History
 from waggle.node.local_service import LocalService, make_local_service
@@ -146,6 +149,8 @@ async def make(scene: str, folder: Path) -> FastAPI:
 
 
 def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastAPI:
+    if scene == "locked":
+        app = _locked(service, folder)
     history = None if scene == "bare" else History(folder / "history.sqlite3")
     if scene in ("swarm", "hive", "hostile"):
         keys = [
@@ -162,6 +167,14 @@ def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastA
         logs=None if scene == "bare" else logs,
     )
     return app
+
+
+def _locked(service: Service, folder: Path) -> FastAPI:
+    """A whole gateway that asks for keys; the texts of two are put in files."""
+    keys = KeyStore(folder / "keys.sqlite")
+    for scope in (ASK, ADMIN):
+        (folder / f"{scope}.key").write_text(keys.create(f"{scope}-key", (scope,))[0])
+    return make_app(service, GatewayOptions(port=0, min_confidence=0.7), keys=keys)
 
 
 def wrong(truth: str, number: int) -> str:

@@ -117,10 +117,10 @@ def test_what_is_not_there_is_designed(context: BrowserContext, scene: Scene) ->
 def test_the_swarm_page_says_why_a_node_stands_by_and_how_far_each_is(context: BrowserContext, scene: Scene) -> None:
     page = context.new_page()
     page.goto(scene("peers") + "/swarm")
-    row = page.locator("tr[data-node=cedar]")
-    expect(row).to_contain_text("standby because slower than 5 tokens per second")
-    expect(page.locator("tr[data-node=fern]")).to_contain_text("dead because no answer to 3 pings")
-    expect(page.locator("tr[data-node=daisy]")).to_contain_text("54 ms")
+    row = page.locator("li[data-node=cedar]")
+    expect(row).to_contain_text(re.compile("standby.*because slower than 5 tokens per second", re.S))
+    expect(page.locator("li[data-node=fern]")).to_contain_text(re.compile("dead.*because no answer to 3 pings", re.S))
+    expect(page.locator("li[data-node=daisy]")).to_contain_text("54 ms")
     expect(page.get_by_role("img", name=re.compile("Network: this node, 7 peers"))).to_be_visible()
     expect(page.locator(".skills tbody tr")).to_have_count(7)
 
@@ -233,3 +233,24 @@ def test_a_web_page_of_another_origin_cannot_open_the_socket(context: BrowserCon
     )
     assert reply.status == 400
     assert "access-control-allow-origin" not in reply.headers
+
+
+def test_where_keys_are_in_use_only_an_admin_sees_the_pages(
+    context: BrowserContext, scene: Scene, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    page, address = context.new_page(), scene("locked")
+    folder = next(each for each in tmp_path_factory.getbasetemp().iterdir() if each.name.startswith("locked"))
+    page.goto(f"{address}/node")
+    expect(page.get_by_role("heading", name="Engines")).to_have_count(0)
+    for scope in ("ask", "admin"):
+        page.goto(f"{address}/login")
+        page.locator("input[type=password], input[name=key]").first.fill((folder / f"{scope}.key").read_text())
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Question") if scope == "admin" else page.get_by_role("alert")).to_be_visible()
+    ask(page, address, "What is 6 * 7?")
+    expect(page.locator(".answer")).to_contain_text("asked for 70 %")
+    page.goto(f"{address}/node")
+    expect(page.get_by_text("admin-key")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{address}/swarm")
+    expect(page.get_by_role("heading", name="Network")).to_have_count(0)

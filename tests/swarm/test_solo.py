@@ -5,22 +5,15 @@ from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from tests.swarm.members import make_key
-from tests.swarm.solo_crowd import ASKED, SLOW, TEXT, Lie, SoloCrowd, collected, generation, solo_crowd
-from waggle.core.chat_values import ToolCall
+from tests.swarm.solo_crowd import ASKED, SLOW, TEXT, collected, solo_crowd
+from waggle.core.chat_values import Role, Tool, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, Sampling
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable, MeshError, PeerBusy, UsageError
 from waggle.engines.script import Crasher, Hanger, Script
-from waggle.mesh.channel import SignedChannel
-from waggle.mesh.messages import (
-    CannotGenerate,
-    Embedded,
-    Generated,
-    StillHere,
-    Wrote,
-)
-from waggle.node.mesh_service import MeshService
+from waggle.node.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 FAST = Script(name="bee", skill=1.0)
@@ -278,12 +271,44 @@ def test_models_of_all_nodes_are_listed_by_name_and_a_node_goes_by_its_id_too() 
 
 def test_the_swarm_is_asked_through_the_same_service() -> None:
     async def run() -> None:
-        from waggle.node.planning import AskOptions
-
         async with solo_crowd([FAST, Script(name="ant", skill=1.0)]) as (_, service):
             record = await service.ask("2 + 3", AskOptions(min_confidence=0.0), None, "ab" * 16)
             assert (record.plan.round_id, record.outcome.answer) == ("ab" * 16, "5")
             assert service.load.running == 0
+
+    run_virtual(run())
+
+
+def test_a_tool_is_called_far_away() -> None:
+    tools = (Tool(name="weather"), Tool(name="time"))
+    caller = Script(name="bee", skill=1.0, tool_call="weather", tool_arguments='{"place": "hive"}')
+
+    async def run() -> None:
+        async with solo_crowd([None, caller]) as (_, service):
+            for choice in ("auto", "required", "weather"):
+                asked = GenerateRequest(question="2 + 3", tools=tools, tool_choice=choice)
+                text, made = await collected(service.generate("bee", asked, 30.0))
+                assert (text, made.finish) == ("", Finish.TOOL_CALLS)
+                assert [(call.name, call.arguments) for call in made.tool_calls] == [("weather", '{"place": "hive"}')]
+            asked = GenerateRequest(question="2 + 3", tools=tools, tool_choice="none")
+            assert (await collected(service.generate("bee", asked, 30.0)))[0] == TEXT
+            with pytest.raises(EngineRefused):
+                await collected(service.generate("bee", replace(asked, tool_choice="time"), 30.0))
+
+    run_virtual(run())
+
+
+def test_a_conversation_is_read_far_away() -> None:
+    turns = (Turn(role=Role.SYSTEM, content="Be brief."), Turn(role=Role.USER, content="2 + 3"))
+
+    async def run() -> None:
+        async with solo_crowd([None, FAST]) as (crowd, service):
+            asked = replace(ASKED, turns=turns)
+            await collected(service.generate("bee", asked, 30.0))
+            assert list(crowd.engines[1].asked)[-1] == asked
+            long = tuple(Turn(role=Role.USER, content="x" * 300_000) for _ in range(2))
+            with pytest.raises(UsageError, match="512 KiB"):
+                await collected(service.generate("bee", replace(ASKED, turns=long), 30.0))
 
     run_virtual(run())
 
@@ -308,179 +333,5 @@ def test_a_node_that_cannot_embed_is_replaced() -> None:
         async with solo_crowd([Script(name="bee", conduct=Crasher()), FAST]) as (crowd, service):
             assert len(await service.embed("bee", ["a", "b"], 30.0)) == 2
             assert crowd.engines[0].calls == 1
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize(
-    "vectors",
-    [((1.0,), (1.0,), (1.0,)), ((2.0,), (1.0,)), ((1.0,), (0.6, 0.8)), ((), ()), ((0.0,), (1.0,))],
-    ids=str,
-)
-def test_vectors_that_do_not_fit_the_texts_are_not_taken(vectors: tuple[tuple[float, ...], ...]) -> None:
-    async def lie(channel: SignedChannel) -> None:
-        await channel.send(Embedded(vectors=tuple(vector or (1.0,) for vector in vectors[: len(vectors)])))
-        await channel.send(Embedded(vectors=((1.0,),)))
-
-    async def run() -> None:
-        async with solo_crowd([None], liars=[lie]) as (_, service):
-            if vectors == ((), ()):  # the honest case, so that this test can fail
-                assert await service.embed("bee", ["a", "b"], 10.0) == [[1.0], [1.0]]
-                return
-            with pytest.raises(MeshError):
-                await service.embed("bee", ["a", "b"], 10.0)
-
-    run_virtual(run())
-
-
-# --- peers that lie -------------------------------------------------------------------------------------------------
-
-
-def wrote(text: str) -> Wrote:
-    return Wrote(tokens=((text, -0.1),))
-
-
-async def other_text(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("two")))
-
-
-async def foreign_answer(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", answer="two")))
-
-
-async def too_many_tokens(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", completion_tokens=65)))
-
-
-async def forged_prompt_tokens(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", prompt_tokens=2**30)))
-
-
-async def sure_beyond_measure(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", logprobs=(0.5,))))
-
-
-async def calls_without_tools(channel: SignedChannel) -> None:
-    calls = (ToolCall(id="1", name="rm", arguments="{}"),)
-    await channel.send(Generated(generation=generation("", tool_calls=calls, finish=Finish.TOOL_CALLS)))
-
-
-async def ends_with_calls_it_does_not_make(channel: SignedChannel) -> None:
-    await channel.send(Generated(generation=generation("", finish=Finish.TOOL_CALLS)))
-
-
-async def endless(channel: SignedChannel) -> None:
-    while True:
-        await channel.send(Wrote(tokens=(("", None),) * 256))
-
-
-async def endless_text(channel: SignedChannel) -> None:
-    while True:
-        await channel.send(wrote("x" * 4096))
-
-
-async def vectors_instead(channel: SignedChannel) -> None:
-    await channel.send(Embedded(vectors=((1.0,),)))
-
-
-async def leaves(channel: SignedChannel) -> None:
-    await channel.send(StillHere())
-
-
-async def silent(channel: SignedChannel) -> None:
-    await asyncio.sleep(1000.0)
-
-
-LIES = [
-    other_text,
-    foreign_answer,
-    too_many_tokens,
-    forged_prompt_tokens,
-    sure_beyond_measure,
-    calls_without_tools,
-    ends_with_calls_it_does_not_make,
-    endless,
-    endless_text,
-    vectors_instead,
-    leaves,
-    silent,
-]
-
-
-async def _first_the_liar(crowd: SoloCrowd, service: MeshService) -> None:
-    for node in crowd.nodes.values():
-        service.blame(node.id)
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_a_peer_that_lies_is_found_out(lie: Lie) -> None:
-    async def run() -> None:
-        async with solo_crowd([None], liars=[lie]) as (_, service):
-            with pytest.raises((MeshError, EngineError)):
-                await collected(service.generate("bee", ASKED, 30.0))
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
-    async def run() -> None:
-        async with solo_crowd([None, FAST], liars=[lie]) as (crowd, service):
-            await _first_the_liar(crowd, service)
-            text, made = await collected(service.generate("bee", ASKED, 60.0))
-            assert text == made.text
-            assert text.endswith(TEXT)
-            assert made.answer == "5"
-
-    run_virtual(run())
-
-
-def test_an_honest_stranger_is_believed() -> None:
-    async def honest(channel: SignedChannel) -> None:
-        await channel.send(wrote("one"))
-        await channel.send(Generated(generation=generation("one", logprobs=(-0.1,))))
-
-    async def run() -> None:
-        async with solo_crowd([None], liars=[honest]) as (_, service):
-            assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == "one"
-
-    run_virtual(run())
-
-
-def test_text_behind_a_stop_string_is_not_taken() -> None:
-    async def writes_on(channel: SignedChannel) -> None:
-        await channel.send(wrote("one EN"))
-        await channel.send(wrote("D two"))
-        await channel.send(Generated(generation=generation("one END two", completion_tokens=2)))
-
-    async def run() -> None:
-        async with solo_crowd([None], liars=[writes_on]) as (_, service):
-            asked = GenerateRequest(question="?", stop=("END",))
-            with pytest.raises(MeshError):
-                await collected(service.generate("bee", asked, 30.0))
-            text, _ = await collected(service.generate("bee", GenerateRequest(question="?"), 30.0))
-            assert text == "one END two"
-
-    run_virtual(run())
-
-
-def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> None:
-    async def refuses(channel: SignedChannel) -> None:
-        await channel.send(CannotGenerate(reason="this cannot be answered", final=True))
-
-    async def run() -> None:
-        async with solo_crowd([None, FAST], liars=[refuses]) as (crowd, service):
-            await _first_the_liar(crowd, service)
-            assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == TEXT
-        async with solo_crowd([None, FAST], liars=[refuses, refuses]) as (crowd, service):
-            await _first_the_liar(crowd, service)
-            with pytest.raises(EngineRefused):
-                await collected(service.generate("bee", ASKED, 30.0))
-            assert crowd.engines[1].calls == 0
 
     run_virtual(run())

@@ -16,12 +16,13 @@ from waggle.core.errors import PeerUnreachable
 
 REPLY_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
-FULL_SECONDS = 0.05
-"""How long a client waits that was told 429, whatever it was told to wait: the crowd wants to get in."""
+MOST_PAUSE_SECONDS, PAUSE_SECONDS = 5.0, 1.0
+"""How long a client waits at most that was told to come again, and how long where it was not told when."""
 MAX_REPLY_BYTES = 2**20
 OK, FULL = 200, 429
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})\r\n", re.IGNORECASE)
+_AFTER = re.compile(rb"\r\nretry-after: *(\d{1,4})\r\n", re.IGNORECASE)
 _LAST = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 
@@ -34,6 +35,8 @@ class Reply:
     body: bytes
     size: int
     last: bool = False
+    pause: float = PAUSE_SECONDS
+    """Seconds to wait before asking again, where the server is full."""
 
 
 def read_reply(data: bytes, *, ended: bool) -> Reply | None:
@@ -43,14 +46,20 @@ def read_reply(data: bytes, *, ended: bool) -> Reply | None:
     if not mark or status is None:
         return None
     fields, start = head + b"\r\n", len(head) + len(mark)
-    last = _LAST.search(fields) is not None
+    last, code = _LAST.search(fields) is not None, int(status[1])
     if length := _LENGTH.search(fields):
         size = int(length[1])
-        return Reply(int(status[1]), rest[:size], start + size, last) if len(rest) >= size else None
+        pause = _pause(fields) if code == FULL else PAUSE_SECONDS
+        return Reply(code, rest[:size], start + size, last, pause) if len(rest) >= size else None
     if _CHUNKED.search(fields):
         chunks = _read_chunks(data, start)
-        return chunks and Reply(int(status[1]), *chunks, last)
-    return Reply(int(status[1]), rest, len(data), True) if ended else None
+        return chunks and Reply(code, *chunks, last)
+    return Reply(code, rest, len(data), True) if ended else None
+
+
+def _pause(fields: bytes) -> float:
+    told = _AFTER.search(fields)
+    return min(float(told[1]), MOST_PAUSE_SECONDS) if told else PAUSE_SECONDS
 
 
 def _read_chunks(data: bytes, at: int) -> tuple[bytes, int] | None:
@@ -213,7 +222,7 @@ class _Client:
             async with asyncio.timeout(self._patience):
                 while (reply := await self._send(request)).status == FULL:
                     self._crowd.full += 1
-                    await asyncio.sleep(FULL_SECONDS)
+                    await asyncio.sleep(reply.pause)
         except (OSError, TimeoutError, PeerUnreachable) as error:
             return type(error).__name__
         return f"status {reply.status}" if reply.status != OK else check(question, reply)

@@ -9,7 +9,7 @@ from nicegui.element import Element
 
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Record
-from waggle.dashboard.asking import options_of, strategies, turns_of
+from waggle.dashboard.asking import Form, options_of, strategies, turns_of
 from waggle.dashboard.composer import Composer
 from waggle.dashboard.context import Context, page
 from waggle.dashboard.elements import box, empty_state, icon, words
@@ -47,7 +47,9 @@ class _Conversation:
         self._chat = box("chat")
         with self._chat:
             self._welcome = _welcome(context, self._write)
-        self._composer = Composer(strategies(context.service.models()), self.send, self.stop)
+        self._composer = Composer(
+            Form(min_confidence=context.min_confidence), strategies(context.service.models()), self.send, self.stop
+        )
         ui.context.client.on_delete(self.stop)
 
     def _write(self, text: str) -> None:

@@ -17,6 +17,7 @@ from waggle.dashboard import ask_page, node_page, quality_page, record_page, rou
 from waggle.dashboard.context import Context
 from waggle.dashboard.theme import FAVICON
 from waggle.node.history import History
+from waggle.node.planning import AskOptions
 from waggle.node.service import Service
 
 ASSETS = ("/_nicegui/", "/_nicegui_ws/")
@@ -56,7 +57,16 @@ def attach(
         settings: gives a value and where it came from, by name of the setting.
         logs: gives the newest lines of the log.
     """
-    context = Context(app=app, service=service, history=history, quality=quality, settings=settings, logs=logs)
+    options = getattr(app.state, "options", AskOptions())  # the gateway's own, where it is one
+    context = Context(
+        app=app,
+        service=service,
+        history=history,
+        quality=quality,
+        settings=settings,
+        logs=logs,
+        min_confidence=float(options.min_confidence),
+    )
     for module in (ask_page, swarm_page, rounds_page, record_page, quality_page, node_page):
         module.add(app, context)
     _mount(app)

@@ -19,10 +19,10 @@ class Composer:
     """The text, the buttons and the options of one page; `form` holds what is filled in."""
 
     def __init__(
-        self, strategies: dict[str, str], send: Callable[[], Awaitable[None]], stop: Callable[[], None]
+        self, form: Form, strategies: dict[str, str], send: Callable[[], Awaitable[None]], stop: Callable[[], None]
     ) -> None:
         """Build it where elements are being put just now."""
-        self.form = Form()
+        self.form = form
         with box("composer"), box("composer-box", "form", onsubmit="return false"):
             with box("composer-row"):
                 self._text = ui.textarea(placeholder="Ask the swarm a question")
@@ -70,7 +70,8 @@ class Composer:
             number.on_value_change(lambda event: setattr(form, "tokens", event.value))
         with box("field", "label"):
             shown = words(self._wanted())
-            slider = box("slider", "input", type="range", min="0", max="0.99", step="0.01", value="0.5")
+            slider = box("slider", "input", type="range", min="0", max="0.99", step="0.01")
+            slider.props["value"] = f"{form.min_confidence:.2f}"
 
             def moved(event: GenericEventArguments) -> None:
                 self.form.min_confidence = float(event.args)

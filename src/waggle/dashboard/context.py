@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from waggle.node.history import History
+from waggle.node.planning import AskOptions
 from waggle.node.service import Service
 
 MOST_AT_ONCE = 16
@@ -25,6 +26,7 @@ class Context:
     quality: Path | None
     settings: Callable[[], Mapping[str, object]] | None
     logs: Callable[[], Sequence[str]] | None
+    min_confidence: float = AskOptions.min_confidence
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
 

@@ -89,6 +89,9 @@ def _keys(keys: object) -> None:
                         words(one_line(scope, 20), "chip")
                     if key.revoked:
                         words("revoked", "chip bad")
+        if found:
+            with box("", "form", method="post", action="/logout").style("margin-top: .8rem"):
+                words("Sign out", "plain-button", "button", type="submit")
 
 
 def _settings(context: Context) -> None:
@@ -142,7 +145,7 @@ def _shown(value: object) -> str:
 
 def _log(context: Context) -> None:
     with box("card", "section"):
-        words("Log", "", "h2")
+        words("Log, the newest first", "", "h2")
         if context.logs is None:
             empty_state("article", "No log to show", "This gateway writes its log elsewhere.")
             return
@@ -151,7 +154,7 @@ def _log(context: Context) -> None:
         source = context.logs
 
         def refresh() -> None:
-            lines = tuple(source())[-MOST_LINES:]
+            lines = tuple(reversed(source()[-MOST_LINES:]))
             if shown == [lines]:
                 return
             shown[:] = [lines]

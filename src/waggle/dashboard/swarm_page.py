@@ -11,6 +11,7 @@ from waggle.dashboard.layout import frame
 from waggle.dashboard.network_picture import draw_network, peer_kind, peer_name
 from waggle.dashboard.skill_table import draw_skills
 from waggle.dashboard.words import duration, many, one_line, short_id
+from waggle.node.local_service import HERE
 from waggle.node.service import ServedModel, Service
 
 REFRESH_SECONDS = 1.5
@@ -69,27 +70,31 @@ def _show(service: Service, seen: Seen) -> None:
         _fact("Under way here", f"{seen.load.running} running, {seen.load.waiting} waiting")
         _fact("This node", short_id(service.id))
     own = own_names(service, seen)
-    if not seen.peers:
-        text = "This node answers alone. Print an invitation and use it on another machine:"
-        empty_state("person_add", "Nobody else is here", text, "waggle invite")
     with box("grid2"):
         with box("card", "section"):
             words("Network", "", "h2")
-            note = (
-                "The rings: an answer to a ping within 1 ms, 22 ms, half a second."
-                if seen.peers
-                else "All in this process."
-            )
-            words(note, "card-note", "p")
+            rings = "The rings: an answer to a ping within 1 ms, 22 ms, half a second."
+            words(rings if seen.peers else "All in this process.", "card-note", "p")
             draw_network(seen.peers, own)
         with box("card", "section"):
-            words("Models and their measured skills", "", "h2")
-            words("Right answers to calibration questions, in percent, by kind of question.", "card-note", "p")
-            draw_skills(seen.models)
-    if seen.peers:
-        with box("card", "section"):
             words("Peers", "", "h2")
-            _peers(seen.peers)
+            if seen.peers:
+                _peers(seen.peers)
+            else:
+                _alone(service)
+    with box("card", "section"):
+        words("Models and their measured skills", "", "h2")
+        words("Right answers to calibration questions, in percent, by kind of question.", "card-note", "p")
+        draw_skills(seen.models)
+
+
+def _alone(service: Service) -> None:
+    if service.id == HERE:
+        text = "This gateway answers with the models of its own process. To answer with other machines, join a swarm:"
+        empty_state("person_add", "Nobody else is here", text, "waggle join INVITE --gateway-port 8080")
+    else:
+        text = "This node answers alone. Print an invitation, and use it on another machine:"
+        empty_state("person_add", "Nobody else is here", text, "waggle invite")
 
 
 def own_names(service: Service, seen: Seen) -> list[str]:
@@ -105,29 +110,26 @@ def _fact(name: str, value: str) -> None:
 
 
 def _peers(peers: tuple[Peer, ...]) -> None:
-    with box("plain stacked peers", "table"):
-        with box("", "thead"), box("", "tr"):
-            for name in ("node", "state", "round trip", "load", "models"):
-                words(name, "num" if name == "round trip" else "", "th", scope="col")
-        with box("", "tbody"):
-            for peer in peers:
+    with box("peers", "ul", tabindex="0"):
+        for peer in peers:
+            with box("peer-row", "li", data_node=one_line(peer.node, 100)):
                 _peer(peer)
 
 
 def _peer(peer: Peer) -> None:
     kind, state = KINDS[peer_kind(peer)]
-    with box("", "tr", data_node=one_line(peer.node, 100)):
-        with box("", "td"):
-            words(one_line(peer_name(peer), 60), "", "strong")
-            words(f" {short_id(peer.node)}", "dim small mono", title=one_line(peer.node, 128))
-        with box("", "td"):
-            words(state if kind != "bad" else peer.liveness.value, f"chip {kind}")
-            if peer.reason:
-                words(f" because {one_line(peer.reason, 160)}", "small")
-        words(duration(peer.round_trip), "num", "td", data_name="round trip")
-        words(_load(peer.load), "", "td", data_name="load")
-        offers = ", ".join(one_line(offer.model, 60) for offer in peer.advert.offers)
-        words(offers or "–", "small", "td", data_name="models")
+    name = one_line(peer_name(peer), 60)
+    with box("row"):
+        words(name, "", "strong")
+        if peer.node != name:
+            words(short_id(peer.node), "dim small mono", title=one_line(peer.node, 128))
+        words(state if kind != "bad" else peer.liveness.value, f"chip {kind}")
+    if peer.reason:
+        words(f"because {one_line(peer.reason, 160)}", "small", "p")
+    offers = ", ".join(one_line(offer.model, 60) for offer in peer.advert.offers)
+    facts = {"round trip": duration(peer.round_trip), "load": _load(peer.load), "models": offers or "none"}
+    with box("dim small num", "p"):
+        words(" · ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 def _load(load: Load | None) -> str:

@@ -80,4 +80,5 @@ def as_api_error(error: Exception) -> ApiError:
 
 async def _told(request: Request, error: Exception) -> JSONResponse:
     told = as_api_error(error)
-    return JSONResponse(error_body(told), told.status, told.headers)
+    allowed = error.headers or {} if isinstance(error, HTTPException) else {}  # which methods there are
+    return JSONResponse(error_body(told), told.status, {**allowed, **told.headers})

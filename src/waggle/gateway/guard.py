@@ -37,7 +37,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ALWAYS: Headers = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # with no-referrer a browser sends Origin: null with our own forms
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 MOST_SOCKET_BYTES = 1024 * 1024

@@ -33,7 +33,9 @@ async def check_calls(calls: Sequence[ToolCall], strict: Schemas) -> None:
         if (schema := strict.get(call.name)) is None:
             continue
         try:
-            await asyncio.to_thread(read_json, call.arguments, JsonFormat(schema))
+            text, _ = await asyncio.to_thread(read_json, call.arguments, JsonFormat(schema))
+            if text != call.arguments.strip():
+                raise NotJson("there is more than the JSON")
         except NotJson:
             message = "the model called a strict tool with arguments that do not fit its schema"
             raise ApiError(422, message, type="invalid_response_error", code="invalid_tool_call") from None

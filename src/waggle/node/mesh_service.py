@@ -7,6 +7,7 @@ believed once a second one says so, or nobody else is left.
 """
 
 import asyncio
+import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
@@ -29,6 +30,7 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, ModelOffer, Peer
 from waggle.core.round_values import Record
 from waggle.mesh.messages import PleaseGenerate, fault_of
+from waggle.node.logs import facts
 from waggle.node.mesh_node import MeshNode
 from waggle.node.planning import AskOptions, check_turns
 from waggle.node.runner import Watch
@@ -37,6 +39,7 @@ from waggle.node.solo_client import SoloClient
 from waggle.node.solo_resume import Resumption
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 8  # nodes that are asked for one text
 LEAST_PATIENCE = 5.0  # seconds for one token, while there is another node to go on
@@ -234,6 +237,7 @@ class _Search:
                 self._note(place, PeerRefused(str(error)))
             except (PeerBusy, EngineRefused) as error:  # it is there, and says so
                 self._failures.append(error)
+                log.info("a node cannot take it", extra=facts(node=place.node, kind=type(error).__name__))
             except (UsageError, LocalProtocolError):
                 raise
             except WaggleError as error:
@@ -241,6 +245,7 @@ class _Search:
 
     def _note(self, place: _Place, error: WaggleError) -> None:
         self._failures.append(error)
+        log.info("a node failed", extra=facts(node=place.node, kind=type(error).__name__))
         if self.left:  # else it may only have been given too little time
             self._service.blame(place.node)
 

@@ -6,6 +6,7 @@ hears no more than that there was one. Invariant: `generated` follows only once 
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
@@ -35,10 +36,13 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Stream, Transport
 from waggle.node.heartbeat import keep_saying_still_here
+from waggle.node.logs import facts, logged_request
 from waggle.node.planning import check_turns
 from waggle.node.work import NodeWork
 from waggle.node.workers import clipped
 from waggle.trust.keys import NodeKey
+
+log = logging.getLogger(__name__)
 
 FIRST_MESSAGE_SECONDS = 10.0
 SEND_SECONDS = 15.0  # a client that reads nothing for so long has lost its stream
@@ -72,7 +76,9 @@ class Solo:
                 asked = await channel.expect(PleaseGenerate, PleaseEmbed)
             if asked.request != channel.round_id:
                 raise RemoteProtocolError(f"{channel.peer}: the request is not the one that its envelope names")
-            await self._until_gone(channel, asked)
+            with logged_request(asked.request):  # which the tasks take over
+                log.info("one model alone", extra=facts(asker=channel.peer, kind=type(asked).__name__))
+                await self._until_gone(channel, asked)
 
     async def _until_gone(self, channel: SignedChannel, asked: PleaseGenerate | PleaseEmbed) -> None:
         """Do what is asked, unless the client goes away first."""
@@ -122,6 +128,7 @@ class Solo:
                         raise EngineRefused(f"the model wrote more than {MAX_WRITTEN} characters")
                     await written.put(token)
         except Exception as error:  # noqa: BLE001  # an engine's crash must reach the client as a failure
+            log.info("could not write", extra=facts(asker=channel.peer, kind=type(error).__name__))
             await written.put(_cannot(error))
 
     async def _embed(self, channel: SignedChannel, asked: PleaseEmbed) -> None:
@@ -129,6 +136,7 @@ class Solo:
             async with asyncio.timeout(min(asked.seconds, MAX_SECONDS)):
                 vectors = await self._work.embed(channel.peer, asked.model, asked.texts)
         except Exception as error:  # noqa: BLE001  # as above
+            log.info("could not embed", extra=facts(asker=channel.peer, kind=type(error).__name__))
             await _send(channel, _cannot(error))
             return
         step = max(1, MAX_NUMBERS // max(1, max(map(len, vectors), default=1)))

@@ -187,13 +187,16 @@ class _Check:
         return self._fault_of_calls(made)
 
     def _fault_of_calls(self, made: Generation) -> str | None:
-        offered = {tool.name for tool in self._asked.tools} if self._asked.tool_choice != "none" else set()
+        choice = self._asked.tool_choice
+        offered = {tool.name for tool in self._asked.tools if choice in ("auto", "required", tool.name)}
         if any(call.name not in offered or not call.id for call in made.tool_calls):
             return "a call of a tool that was not offered"
         if len({call.id for call in made.tool_calls}) < len(made.tool_calls):
             return "two calls of one name"
-        calls = bool(made.tool_calls)
-        return None if calls == (made.finish is Finish.TOOL_CALLS) else "the end does not fit the calls of tools"
+        if bool(made.tool_calls) != (made.finish is Finish.TOOL_CALLS):
+            return "the end does not fit the calls of tools"
+        must_call = choice not in ("auto", "none") and made.finish is Finish.STOP
+        return "no tool is called where one had to be" if must_call else None
 
 
 def _most_prompt_tokens(asked: GenerateRequest) -> int:

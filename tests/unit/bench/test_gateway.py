@@ -16,7 +16,7 @@ from waggle.core.errors import PeerUnreachable, UsageError
 
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1;x=y\r\ni\r\n0\r\n\r\n"
-CLOSING = b"HTTP/1.1 429 Too Many\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"
+CLOSING = b"HTTP/1.1 429 Too Many\r\nRetry-After: 0\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"
 ENDLESS = b"HTTP/1.0 200 OK\r\n\r\nhi"
 
 
@@ -28,13 +28,14 @@ async def answering(*answers: bytes, stays: bool = True) -> AsyncIterator[str]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visits.add(asyncio.current_task())
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(left.pop(0))
-        await writer.drain()
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.IncompleteReadError):  # a client that gives up
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(left.pop(0))
+            await writer.drain()
             if stays:
                 await reader.read()
-            writer.close()
+        writer.close()
+        with suppress(ConnectionError):
             await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -50,6 +51,13 @@ def test_a_reply_is_read_when_it_is_whole_and_not_sooner(data: bytes) -> None:
     reply = read_reply(data + b"next", ended=False)
     assert reply is not None
     assert (reply.body, reply.size, reply.last) == (b"hi", len(data), data is CLOSING)
+
+
+@pytest.mark.parametrize(("told", "pause"), [(b"Retry-After: 3\r\n", 3.0), (b"retry-after: 900\r\n", 5.0), (b"", 1.0)])
+def test_a_client_comes_again_when_it_is_told_to(told: bytes, pause: float) -> None:
+    reply = read_reply(b"HTTP/1.1 429 Full\r\n" + told + b"content-length: 0\r\n\r\n", ended=False)
+    assert reply is not None
+    assert reply.pause == pause
 
 
 def test_a_reply_without_a_length_ends_with_its_connection() -> None:
@@ -81,7 +89,7 @@ async def test_a_crowd_asks_every_question_once_and_matches_each_reply() -> None
 
 
 async def test_a_server_that_is_always_full_is_given_up() -> None:
-    async with answering(*[CLOSING] * 50) as url:
+    async with answering(*[CLOSING] * 10_000) as url:
         crowd = await run_crowd(Target(url, "stub"), islice(questions(1), 1), 1, Matching(echo=True), 0.1, patience=0.2)
     assert crowd.full > 1
     assert crowd.failures == {"TimeoutError": 1}

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waggle.core.chat_values import Role, Turn
@@ -245,6 +245,7 @@ def test_a_check_that_would_not_end_is_a_fault(schema: dict[str, object], value:
     assert time.thread_time() - began < 2.0
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2), st.lists, max_leaves=6))
 def test_items_are_told_apart_as_the_package_does(value: object) -> None:
     from jsonschema import Draft202012Validator

@@ -220,9 +220,12 @@ async def test_an_answer_of_ours_can_be_sent_back_as_it_is(client: openai.AsyncO
     assert second.output_text == "5"
 
 
+@pytest.mark.parametrize("arguments", ['{"city":7}', '```json\n{"city":"Rome"}\n```'])
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_strict_function_is_never_called_with_what_does_not_fit(serve: Serve, streamed: bool) -> None:
-    engine = Told("", calls=(ToolCall(id="c1", name="weather", arguments='{"city":7}'),))
+async def test_a_strict_function_is_never_called_with_what_does_not_fit(
+    serve: Serve, streamed: bool, arguments: str
+) -> None:
+    engine = Told("", calls=(ToolCall(id="c1", name="weather", arguments=arguments),))
     tool: FunctionToolParam = {**WEATHER, "strict": True}
     async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
         if streamed:
@@ -303,6 +306,31 @@ async def test_drafts_come_where_they_are_wished_for(serve: Serve) -> None:
     assert any(line.startswith((": proposals", ": waiting")) for line in lines)
     drafts = [json.loads(after[6:]) for line, after in pairwise(lines) if line == "event: waggle.draft"]
     assert [draft["draft"] for draft in drafts] == [{"index": 0, "text": ANSWER}]
+
+
+@pytest.mark.parametrize("model", ["swarm", "solo/ant"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_goes_away_stops_the_work(serve: Serve, model: str, stream: bool) -> None:
+    play = await make_play(**bees(seconds_per_call=30.0))
+    async with serve(make_app(play.service, GatewayOptions())) as url, httpx.AsyncClient() as client:
+        asked = {"model": model, "input": QUESTION, "stream": stream}
+        request = asyncio.create_task(client.post(f"{url}/v1/responses", json=asked, timeout=30))
+        await play.until(3 if model == "swarm" else 1)
+        request.cancel()
+        await play.until(0)
+
+
+async def test_a_full_gateway_says_when_to_come_again(serve: Serve) -> None:
+    play = await make_play(**bees(seconds_per_call=30.0))
+    app = make_app(play.service, GatewayOptions(max_running=1, max_waiting=0, max_waiting_per_key=0))
+    async with serve(app) as url, httpx.AsyncClient() as client:
+        asked = {"model": "swarm", "input": QUESTION}
+        first = asyncio.create_task(client.post(f"{url}/v1/responses", json=asked, timeout=30))
+        await play.until(3)
+        refused = await client.post(f"{url}/v1/responses", json=asked | {"stream": True})
+        first.cancel()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(refused.headers["retry-after"]) >= 1
 
 
 # --- answers in JSON ------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from waggle.core.ids import NodeId
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.channel import SignedChannel
+from waggle.mesh.codec import seal
 from waggle.mesh.memory import MemoryNetwork, MemoryTransport
 from waggle.mesh.messages import (
     MODEL_PROTOCOL,
@@ -256,14 +257,32 @@ def test_odd_log_probabilities_do_not_break_the_stream(logprob: float | None) ->
     run_virtual(run())
 
 
-def test_a_client_that_reads_nothing_is_dropped_and_the_engine_waits_for_nobody() -> None:
+class Stuck:
+    """A stream whose other side asks once and then neither reads nor leaves."""
+
+    def __init__(self, key: NodeKey) -> None:
+        self.peer = key.node_id
+        self._frames = [seal(key, please(), round_id=REQUEST, seq=0)]
+
+    async def receive(self) -> bytes | None:
+        if not self._frames:
+            await asyncio.sleep(10_000.0)
+        return self._frames.pop()
+
+    async def send(self, frame: bytes) -> None:
+        await asyncio.sleep(10_000.0)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("engine", [Echo(["x"] * 5_000), Echo(["x"] * 3, every=1.0)], ids=["fast", "slow"])
+def test_a_client_that_reads_nothing_is_dropped_and_its_engine_stopped(engine: Echo) -> None:
     async def run() -> None:
-        async with pair(Echo(["x" * 100] * 2_600)) as two:
-            channel = await two.open()
-            await channel.send(please())
-            await asyncio.sleep(120.0)
-            assert (two.engine.in_flight, two.work.load.running) == (0, 0)
-            await channel.close()
+        work = NodeWork({"bee": engine}, Admission(capacity=1, queue=0, queue_per_asker=0))
+        async with asyncio.timeout(25.0):
+            await Solo(NodeKey.generate(), work)._answer(Stuck(NodeKey.generate()))
+        assert (engine.in_flight, work.load.running) == (0, 0)
 
     run_virtual(run())
 

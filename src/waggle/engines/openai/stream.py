@@ -11,7 +11,7 @@ from waggle.core.engine_values import Finish, Generation, StreamedToken
 from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.engines.answer import StopCutter, answer_start, self_confidence, split_answer
 from waggle.engines.openai.calls import CallReader
-from waggle.engines.openai.wire import ChoiceLogprobs, Chunk, TokenLogprob, Usage
+from waggle.engines.openai.wire import ChoiceLogprobs, Chunk, SwarmNote, TokenLogprob, Usage
 
 _FINISHES = {
     "stop": Finish.STOP,
@@ -51,6 +51,7 @@ class StreamReader:
         self._must_call = must_call
         self._chunks = 0
         self._usage: Usage | None = None
+        self._note: SwarmNote | None = None
         self._finish: Finish | None = None
 
     @property
@@ -63,6 +64,7 @@ class StreamReader:
         if bytes(chunk.error) != b"null":
             raise EngineUnavailable("the server reported an error in the middle of its answer: look at its log")
         self._usage = chunk.usage or self._usage
+        self._note = chunk.waggle or self._note
         if not chunk.choices:
             return None
         choice = chunk.choices[0]
@@ -77,6 +79,8 @@ class StreamReader:
         """The last token: the text held back so far, and the generation."""
         if self._finish is None and not self.done:
             raise EngineUnavailable("the server broke off in the middle of its answer: look at its log")
+        if self._note is not None and self._note.abstained:
+            raise EngineRefused("the swarm behind this server abstained: it is not sure enough of any answer")
         rest = self._cutter.rest()
         self.text += rest
         return StreamedToken(text=rest, generation=self._generation(seconds))
@@ -131,7 +135,12 @@ class StreamReader:
         return told or max(1, len(self._prompt) // 4)
 
     def _confidence(self, logprobs: tuple[float, ...]) -> float | None:
-        """None unless the tokens spell the text, beyond which there may be a cut-off stop string."""
+        """None unless the tokens spell the text, beyond which there may be a cut-off stop string.
+
+        Where there are no tokens, a swarm behind the server may have said how sure it is.
+        """
+        if not self.tokens and self._note is not None:
+            return self._note.confidence
         pieces = [token.token for token in self.tokens]
         if not "".join(pieces).startswith(self.text):
             return None

@@ -161,12 +161,20 @@ class Usage(Struct, frozen=True):
     completion_tokens: Count = 0
 
 
+class SwarmNote(Struct, frozen=True, kw_only=True):
+    """What a waggle gateway adds to its answer."""
+
+    abstained: bool = False
+    confidence: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
 class Chunk(Struct, frozen=True, kw_only=True):
     """One event of a stream."""
 
     choices: Annotated[tuple[ChunkChoice, ...], Meta(max_length=8)] = ()
     usage: Usage | None = None
     error: msgspec.Raw = msgspec.Raw(b"null")
+    waggle: SwarmNote | None = None
 
 
 class Embedding(Struct, frozen=True):

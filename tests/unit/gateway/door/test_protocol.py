@@ -56,7 +56,8 @@ async def test_requests_one_after_the_other_pass(inner: Inner, port: int) -> Non
     ],
     ids=["header", "target", "second request", "trailer", "chunk extension"],
 )
-async def test_what_has_no_end_is_cut_off(port: int, start: bytes) -> None:
+async def test_what_has_no_end_is_cut_off(port: int, start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 60.0)  # by its size, not by the time it takes
     async with connection(port) as (_, writer):
         writer.write(start)
         with pytest.raises(ConnectionError):

@@ -1,0 +1,232 @@
+"""Peers that lie about one model alone: each is found out, and an honest one answers in its place."""
+
+import asyncio
+
+import pytest
+
+from tests.swarm.solo_crowd import ASKED, TEXT, Lie, SoloCrowd, collected, generation, solo_crowd
+from waggle.core.chat_values import Tool, ToolCall
+from waggle.core.engine_values import Finish, GenerateRequest
+from waggle.core.errors import EngineError, EngineRefused, MeshError
+from waggle.engines.script import Script
+from waggle.mesh.channel import SignedChannel
+from waggle.mesh.messages import (
+    CannotGenerate,
+    Embedded,
+    Generated,
+    StillHere,
+    Wrote,
+)
+from waggle.node.mesh_service import MeshService
+from waggle.testing.clock import run_virtual
+
+FAST = Script(name="bee", skill=1.0)
+
+
+def wrote(text: str) -> Wrote:
+    return Wrote(tokens=((text, -0.1),))
+
+
+async def other_text(channel: SignedChannel) -> None:
+    await channel.send(wrote("one"))
+    await channel.send(Generated(generation=generation("two")))
+
+
+async def foreign_answer(channel: SignedChannel) -> None:
+    await channel.send(wrote("one"))
+    await channel.send(Generated(generation=generation("one", answer="two")))
+
+
+async def too_many_tokens(channel: SignedChannel) -> None:
+    await channel.send(wrote("one"))
+    await channel.send(Generated(generation=generation("one", completion_tokens=65)))
+
+
+async def forged_prompt_tokens(channel: SignedChannel) -> None:
+    await channel.send(wrote("one"))
+    await channel.send(Generated(generation=generation("one", prompt_tokens=2**30)))
+
+
+async def sure_beyond_measure(channel: SignedChannel) -> None:
+    await channel.send(wrote("one"))
+    await channel.send(Generated(generation=generation("one", logprobs=(0.5,))))
+
+
+async def calls_without_tools(channel: SignedChannel) -> None:
+    calls = (ToolCall(id="1", name="rm", arguments="{}"),)
+    await channel.send(Generated(generation=generation("", tool_calls=calls, finish=Finish.TOOL_CALLS)))
+
+
+async def ends_with_calls_it_does_not_make(channel: SignedChannel) -> None:
+    await channel.send(Generated(generation=generation("", finish=Finish.TOOL_CALLS)))
+
+
+async def endless(channel: SignedChannel) -> None:
+    while True:
+        await channel.send(Wrote(tokens=(("", None),) * 256))
+
+
+async def endless_text(channel: SignedChannel) -> None:
+    while True:
+        await channel.send(wrote("x" * 4096))
+
+
+async def vectors_instead(channel: SignedChannel) -> None:
+    await channel.send(Embedded(vectors=((1.0,),)))
+
+
+async def leaves(channel: SignedChannel) -> None:
+    await channel.send(StillHere())
+
+
+async def silent(channel: SignedChannel) -> None:
+    await asyncio.sleep(1000.0)
+
+
+async def only_beats(channel: SignedChannel) -> None:
+    while True:
+        await channel.send(StillHere())
+        await asyncio.sleep(2.0)
+
+
+LIES = [
+    only_beats,
+    other_text,
+    foreign_answer,
+    too_many_tokens,
+    forged_prompt_tokens,
+    sure_beyond_measure,
+    calls_without_tools,
+    ends_with_calls_it_does_not_make,
+    endless,
+    endless_text,
+    vectors_instead,
+    leaves,
+    silent,
+]
+
+
+async def _first_the_liar(crowd: SoloCrowd, service: MeshService) -> None:
+    for node in crowd.nodes.values():
+        service.blame(node.id)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_peer_that_lies_is_found_out(lie: Lie) -> None:
+    async def run() -> None:
+        async with solo_crowd([None], liars=[lie]) as (_, service):
+            with pytest.raises((MeshError, EngineError)):
+                await collected(service.generate("bee", ASKED, 30.0))
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
+    async def run() -> None:
+        async with solo_crowd([None, FAST], liars=[lie]) as (crowd, service):
+            await _first_the_liar(crowd, service)
+            text, made = await collected(service.generate("bee", ASKED, 60.0))
+            assert text == made.text
+            assert text.endswith(TEXT)
+            assert made.answer == "5"
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "taken"),
+    [
+        ("weather", "auto", True),
+        ("time", "required", True),
+        ("time", "weather", False),
+        ("weather", "none", False),
+        ("rm", "auto", False),
+        ("", "required", False),
+        ("", "weather", False),
+    ],
+)
+def test_a_stranger_calls_only_what_it_may_and_must(name: str, choice: str, taken: bool) -> None:
+    calls = (ToolCall(id="1", name=name, arguments="{}"),) if name else ()
+
+    async def lie(channel: SignedChannel) -> None:
+        finish = Finish.TOOL_CALLS if calls else Finish.STOP
+        await channel.send(Generated(generation=generation("", tool_calls=calls, finish=finish)))
+
+    async def run() -> None:
+        asked = GenerateRequest(question="?", tools=(Tool(name="weather"), Tool(name="time")), tool_choice=choice)
+        async with solo_crowd([None], liars=[lie]) as (_, service):
+            if taken:
+                assert (await collected(service.generate("bee", asked, 10.0)))[1].tool_calls == calls
+            else:
+                with pytest.raises(MeshError):
+                    await collected(service.generate("bee", asked, 10.0))
+
+    run_virtual(run())
+
+
+def test_an_honest_stranger_is_believed() -> None:
+    async def honest(channel: SignedChannel) -> None:
+        await channel.send(wrote("one"))
+        await channel.send(Generated(generation=generation("one", logprobs=(-0.1,))))
+
+    async def run() -> None:
+        async with solo_crowd([None], liars=[honest]) as (_, service):
+            assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == "one"
+
+    run_virtual(run())
+
+
+def test_text_behind_a_stop_string_is_not_taken() -> None:
+    async def writes_on(channel: SignedChannel) -> None:
+        await channel.send(wrote("one EN"))
+        await channel.send(wrote("D two"))
+        await channel.send(Generated(generation=generation("one END two", completion_tokens=2)))
+
+    async def run() -> None:
+        async with solo_crowd([None], liars=[writes_on]) as (_, service):
+            asked = GenerateRequest(question="?", stop=("END",))
+            with pytest.raises(MeshError):
+                await collected(service.generate("bee", asked, 30.0))
+            text, _ = await collected(service.generate("bee", GenerateRequest(question="?"), 30.0))
+            assert text == "one END two"
+
+    run_virtual(run())
+
+
+def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> None:
+    async def refuses(channel: SignedChannel) -> None:
+        await channel.send(CannotGenerate(reason="this cannot be answered", final=True))
+
+    async def run() -> None:
+        async with solo_crowd([None, FAST], liars=[refuses]) as (crowd, service):
+            await _first_the_liar(crowd, service)
+            assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == TEXT
+        async with solo_crowd([None, FAST], liars=[refuses, refuses]) as (crowd, service):
+            await _first_the_liar(crowd, service)
+            with pytest.raises(EngineRefused):
+                await collected(service.generate("bee", ASKED, 30.0))
+            assert crowd.engines[1].calls == 0
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [((1.0,), (1.0,), (1.0,)), ((2.0,), (1.0,)), ((1.0,), (0.6, 0.8)), ((), ()), ((0.0,), (1.0,))],
+    ids=str,
+)
+def test_vectors_that_do_not_fit_the_texts_are_not_taken(vectors: tuple[tuple[float, ...], ...]) -> None:
+    async def lie(channel: SignedChannel) -> None:
+        await channel.send(Embedded(vectors=tuple(vector or (1.0,) for vector in vectors[: len(vectors)])))
+        await channel.send(Embedded(vectors=((1.0,),)))
+
+    async def run() -> None:
+        async with solo_crowd([None], liars=[lie]) as (_, service):
+            if vectors == ((), ()):  # the honest case, so that this test can fail
+                assert await service.embed("bee", ["a", "b"], 10.0) == [[1.0], [1.0]]
+                return
+            with pytest.raises(MeshError):
+                await service.embed("bee", ["a", "b"], 10.0)
+
+    run_virtual(run())
