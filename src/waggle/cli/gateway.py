@@ -108,11 +108,17 @@ def _options(settings: "Settings") -> "GatewayOptions":
 
 
 def _keys(settings: "Settings") -> "KeyStore | None":
-    """The user's keys; None where none was ever made, so that a gateway on loopback asks for none."""
+    """The user's keys, also where all are revoked; None where none was ever made: loopback then asks for none."""
     from waggle.gateway.keys import KeyStore
 
     path = settings.home / KEYS
-    return KeyStore(path) if path.exists() else None
+    if not path.exists():
+        return None
+    store = KeyStore(path)
+    if store.list():
+        return store
+    store.close()
+    return None
 
 
 def _history(settings: "Settings", folder: Path) -> "History | None":

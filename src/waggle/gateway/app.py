@@ -48,7 +48,7 @@ def make_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    admission = Admission.of(options)
+    admission = Admission.of(options, keyed=keys is not None)
     metrics = Metrics(service, admission, occupancy)
     app.state.service = ObservedService(service, metrics, telemetry)
     app.state.options, app.state.keys, app.state.history = options, keys, history

@@ -58,8 +58,16 @@ def tools_of(body: ChatRequest) -> tuple[Tool, ...]:
         text = json.dumps(schema, separators=(",", ":"))
         if len(text) > MAX_ARGUMENTS:
             raise fault(f"{param}.parameters", f"longer than {MAX_ARGUMENTS} bytes")
+        _check_schema(schema, f"{param}.parameters")
         tools[function.name] = Tool(name=function.name, description=function.description or "", parameters=text)
     return tuple(tools.values())
+
+
+def _check_schema(schema: Mapping[str, object], param: str) -> None:
+    try:
+        check_passed_on(schema)
+    except BadSchema as error:
+        raise fault(param, str(error)) from None
 
 
 def tool_choice_of(body: ChatRequest, tools: Sequence[Tool]) -> str:

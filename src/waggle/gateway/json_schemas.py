@@ -6,7 +6,7 @@ where a schema stands, and never lead back to the value that they are applied to
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 
@@ -19,6 +19,8 @@ MAX_SCHEMA_BYTES = 64 * 1024
 MAX_DEPTH = 32
 MAX_PLACES = 1_000
 MAX_IN_PLACE = 2_000
+MAX_PATTERNS = 64  # in all tools of a request
+TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _ONE = ("items", "additionalProperties", "contains", "propertyNames", "contentSchema")
 _MANY = ("properties", "$defs", "definitions")
 _SAME_ONE = ("not", "if", "then", "else")
@@ -62,6 +64,38 @@ def check_schema(schema: Mapping[str, object]) -> None:
     for place, found in places.items():
         _check_keywords(found, place, places)
     _check_loops(places)
+
+
+def check_passed_on(schemas: Sequence[Mapping[str, object]]) -> None:
+    """Raise BadSchema where schemas of tools, which are not run here but passed on, could hurt whoever runs them.
+
+    Patterns that are broken or may take long, unknown types and references to elsewhere do not pass.
+    """
+    patterns = 0
+    for schema in schemas:
+        if depth_of(schema) > MAX_DEPTH:
+            raise BadSchema(f"the schema is nested deeper than {MAX_DEPTH}")
+        for found in islice(_places(schema, "#"), MAX_PLACES):
+            _check_words(found)
+            patterns += "pattern" in found
+            if patterns > MAX_PATTERNS:
+                raise BadSchema(f"there are more than {MAX_PATTERNS} patterns")
+
+
+def _check_words(schema: Mapping[str, object]) -> None:
+    reference, pattern, kinds = schema.get("$ref", "#"), schema.get("pattern", ""), schema.get("type", [])
+    if not (isinstance(reference, str) and reference.startswith("#")):
+        raise BadSchema("the schema has a $ref to elsewhere: nothing outside it is read")
+    listed = kinds if isinstance(kinds, list) else [kinds]
+    if not all(isinstance(kind, str) and kind in TYPES for kind in listed):
+        raise BadSchema("the schema has an unknown type")
+    if not isinstance(pattern, str):
+        raise BadSchema("the schema has a pattern that is no text")
+    try:
+        if pattern:
+            check_pattern(pattern)
+    except UnsafePattern as error:
+        raise BadSchema(f"the schema is refused: {error}") from None
 
 
 def depth_of(value: object) -> int:

@@ -29,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 10_000
 MOST_BYTES = 256 * 1024 * 1024
-MOST_WAITING = 128
+MOST_WAITING = 512
 """Rounds that wait to be written; past them a round is left out."""
 MOST_NAME = 128
 """Characters of a source's or a key's name."""
+GATHER_SECONDS = 0.2
 CLOSE_SECONDS = 5.0
 TELL_AGAIN_SECONDS = 600.0
 FAULTS = (sqlite3.Error, OSError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -68,6 +69,7 @@ class History:
         self._waiting: queue.Queue[_Job | None] = queue.Queue(MOST_WAITING)
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._leaving = threading.Event()
         self._told: dict[str, float] = {}
         self.fault: str | None = None
         """Why rounds are not kept just now, in words; None while all is well."""
@@ -108,8 +110,17 @@ class History:
                 self._thread.start()
 
     def _work(self) -> None:
-        while (job := self._waiting.get()) is not None:
-            self._try(self._writer, job, None)
+        """Write what waits, gathered: a thread that wakes for every round takes the interpreter from its answer."""
+        jobs: list[_Job | None] = []
+        while None not in jobs:
+            jobs = [self._waiting.get()]
+            self._leaving.wait(GATHER_SECONDS)
+            with suppress(queue.Empty):
+                while True:
+                    jobs.append(self._waiting.get_nowait())
+            for job in jobs:
+                if job is not None:
+                    self._try(self._writer, job, None)
         self._writer.close()
 
     def _write(self, store: HistoryStore, record: Record, request: str, at: float, source: str, key: str) -> None:
@@ -175,6 +186,7 @@ class History:
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is waiting, and let go of the file; takes no longer than this."""
         self._closed = True
+        self._leaving.set()
         if self._thread is not None:
             with suppress(queue.Full):
                 self._waiting.put(None, timeout=seconds)

@@ -6,7 +6,7 @@ import pytest
 from waggle.core.engine_values import Generation
 from waggle.core.errors import EngineRefused
 from waggle.engines.openai.stream import StreamReader
-from waggle.engines.openai.wire import Chunk, read_as
+from waggle.engines.openai.wire import Chunk, Model, read_as
 
 
 def read(*events: dict[str, object]) -> Generation:
@@ -53,3 +53,9 @@ def test_log_probabilities_of_the_answer_come_before_what_a_server_says_of_itsel
 def test_a_note_of_another_shape_is_refused(note: object) -> None:
     with pytest.raises(EngineRefused, match="wrong shape"):
         read(said("42"), end(waggle=note))
+
+
+def test_the_context_of_a_swarm_is_what_its_gateway_says() -> None:
+    entry = {"id": "swarm", "object": "model", "waggle": {"strategy": "swarm", "context_tokens": 256, "family": None}}
+    assert read_as(msgspec.json.encode(entry), Model).context_tokens() == 256
+    assert read_as(b'{"id": "swarm", "waggle": {}}', Model).context_tokens() is None

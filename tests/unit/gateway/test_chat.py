@@ -437,3 +437,9 @@ async def test_what_a_client_had_made_before_it_went_is_charged(model: str) -> N
         await working
     assert sum(charged) > 0
     assert play.in_flight == 0
+
+
+async def test_a_method_that_is_not_there_is_told_with_those_that_are(client: httpx.AsyncClient) -> None:
+    response = await client.get(CHAT)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.json()["error"]["code"] == "method_not_allowed"

@@ -1,4 +1,4 @@
-"""Responses: the real client against a real server, whole and streamed, and what would need a memory refused."""
+"""Responses: the real client against a real server, whole and streamed."""
 
 import asyncio
 import json
@@ -14,92 +14,19 @@ from openai.types.responses import (
     FunctionToolParam,
     Response,
     ResponseInputParam,
-    ResponseStreamEvent,
-    ResponseTextConfigParam,
 )
-from pydantic import TypeAdapter
 
 from tests.unit.gateway.conftest import ANSWER, QUESTION, Serve, bees, make_play
+from tests.unit.gateway.told import WEATHER, Told, client_of, events_of, service_of
 from waggle.core.chat_values import Role, ToolCall, Turn
-from waggle.core.engine_values import EngineCard, Finish, GenerateRequest, Generation, StreamedToken
-from waggle.core.errors import EngineUnavailable
-from waggle.core.ids import NodeId
-from waggle.engines.script import Script
-from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.swarm import Swarm
-
-EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
-WEATHER: FunctionToolParam = {
-    "type": "function",
-    "name": "weather",
-    "description": "The weather of a city.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-    "strict": None,
-}
-
-
-class Told(ScriptedEngine):
-    """Writes these texts, one to a call, and then the last for ever; keeps what it was asked."""
-
-    def __init__(self, *texts: str, calls: tuple[ToolCall, ...] = (), fails_after: int | None = None) -> None:
-        super().__init__(Script(name="told"), {})
-        self.texts, self.tool_calls, self.fails_after = list(texts), calls, fails_after
-        self.requests: list[GenerateRequest] = []
-        self.prompt_tokens = 3
-
-    async def stream(self, request: GenerateRequest):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        self.requests.append(request)
-        text = self.texts[min(len(self.requests), len(self.texts)) - 1]
-        for number, piece in enumerate(text):
-            if number == self.fails_after:
-                raise EngineUnavailable("http://10.0.0.7 went away")
-            yield StreamedToken(text=piece)
-        cut = len(text) >= request.max_tokens
-        finish = Finish.TOOL_CALLS if self.tool_calls else Finish.LENGTH if cut else Finish.STOP
-        made = Generation(
-            text=text,
-            answer=text,
-            trace="",
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=len(text),
-            seconds=0.0,
-            finish=finish,
-            tool_calls=self.tool_calls,
-        )
-        yield StreamedToken(text="", generation=made)
-
-    async def describe(self) -> EngineCard:
-        return EngineCard(model="told", family="told", context_tokens=100)
-
-
-async def service_of(engine: ScriptedEngine) -> LocalService:
-    return await make_local_service(Swarm({NodeId("told"): engine}))
-
-
-def client_of(url: str) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10)
 
 
 @pytest.fixture
 async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
     async with serve(app) as url, client_of(url) as client:
         yield client
-
-
-async def post(app: FastAPI, **body: object) -> httpx.Response:
-    """One request straight to the application."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        return await client.post("/v1/responses", json={"model": "swarm", "input": QUESTION} | body)
-
-
-async def events_of(client: openai.AsyncOpenAI, **asked: object) -> list[ResponseStreamEvent]:
-    """All events of a stream, each checked against the client's own types."""
-    stream = await client.responses.create(stream=True, **asked)  # type: ignore[call-overload]
-    return [EVENTS.validate_python(event.model_dump(by_alias=True, warnings="error")) async for event in stream]
 
 
 async def test_the_swarm_answers_a_response(client: openai.AsyncOpenAI) -> None:
@@ -331,135 +258,3 @@ async def test_a_full_gateway_says_when_to_come_again(serve: Serve) -> None:
         first.cancel()
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(refused.headers["retry-after"]) >= 1
-
-
-# --- answers in JSON ------------------------------------------------------------------------------------------------
-
-AGE: ResponseTextConfigParam = {
-    "format": {"type": "json_schema", "name": "age", "schema": {"type": "object", "required": ["age"]}}
-}
-
-
-@pytest.mark.parametrize("model", ["swarm", "solo/told"])
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_an_answer_is_asked_for_again_until_it_fits(serve: Serve, model: str, streamed: bool) -> None:
-    engine = Told("young", "{}", '```json\n{"age": 3}\n```')
-    app = make_app(await service_of(engine), GatewayOptions(min_confidence=0.0))
-    async with serve(app) as url, client_of(url) as client:
-        if streamed:
-            events = await events_of(client, model=model, input="How old?", text=AGE)
-            assert "young" not in str([event for event in events if event.type == "response.output_text.delta"])
-            last = events[-1]
-            assert last.type == "response.completed"
-            made = last.response
-        else:
-            made = await client.responses.create(model=model, input="How old?", text=AGE)
-    assert made.output_text == '{"age": 3}'
-    assert made.model_extra is not None
-    assert made.usage is not None
-    assert made.model_extra["waggle"]["tries"] == 3
-    assert made.usage.output_tokens == len("young") + len("{}") + len(engine.texts[-1])
-    assert all(request.turns[0].role is Role.SYSTEM for request in engine.requests)
-    assert len({request.sampling.seed for request in engine.requests}) == 3 or model == "swarm"
-
-
-async def test_an_answer_that_never_fits_is_an_error(serve: Serve) -> None:
-    engine = Told("young")
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
-        with pytest.raises(openai.UnprocessableEntityError) as failed:
-            await client.responses.create(model="solo/told", input="How old?", text=AGE)
-        events = await events_of(client, model="solo/told", input="How old?", text=AGE)
-    assert failed.value.code == "json_invalid"
-    assert events[-1].type == "response.failed"
-    assert "young" not in str([event.model_dump() for event in events])
-
-
-async def test_tries_end_where_the_budget_of_tokens_does(serve: Serve) -> None:
-    engine = Told("young")
-    engine.prompt_tokens = 1_990
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
-        with pytest.raises(openai.UnprocessableEntityError, match="in 1 tries"):
-            await client.responses.create(
-                model="solo/told", input="How old?", text=AGE, extra_body={"waggle": {"budget_tokens": 2_000}}
-            )
-
-
-# --- what is refused ------------------------------------------------------------------------------------------------
-
-REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "an earlier response": ({"previous_response_id": "resp_1"}, "previous_response_id"),
-    "a conversation": ({"conversation": "conv_1"}, "conversation"),
-    "a conversation by object": ({"conversation": {"id": "conv_1"}}, "conversation"),
-    "background": ({"background": True}, "background"),
-    "storing": ({"store": True}, "store"),
-    "a stored prompt": ({"prompt": {"id": "pmpt_1"}}, "prompt"),
-    "a picture": (
-        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://169.254.169.254/"}]}]},
-        "input[0].content[0]",
-    ),
-    "a file": (
-        {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "http://127.0.0.1/"}]}]},
-        "input[0].content[0]",
-    ),
-    "an item that is not known": ({"input": [{"type": "computer_call", "id": "1"}]}, "input[0]"),
-    "a role that is not known": ({"input": [{"role": "root", "content": "a"}]}, "input[0].role"),
-    "searching": ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
-    "a tool server": ({"tools": [{"type": "mcp", "server_url": "http://127.0.0.1"}]}, "tools[0]"),
-    "two tools of a name": ({"tools": [WEATHER, WEATHER]}, "tools[1].name"),
-    "a tool that is not there": ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "x"}}, "tool_choice"),
-    "a call out of nowhere": (
-        {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]},
-        "input",
-    ),
-    "a strict tool without end": (
-        {"tools": [{**WEATHER, "strict": True, "parameters": {"type": "object", "$ref": "http://127.0.0.1/"}}]},
-        "tools[0].parameters",
-    ),
-    "options of a stream that is none": ({"stream": False, "stream_options": {}}, "stream_options"),
-    "nothing": ({"input": ""}, "input"),
-    "nothing in it": ({"input": []}, "input"),
-    "an answer last": ({"input": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "input"),
-    "thinking": ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
-    "cutting": ({"truncation": "auto"}, "truncation"),
-    "including": ({"include": ["message.output_text.logprobs"]}, "include"),
-    "a field that nobody knows": ({"colour": "blue"}, "colour"),
-    "too hot": ({"temperature": 3}, "temperature"),
-    "no tokens": ({"max_output_tokens": 0}, "max_output_tokens"),
-    "a schema elsewhere": (
-        {"text": {"format": {"type": "json_schema", "name": "a", "schema": {"$ref": "http://127.0.0.1/"}}}},
-        "text.format",
-    ),
-    "a schema that is none": ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format"),
-}
-
-
-@pytest.mark.parametrize(("body", "param"), REFUSED.values(), ids=REFUSED)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_what_cannot_be_honoured_is_refused_by_name(
-    app: FastAPI, body: dict[str, object], param: str, stream: bool
-) -> None:
-    refused = await post(app, **{"stream": stream, **body})
-    assert refused.status_code == 400, refused.text
-    error = refused.json()["error"]
-    assert error["type"] == "invalid_request_error"
-    assert (error["param"] or "").startswith(param)
-
-
-async def test_an_unknown_model_is_not_found(app: FastAPI) -> None:
-    refused = await post(app, model="gpt-5")
-    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"store": False},
-        {"store": None, "background": False, "previous_response_id": None, "conversation": None, "prompt": None},
-        {"reasoning": {"effort": None}, "include": [], "truncation": "disabled", "service_tier": "auto"},
-        {"metadata": {"a": "b"}, "user": "me", "parallel_tool_calls": False, "text": {"format": {"type": "text"}}},
-    ],
-)
-async def test_fields_that_change_nothing_are_taken(app: FastAPI, body: dict[str, object]) -> None:
-    made = await post(app, **body)
-    assert made.status_code == 200, made.text
-    Response.model_validate_json(made.text)

@@ -198,6 +198,12 @@ class ModelMeta(Struct, frozen=True, kw_only=True):
     n_params: Annotated[int, Meta(ge=0, le=10**15)] | None = None
 
 
+class SwarmModel(Struct, frozen=True, kw_only=True):
+    """A waggle gateway's additions to a model's entry."""
+
+    context_tokens: Count | None = None
+
+
 class Model(Struct, frozen=True, kw_only=True):
     """One entry of GET /models with the context lengths that vLLM, LM Studio and others add."""
 
@@ -206,11 +212,13 @@ class Model(Struct, frozen=True, kw_only=True):
     context_length: Count | None = None
     max_context_length: Count | None = None
     meta: ModelMeta | None = None
+    waggle: SwarmModel | None = None
 
     def context_tokens(self) -> int | None:
         """The context length, where the server tells it under any of its names."""
         told = [self.max_model_len, self.context_length, self.max_context_length]
         told += [self.meta.n_ctx, self.meta.n_ctx_train] if self.meta else []
+        told += [self.waggle.context_tokens] if self.waggle else []
         return next((length for length in told if length), None)
 
 
