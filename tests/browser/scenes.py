@@ -23,9 +23,6 @@ from waggle.dashboard import attach
 from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Hanger, Script, Shill
 from waggle.engines.scripted import ScriptedEngine
-from waggle.gateway.app import make_app
-from waggle.gateway.keys import ADMIN, ASK, KeyStore
-from waggle.gateway.options import GatewayOptions
 from waggle.node.clock import SystemClock
 from waggle.node.history import History
 from waggle.node.local_service import LocalService, make_local_service
@@ -59,7 +56,7 @@ def scripts(scene: str) -> list[Script]:
         ]
     if scene == "down":
         return [Script(name=name, conduct=Crasher()) for name in NAMES[:3]]
-    if scene == "hang":
+    if scene in ("hang", "left"):
         return [Script(name=name, conduct=Hanger()) for name in NAMES[:3]]
     slow = {"swarm": 0.12, "mesh": 0.5, "slow": 0.5}.get(scene, 0.0)
     return [
@@ -171,6 +168,10 @@ def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastA
 
 def _locked(service: Service, folder: Path) -> FastAPI:
     """A whole gateway that asks for keys; the texts of two are put in files."""
+    from waggle.gateway.app import make_app
+    from waggle.gateway.keys import ADMIN, ASK, KeyStore
+    from waggle.gateway.options import GatewayOptions
+
     keys = KeyStore(folder / "keys.sqlite")
     for scope in (ASK, ADMIN):
         (folder / f"{scope}.key").write_text(keys.create(f"{scope}-key", (scope,))[0])

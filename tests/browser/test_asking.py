@@ -50,6 +50,15 @@ def test_a_question_that_is_stopped_says_so_and_another_can_be_asked(context: Br
     expect(page.locator(".question")).to_have_count(2)
 
 
+def test_closing_the_page_ends_the_work_on_its_question(context: BrowserContext, scene: Scene) -> None:
+    page, other = context.new_page(), context.new_page()
+    ask(page, scene("left"), QUESTION)
+    other.goto(f"{scene('left')}/swarm")
+    expect(other.locator(".facts")).to_contain_text("1 running")
+    page.close()
+    expect(other.locator(".facts")).to_contain_text("0 running", timeout=30_000)
+
+
 def test_an_abstention_is_said_plainly_with_the_best_guess(context: BrowserContext, scene: Scene) -> None:
     page = context.new_page()
     ask(page, scene("hostile"), QUESTION)

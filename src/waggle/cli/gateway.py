@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from waggle.node.running import Beside
     from waggle.node.service import Service
 
-OF_GATEWAYS = ("gateway_host", "gateway_port", "gateway_hosts", "history")
+OF_GATEWAYS = (
+    "gateway_host",
+    "gateway_port",
+    "gateway_hosts",
+    "gateway_origins",
+    "gateway_open_metrics",
+    "history",
+)
 KEYS, HISTORY, QUALITY = "keys.sqlite", "history.sqlite3", "quality.json"
 
 
@@ -102,6 +109,8 @@ def _options(settings: "Settings") -> "GatewayOptions":
         host=settings.gateway_host,
         port=max(0, settings.gateway_port),
         allowed_hosts=settings.gateway_hosts,
+        allowed_origins=settings.gateway_origins,
+        open_metrics=settings.gateway_open_metrics,
         min_confidence=settings.min_confidence,
         request_seconds=max(settings.budget_seconds, GatewayOptions.request_seconds),
     )

@@ -101,6 +101,8 @@ def _with_gateway(settings: "Settings", options: list[str]) -> tuple[list[str], 
 
     first = [f"--gateway-port={settings.gateway_port}", f"--gateway-host={settings.gateway_host}"]
     first += [f"--gateway-name={name}" for name in settings.gateway_hosts] + [f"--history={settings.history}"]
+    first += [f"--gateway-origin={origin}" for origin in settings.gateway_origins]
+    first += ["--gateway-open-metrics"] if settings.gateway_open_metrics else []
     return [*options, f"--gateway-port={NO_PORT}"], first
 
 

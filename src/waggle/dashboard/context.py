@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import APIRouter, ui
 
 from waggle.node.history import History
 from waggle.node.planning import AskOptions
@@ -30,6 +31,7 @@ class Context:
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
 
-def page(app: FastAPI, path: str) -> ui.page:
-    """The decorator that makes a function the page of a path of this app."""
-    return ui.page(path, api_router=app.router, include_in_schema=False)  # type: ignore[arg-type]
+def page(app: FastAPI, path: str, *, seconds: float = 5.0) -> ui.page:
+    """The decorator that makes a function the page of a path of this app; `seconds` is how long building may take."""
+    router = cast(APIRouter, app.router)
+    return ui.page(path, api_router=router, include_in_schema=False, response_timeout=seconds)

@@ -15,16 +15,20 @@ from waggle.dashboard.replay_view import ReplayView
 from waggle.dashboard.verdict_view import show_verdict
 from waggle.dashboard.words import duration, many, one_line, percent, plain, short_id
 from waggle.node.picture import names_of
+from waggle.node.replay import Steps, replay
 
+MOST_EVENTS = 5_000
+BUILD_SECONDS = 30.0
 ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
 
 
 def add(app: FastAPI, context: Context) -> None:
     """Put the page on the app."""
 
-    @page(app, "/rounds/{round_id}")
+    @page(app, "/rounds/{round_id}", seconds=BUILD_SECONDS)
     async def record_of(round_id: str) -> None:
         record = await _find(context, round_id)
+        steps = await _steps(record) if record is not None else ""
         title = "Round" if record is None else one_line(record.plan.question, 70) or "Round"
         with frame("/rounds", title, heading=False):
             link("‹ All rounds", "/rounds", "small")
@@ -32,7 +36,7 @@ def add(app: FastAPI, context: Context) -> None:
                 text = "It was never kept here, or it is so old that it was forgotten."
                 empty_state("search_off", "There is no such round", text)
             else:
-                _show(record)
+                _show(record, steps)
 
 
 async def _find(context: Context, round_id: str) -> Record | None:
@@ -41,7 +45,17 @@ async def _find(context: Context, round_id: str) -> Record | None:
     return await asyncio.to_thread(context.history.get, round_id)
 
 
-def _show(record: Record) -> None:
+async def _steps(record: Record) -> Steps | str:
+    """Every state of the round, worked out beside the event loop; or why there are none."""
+    if len(record.events) > MOST_EVENTS:
+        return f"it has {len(record.events):,} events, more than the {MOST_EVENTS:,} that are replayed here"
+    try:
+        return await asyncio.to_thread(replay, record)
+    except WaggleError as error:
+        return str(error)
+
+
+def _show(record: Record, steps: Steps | str) -> None:
     words(plain(record.plan.question) or "(question not kept)", "title words", "p")
     show_verdict(record, opens=False)
     with box("grid2"):
@@ -52,10 +66,10 @@ def _show(record: Record) -> None:
                 draw_heat_map(record)
             _receipt()
         _facts(record)
-    try:
-        ReplayView(record)
-    except WaggleError as error:
-        empty_state("error_outline", "This record cannot be replayed", f"{one_line(str(error), 200)}.", kind="bad")
+    if isinstance(steps, str):
+        empty_state("error_outline", "This record cannot be replayed", f"{one_line(steps, 200)}.", kind="bad")
+    else:
+        ReplayView(record, steps)
     _proposals(record)
 
 

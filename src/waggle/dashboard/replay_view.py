@@ -11,7 +11,7 @@ from waggle.dashboard.elements import box, icon, with_attributes, words
 from waggle.dashboard.round_view import RoundView
 from waggle.dashboard.words import duration
 from waggle.node.picture import picture_of
-from waggle.node.replay import replay
+from waggle.node.replay import Steps
 
 PLAY_SECONDS = 12.0
 """How long playing a whole round takes, about."""
@@ -21,10 +21,10 @@ SLOWEST, FASTEST = 0.8, 0.08  # seconds a step
 class ReplayView:
     """The round of one page; the last step is shown first."""
 
-    def __init__(self, record: Record) -> None:
-        """Build it where elements are being put just now. Raises what `replay` raises."""
+    def __init__(self, record: Record, states: Steps) -> None:
+        """Build it where elements are being put just now; `states` are what `replay` made of the record."""
         self._record = record
-        self._states = replay(record)
+        self._states = states
         self._step = 0
         last = len(self._states) - 1
         with box("card replay", "section", aria_label="Replay"):

@@ -15,6 +15,7 @@ from waggle.node.local_service import HERE
 from waggle.node.service import ServedModel, Service
 
 REFRESH_SECONDS = 1.5
+MOST_LISTED = 200
 KINDS = {"": ("good", "usable"), "standby": ("warn", "standby"), "off": ("bad", "not usable")}
 
 
@@ -111,9 +112,11 @@ def _fact(name: str, value: str) -> None:
 
 def _peers(peers: tuple[Peer, ...]) -> None:
     with box("peers", "ul", tabindex="0"):
-        for peer in peers:
+        for peer in peers[:MOST_LISTED]:
             with box("peer-row", "li", data_node=one_line(peer.node, 100)):
                 _peer(peer)
+    if len(peers) > MOST_LISTED:
+        words(f"{MOST_LISTED} of {len(peers):,} are listed, the usable ones first.", "dim small", "p")
 
 
 def _peer(peer: Peer) -> None:

@@ -4,7 +4,7 @@ Only text is taken: pictures and sound were refused before, and no address in a 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.gateway.chat_shapes import (
@@ -20,6 +20,7 @@ from waggle.gateway.chat_shapes import (
     UserMessage,
 )
 from waggle.gateway.errors import ApiError
+from waggle.gateway.json_schemas import MAX_PATTERNS, BadSchema, check_passed_on
 
 
 def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:
@@ -48,6 +49,7 @@ def question_of(turns: Sequence[Turn]) -> str:
 def tools_of(body: ChatRequest) -> tuple[Tool, ...]:
     """The tools on offer. Raises ApiError for names that are there twice and for schemas that are none."""
     tools: dict[str, Tool] = {}
+    patterns = 0
     for index, tool in enumerate(body.tools or ()):
         function, param = tool.function, f"tools[{index}].function"
         if function.name in tools:
@@ -58,14 +60,16 @@ def tools_of(body: ChatRequest) -> tuple[Tool, ...]:
         text = json.dumps(schema, separators=(",", ":"))
         if len(text) > MAX_ARGUMENTS:
             raise fault(f"{param}.parameters", f"longer than {MAX_ARGUMENTS} bytes")
-        _check_schema(schema, f"{param}.parameters")
+        patterns += _count_patterns(schema, f"{param}.parameters")
+        if patterns > MAX_PATTERNS:
+            raise fault("tools", f"there are more than {MAX_PATTERNS} patterns")
         tools[function.name] = Tool(name=function.name, description=function.description or "", parameters=text)
     return tuple(tools.values())
 
 
-def _check_schema(schema: Mapping[str, object], param: str) -> None:
+def _count_patterns(schema: Mapping[str, object], param: str) -> int:
     try:
-        check_passed_on(schema)
+        return check_passed_on(schema)
     except BadSchema as error:
         raise fault(param, str(error)) from None
 

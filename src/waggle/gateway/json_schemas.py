@@ -6,7 +6,7 @@ where a schema stands, and never lead back to the value that they are applied to
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
 
@@ -66,20 +66,22 @@ def check_schema(schema: Mapping[str, object]) -> None:
     _check_loops(places)
 
 
-def check_passed_on(schemas: Sequence[Mapping[str, object]]) -> None:
-    """Raise BadSchema where schemas of tools, which are not run here but passed on, could hurt whoever runs them.
+def check_passed_on(schema: Mapping[str, object]) -> int:
+    """Raise BadSchema where a tool's schema, which is not run here, could hurt whoever runs it; counts its patterns.
 
     Patterns that are broken or may take long, unknown types and references to elsewhere do not pass.
     """
-    patterns = 0
-    for schema in schemas:
-        if depth_of(schema) > MAX_DEPTH:
-            raise BadSchema(f"the schema is nested deeper than {MAX_DEPTH}")
-        for found in islice(_places(schema, "#"), MAX_PLACES):
-            _check_words(found)
-            patterns += "pattern" in found
-            if patterns > MAX_PATTERNS:
-                raise BadSchema(f"there are more than {MAX_PATTERNS} patterns")
+    if depth_of(schema) > MAX_DEPTH:
+        raise BadSchema(f"the schema is nested deeper than {MAX_DEPTH}")
+    places = list(islice(_places(schema, "#"), MAX_PLACES + 1))
+    if len(places) > MAX_PLACES:
+        raise BadSchema(f"the schema holds more than {MAX_PLACES} schemas")
+    patterns = sum("pattern" in found for _, found in places)
+    if patterns > MAX_PATTERNS:
+        raise BadSchema(f"there are more than {MAX_PATTERNS} patterns")
+    for _, found in places:
+        _check_words(found)
+    return patterns
 
 
 def _check_words(schema: Mapping[str, object]) -> None:

@@ -5,8 +5,10 @@ from waggle.node.runner import draw
 from waggle.swarm.round import step
 from waggle.swarm.state import State
 
+Steps = tuple[State, ...]
 
-def replay(record: Record) -> tuple[State, ...]:
+
+def replay(record: Record) -> Steps:
     """The state after every event of the record, in order.
 
     Raises:

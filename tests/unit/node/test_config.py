@@ -77,7 +77,7 @@ def test_every_setting_can_be_given_in_all_three_places(here: Path) -> None:
         "key_variable": "G", "capacity": 1, "queue": 0, "queue_per_asker": 1, "max_nodes": 1, "budget_tokens": 1,
         "budget_seconds": 1.5, "min_confidence": 1.0, "hedge_factor": 1.25, "log_level": "debug",
         "log_format": "json", "log_prompts": True, "history": "answers", "gateway_port": 0, "gateway_host": "h",
-        "gateway_hosts": ["i"],
+        "gateway_hosts": ["i"], "gateway_origins": ["https://j"], "gateway_open_metrics": True,
     }  # fmt: skip
     assert set(given) == set(SETTINGS)
     wanted = msgspec.convert(given, Settings, dec_hook=lambda kind, value: Path(value))

@@ -154,3 +154,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"flag": "--gateway-name", "metavar": "NAME"},
         ),
     ] = ()
+    gateway_origins: Annotated[
+        Words,
+        Meta(
+            description="Web page that may call the gateway from a browser (https://example.org); none by default.",
+            extra={"flag": "--gateway-origin", "metavar": "ORIGIN"},
+        ),
+    ] = ()
+    gateway_open_metrics: Annotated[
+        bool, Meta(description="Show /metrics and the API's description without a key, where keys are in use.")
+    ] = False

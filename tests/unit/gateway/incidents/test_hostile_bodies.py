@@ -19,7 +19,7 @@ def chat(**changes: object) -> bytes:
 
 
 def tool(schema: object, name: str = "f") -> bytes:
-    return chat(tools=[{"type": "function", "function": {"name": name, "parameters": schema}}])
+    return chat(tools=[offer(name, schema)])
 
 
 def form(schema: object, model: str = "solo/ant") -> bytes:
@@ -32,6 +32,18 @@ def nested(opening: str, closing: str, depth: int) -> bytes:
 
 def deep_schema(depth: int) -> str:
     return '{"properties":{"a":' * depth + "{}" + "}}" * depth
+
+
+def argument(**schema: object) -> dict[str, object]:
+    return {"type": "object", "properties": {"a": schema}}
+
+
+def offer(name: str, schema: object) -> dict[str, object]:
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+def patterns(count: int) -> dict[str, object]:
+    return {"properties": {f"a{number}": {"pattern": f"[a-z]{{1,{number}}}"} for number in range(1, count + 1)}}
 
 
 def doubling(times: int) -> dict[str, object]:
@@ -81,6 +93,15 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "a tool without a name": lambda: chat(tools=[{"type": "function", "function": {}}]),
     "a tool whose arguments are text": lambda: tool({"type": "string"}),
     "a tool whose arguments are a list": lambda: tool([1]),
+    "a tool with a slow pattern": lambda: tool(argument(type="string", pattern="^(a+)+$")),
+    "a tool with a broken pattern": lambda: tool(argument(type="string", pattern="(")),
+    "a tool with a pattern that is a number": lambda: tool(argument(pattern=5)),
+    "a tool with an unknown type": lambda: tool(argument(type="something")),
+    "a tool with a type that is an object": lambda: tool(argument(type=[{}])),
+    "a tool from elsewhere": lambda: tool(argument(**{"$ref": "http://127.0.0.1:1/x"})),
+    "a tool with 2,000 patterns": lambda: tool({"properties": {f"a{n}": {"pattern": "a{1,9}"} for n in range(2_000)}}),
+    "128 tools with 64 patterns": lambda: chat(tools=[offer(f"f{n}", patterns(64)) for n in range(128)]),
+    "a tool 150 deep": lambda: tool("@").replace(b'"@"', deep_schema(150).encode()),
     "a tool with an odd name": lambda: tool({}, name="../../x"),
     "a thousand tools": lambda: chat(tools=[{"type": "function", "function": {"name": "f"}}] * 1_000),
     "a schema of an unknown type": lambda: form({"type": "something"}),
