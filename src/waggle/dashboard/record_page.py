@@ -18,7 +18,7 @@ from waggle.node.picture import names_of
 from waggle.node.replay import Steps, replay
 
 MOST_EVENTS = 5_000
-BUILD_SECONDS = 30.0
+BUILD_SECONDS, FLUSH_SECONDS = 30.0, 2.0
 ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -40,9 +40,14 @@ def add(app: FastAPI, context: Context) -> None:
 
 
 async def _find(context: Context, round_id: str) -> Record | None:
-    if context.history is None or not ROUND_ID.fullmatch(round_id):
+    history = context.history
+    if history is None or not ROUND_ID.fullmatch(round_id):
         return None
-    return await asyncio.to_thread(context.history.get, round_id)
+    found = await asyncio.to_thread(history.get, round_id)
+    if found is None:  # a round that has just ended may still wait to be written
+        await asyncio.to_thread(history.flush, FLUSH_SECONDS)
+        found = await asyncio.to_thread(history.get, round_id)
+    return found
 
 
 async def _steps(record: Record) -> Steps | str:

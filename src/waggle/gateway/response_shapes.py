@@ -40,7 +40,11 @@ class SpentShape(BaseModel):
 
 
 class WaggleShape(BaseModel):
-    """What OpenAI has no field for. With `explain` there is more: candidates, ballots, failed, confusion_p, reason."""
+    """What OpenAI has no field for. With `explain` there is more: candidates, ballots, failed, confusion_p, reason.
+
+    `confidence` is the calibrated probability that the swarm's answer is right, `self_confidence` what a model alone
+    thinks of its own words.
+    """
 
     round_id: str
     strategy: str
@@ -51,6 +55,7 @@ class WaggleShape(BaseModel):
     supporters: list[str] = []
     runner_up: str | None = None
     model: str | None = None
+    self_confidence: float | None = None
 
 
 class CalledShape(BaseModel):

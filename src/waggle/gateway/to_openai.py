@@ -70,7 +70,8 @@ def answer_of_generation(
         "round_id": request,
         "strategy": "solo",
         "model": model,
-        "confidence": made.self_confidence,
+        "confidence": None,  # a model's own is not calibrated
+        "self_confidence": made.self_confidence,
         "abstained": False,
         "spent": spent,
     }

@@ -155,7 +155,7 @@ def _add_tensors(writer: "GGUFWriter", tensors: Mapping[str, Tensor], numbers: N
     """First what there is, then the numbers, one tensor at a time."""
     from gguf import GGMLQuantizationType
 
-    kinds = {name: _TYPES["f32" if tensor.dim() == 1 else numbers] for name, tensor in tensors.items()}
+    kinds = {name: _TYPES[numbers] for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
         size = tensor.numel() * (4 if kinds[name] == "F32" else 2)
         kind = GGMLQuantizationType[kinds[name]]

@@ -14,7 +14,7 @@ from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, ConfidenceModel, Plan, Standing
 from waggle.node.calibration import Calibration
-from waggle.swarm.state import PROMPT_MARGIN
+from waggle.swarm.state import prompt_ceiling
 
 MAX_QUESTION_BYTES = 64 * 1024
 MAX_CONVERSATION_BYTES = 512 * 1024
@@ -111,7 +111,7 @@ def _longest(question: str, options: AskOptions) -> int:
     """The longest answer asked for: no longer than a small budget pays for, so that at least one node is asked."""
     if options.budget.tokens is None:
         return options.max_tokens
-    room = options.budget.tokens - len(question.encode()) - PROMPT_MARGIN
+    room = options.budget.tokens - prompt_ceiling(question, options.turns)
     return min(options.max_tokens, room) if room >= 1 else options.max_tokens
 
 

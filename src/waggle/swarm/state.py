@@ -4,13 +4,14 @@ Frozen: every step makes a new state, so a refused event leaves the old one unto
 networks or engines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from waggle.core.chat_values import Turn
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     AskBallot,
@@ -78,11 +79,18 @@ class State(Struct, frozen=True, kw_only=True):
 
 def ceiling_tokens(ask: Ask) -> int:
     """The most tokens a call can cost: text never has more tokens than bytes. Used to keep the budget a ceiling."""
-    question = len(ask.question.encode()) + PROMPT_MARGIN
+    question = prompt_ceiling(ask.question, ask.turns)
     if isinstance(ask, AskProposal):
         return question + ask.max_tokens
     proposals = len(ask.first_text.encode()) + len(ask.second_text.encode())
     return WORKINGS * (question + proposals) + ask.max_tokens
+
+
+def prompt_ceiling(question: str, turns: Sequence[Turn]) -> int:
+    """The most tokens of a prompt: the conversation where there is one (the question is its end), else the question."""
+    texts = [turn.content + "".join(call.arguments for call in turn.tool_calls) for turn in turns]
+    conversation = sum(len(text.encode()) + PROMPT_MARGIN for text in texts)
+    return max(conversation, len(question.encode()) + PROMPT_MARGIN)
 
 
 def affordable(state: State) -> int:

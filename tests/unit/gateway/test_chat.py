@@ -443,3 +443,14 @@ async def test_a_method_that_is_not_there_is_told_with_those_that_are(client: ht
     response = await client.get(CHAT)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
     assert response.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("depth", [300, 900, 5_000])
+@pytest.mark.parametrize(
+    "place", ['"tools":[{"type":"function","function":{"name":"f","parameters":@}}]', '"x":@', '"metadata":@']
+)
+async def test_what_is_nested_without_end_is_a_400(client: httpx.AsyncClient, place: str, depth: int) -> None:
+    nested = '{"a":' * depth + "1" + "}" * depth
+    body = '{"model":"solo/ant","messages":[{"role":"user","content":"hi"}],' + place.replace("@", nested) + "}"
+    response = await client.post(CHAT, content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")

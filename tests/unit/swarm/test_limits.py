@@ -5,7 +5,9 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import (
@@ -152,3 +154,9 @@ def test_a_confidence_model_of_the_wrong_shape_is_our_fault_and_not_a_crash() ->
     state = started(confidence=ConfidenceModel(intercept=0.0, coefficients=(1.0,)))
     with pytest.raises(LocalProtocolError, match="confidence model"):
         step(step(state, proposal(A), draw)[0], DeadlinePassed(at=60.0, phase="round"), draw)
+
+
+def test_a_conversation_counts_towards_the_budget() -> None:
+    turns = tuple(Turn(role=Role.USER, content="x" * 1_000) for _ in range(3))
+    ask = started().open[0]
+    assert ceiling_tokens(replace(ask, turns=turns)) >= ceiling_tokens(ask) + 3_000 - len(ask.question)
