@@ -38,9 +38,9 @@ def running(scene: str, folder: Path) -> Iterator[str]:
         process.kill()
 
 
-def save(page: Page, name: str) -> None:
+def save(page: Page, name: str, after_ms: int = 900) -> None:
     """What is on the screen, with few colours, because a documentation's pictures should be small."""
-    page.wait_for_timeout(900)
+    page.wait_for_timeout(after_ms)
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / f"dashboard-{name}.png", optimize=True)
 
@@ -80,8 +80,8 @@ def of_mesh(address: str, day: Page) -> None:
     ask(day, address, "Which way is north?")
     day.wait_for_timeout(700)
     urllib.request.urlopen(urllib.request.Request(f"{address}/scene/lose", method="POST")).read()
-    day.locator(".tick.leader").first.wait_for()
-    save(day, "live")
+    day.locator(".strip .tick.leader").first.wait_for()
+    save(day, "live", 700)
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def main() -> None:
         day, night = people(browser)
         with running("hive", folder) as address:
             of_hive(address, day, night)
-        with running("mesh", folder) as address:
+        with running("mesh-slowly", folder) as address:
             of_mesh(address, day)
         with running("peers", folder) as address:
             for page, kind in ((day, ""), (night, "-phone")):

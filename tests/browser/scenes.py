@@ -58,7 +58,7 @@ def scripts(scene: str) -> list[Script]:
         return [Script(name=name, conduct=Crasher()) for name in NAMES[:3]]
     if scene in ("hang", "left"):
         return [Script(name=name, conduct=Hanger()) for name in NAMES[:3]]
-    slow = {"swarm": 0.12, "mesh": 0.5, "slow": 0.5}.get(scene, 0.0)
+    slow = {"swarm": 0.12, "mesh": 0.5, "mesh-slowly": 1.5, "slow": 0.5}.get(scene, 0.0)
     return [
         Script(
             name=name,
@@ -136,7 +136,7 @@ async def make(scene: str, folder: Path) -> FastAPI:
         engines = {
             NodeId(script.name): ScriptedEngine(script, TRUTH, clock=clock, wrong=wrong) for script in scripts(scene)
         }
-        if scene == "mesh":
+        if scene.startswith("mesh"):
             mesh = Mesh(await start_in_memory(engines))
             app.post("/scene/lose")(mesh.lose)
             return _attached(app, mesh.service, scene, folder)

@@ -21,7 +21,8 @@ from msgspec.msgpack import Decoder
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.limits import MAX_FRAME_BYTES
-from waggle.mesh.messages import Id, Message, fault_of
+from waggle.mesh.message_bounds import fault_of
+from waggle.mesh.messages import Id, Message
 from waggle.mesh.packing import decode_as, decode_with, encode
 from waggle.trust.keys import ID_CHARACTERS, SIGNATURE_BYTES, NodeKey, verify
 

@@ -29,7 +29,8 @@ from waggle.core.errors import (
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, ModelOffer, Peer
 from waggle.core.round_values import Record
-from waggle.mesh.messages import PleaseGenerate, fault_of
+from waggle.mesh.message_bounds import fault_of
+from waggle.mesh.messages import PleaseGenerate
 from waggle.node.logs import facts
 from waggle.node.mesh_node import MeshNode
 from waggle.node.planning import AskOptions, check_turns

@@ -189,6 +189,7 @@ async def test_an_answer_that_was_cut_is_incomplete(serve: Serve) -> None:
     assert made.status == "incomplete"
     assert made.incomplete_details is not None
     assert made.incomplete_details.reason == "max_output_tokens"
+    assert [item.status for item in made.output if item.type == "message"] == ["incomplete"]
     assert events[-1].type == "response.incomplete"
 
 

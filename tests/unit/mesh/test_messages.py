@@ -8,7 +8,8 @@ from tests.unit.mesh.wire_samples import NODE, ROUND, SAMPLES, SEQ, packed
 from waggle.core.engine_values import GenerateRequest, Generation, Sampling
 from waggle.core.round_values import Budget
 from waggle.mesh.codec import KINDS, unseal
-from waggle.mesh.messages import Answered, Happened, Message, Planned, fault_of
+from waggle.mesh.message_bounds import fault_of
+from waggle.mesh.messages import Answered, Happened, Message, Planned
 
 FROM_THE_ROUND = (Planned, Happened, Answered)
 """These carry a round's own values, which the round checks by replaying; only a frame's size and shape bound them."""
