@@ -21,6 +21,7 @@ from waggle.gateway.options import GatewayOptions
 START_SECONDS = 15.0
 POLL_SECONDS = 0.01
 BACKLOG = 1024
+MOST_CONNECTIONS = 2048
 
 
 class _Server(uvicorn.Server):
@@ -51,6 +52,7 @@ async def serving(app: FastAPI, options: GatewayOptions) -> AsyncIterator[str]:
             timeout_keep_alive=15,
             timeout_graceful_shutdown=max(1, round(options.drain_seconds)),
             backlog=BACKLOG,
+            limit_concurrency=MOST_CONNECTIONS,
             server_header=False,
             ws_max_size=1024 * 1024,
         )

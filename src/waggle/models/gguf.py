@@ -125,7 +125,7 @@ def _add_shape(writer: "GGUFWriter", config: DecoderConfig) -> None:
     writer.add_head_count_kv(config.kv_heads)
     writer.add_key_length(config.head_dim)
     writer.add_value_length(config.head_dim)
-    writer.add_rope_dimension_count(config.hidden)
+    writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.norm_epsilon)
     writer.add_pooling_type(PoolingType.MEAN)  # of a text's hidden states: what waggle's own `embed` gives
