@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from waggle.core.engine_values import Generation
 from waggle.core.errors import WaggleError
-from waggle.core.round_values import DeadlinePassed, Event, Record, RoundStarted, Spent
+from waggle.core.round_values import DeadlinePassed, Event, ProposalReceived, Record, RoundStarted, Spent
 from waggle.gateway.chat_shapes import MAX_CHOICES
-from waggle.gateway.errors import ApiError, of_waggle, small_budget, unavailable, unsupported
+from waggle.gateway.errors import ApiError, few_tokens, of_waggle, small_budget, unavailable, unsupported
 from waggle.gateway.json_answers import JsonFormat
 from waggle.gateway.json_jobs import answer_job_in_json
 from waggle.gateway.progress import Seen
@@ -138,8 +138,16 @@ class Wanted:
 
 
 def _nobody(record: Record) -> ApiError:
-    """Why a round has no answer at all: a budget that pays for none, no time, or nobody who managed."""
+    """Why a round has no answer at all: a budget or a length that is too small, no time, or nobody who managed."""
     last = record.events[-1] if record.events else RoundStarted()
     if isinstance(last, RoundStarted) and record.plan.budget.tokens is not None:
         return small_budget()
+    if _were_cut_off(record):
+        return few_tokens()
     return of_waggle(TimeoutError()) if isinstance(last, DeadlinePassed) else unavailable()
+
+
+def _were_cut_off(record: Record) -> bool:
+    """Whether everybody who wrote anything wrote as much as was allowed, and came to no answer."""
+    made = [event.proposal for event in record.events if isinstance(event, ProposalReceived)]
+    return bool(made) and all(each.tokens - each.prompt_tokens >= record.plan.max_tokens for each in made)

@@ -80,6 +80,12 @@ def small_budget() -> ApiError:
     return ApiError(400, f"{param} does not pay for a single answer", code="budget_too_small", param=param)
 
 
+def few_tokens() -> ApiError:
+    """Every model was cut off before it came to its answer."""
+    message = "no model came to an answer within max_tokens: ask for more"
+    return ApiError(400, message, code="max_tokens_too_small", param="max_tokens")
+
+
 def internal() -> ApiError:
     """A bug of ours, of which nothing is told."""
     return ApiError(500, "the gateway failed at this request", type=SERVER, code="internal_error")

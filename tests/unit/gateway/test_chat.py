@@ -240,6 +240,11 @@ async def test_a_round_without_any_answer_is_an_error(scripts: dict[str, Script]
     assert play.in_flight == 0
 
 
+async def test_models_that_are_cut_off_before_they_answer_are_a_400_that_says_so(client: httpx.AsyncClient) -> None:
+    response = await post(client, {"max_tokens": 2})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "max_tokens_too_small")
+
+
 @pytest.mark.parametrize("model", ["swarm", "solo/ant"])
 async def test_a_budget_that_pays_for_nothing_is_a_400_that_says_so(client: httpx.AsyncClient, model: str) -> None:
     response = await post(client, {"model": model, "waggle": {"budget_tokens": 1}})
