@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from enum import IntEnum
 
 import httpx
 import msgspec
@@ -41,6 +42,14 @@ TOP_LOGPROBS = 5  # the most that every server grants
 EMBEDDING_BATCH = 16  # 16 vectors of 16,384 numbers stay under the cap on bodies
 
 
+class Extras(IntEnum):
+    """What a server is asked for beyond the text: token counts at the end, and log-probabilities as well."""
+
+    NONE = 0
+    COUNTS = 1
+    ALL = 2
+
+
 class OpenAIHttpEngine:
     """An `Engine` on the other side of HTTP; `in_flight` counts the calls at work."""
 
@@ -57,7 +66,7 @@ class OpenAIHttpEngine:
         self.settings = settings
         url, key = checked_url(settings.base_url), key_from_environment(settings.key_variable)
         self._http = BoundedHttp(url, settings.bounds, key=key, transport=transport)
-        self._extras = True
+        self._extras = Extras.ALL
 
     @property
     def in_flight(self) -> int:
@@ -155,18 +164,18 @@ class OpenAIHttpEngine:
         """The lines of the answer, asked for with all extras first and, where the server refuses that, without."""
         if ask.max_tokens < 1:
             raise EngineRefused("max_tokens is below 1: ask for at least one token")
-        with_extras = self._extras
+        extras = self._extras
         while True:
             try:
-                async with aclosing(self._http.lines("/chat/completions", _body(ask, with_extras))) as lines:
+                async with aclosing(self._http.lines("/chat/completions", _body(ask, extras))) as lines:
                     async for line in lines:
-                        self._extras = with_extras
+                        self._extras = extras
                         yield line
                 return
             except HttpRefused as refused:
-                if not with_extras or refused.status not in (400, 422):
+                if extras is Extras.NONE or refused.status not in (400, 422):
                     raise
-                with_extras = False
+                extras = Extras(extras - 1)
 
     async def _embed_batch(self, batch: tuple[str, ...]) -> list[list[float]]:
         ask = EmbeddingAsk(model=self.settings.embedding_model or self.settings.model, input=batch)
@@ -194,14 +203,14 @@ class OpenAIHttpEngine:
         return next(iter(same or (listed if len(listed) == 1 else ())), None)
 
 
-def _body(ask: ChatAsk, with_extras: bool) -> bytes:
-    """What goes out; the extras are log-probabilities and, at the end, token counts."""
-    if not with_extras:
-        return written(msgspec.structs.replace(ask, stream=True))
-    usage = StreamOptions(include_usage=True)
-    return written(
-        msgspec.structs.replace(ask, stream=True, logprobs=True, top_logprobs=TOP_LOGPROBS, stream_options=usage)
-    )
+def _body(ask: ChatAsk, extras: Extras) -> bytes:
+    """What goes out."""
+    ask = msgspec.structs.replace(ask, stream=True)
+    if extras >= Extras.COUNTS:
+        ask = msgspec.structs.replace(ask, stream_options=StreamOptions(include_usage=True))
+    if extras is Extras.ALL:
+        ask = msgspec.structs.replace(ask, logprobs=True, top_logprobs=TOP_LOGPROBS)
+    return written(ask)
 
 
 def _spoken(ask: ChatAsk) -> str:

@@ -90,7 +90,7 @@ async def test_a_crowd_asks_every_question_once_and_matches_each_reply() -> None
 
 async def test_a_server_that_is_always_full_is_given_up() -> None:
     async with answering(*[CLOSING] * 10_000) as url:
-        crowd = await run_crowd(Target(url, "stub"), islice(questions(1), 1), 1, Matching(echo=True), 0.1, patience=0.2)
+        crowd = await run_crowd(Target(url, "stub"), islice(questions(1), 1), 1, Matching(echo=True), 0.1, patience=1.0)
     assert crowd.full > 1
     assert crowd.failures == {"TimeoutError": 1}
 

@@ -144,9 +144,20 @@ def test_a_server_that_refuses_the_extras_is_asked_without_them_from_then_on(ref
     assert len(network.asked) == 3
 
 
+def test_a_server_that_only_refuses_log_probabilities_still_counts_its_tokens() -> None:
+    async def scene() -> Network:
+        network = Network(status(400), FORTY_TWO)
+        await engine_on(network).generate(QUESTION)
+        return network
+
+    body = run_virtual(scene()).body(1)
+    assert "logprobs" not in body
+    assert body["stream_options"] == {"include_usage": True}
+
+
 def test_a_question_that_is_refused_either_way_does_not_lose_the_extras() -> None:
     async def scene() -> Network:
-        network = Network(status(400), status(400), FORTY_TWO)
+        network = Network(status(400), status(400), status(400), FORTY_TWO)
         engine = engine_on(network)
         with pytest.raises(EngineRefused, match=r"status 400.*fits its context"):
             await engine.generate(QUESTION)
