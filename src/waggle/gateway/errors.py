@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from waggle.core.errors import EngineError, MeshError, PeerBusy, UsageError, WaggleError
+from waggle.core.errors import EngineError, EngineRefused, MeshError, PeerBusy, UsageError, WaggleError
 from waggle.gateway.admission import Busy
 
 RETRY_SECONDS = 1.0  # where whoever is busy gave no estimate
@@ -56,6 +56,8 @@ def of_waggle(error: WaggleError | TimeoutError) -> ApiError:
             return busy(error.retry_after)
         case TimeoutError():
             return ApiError(408, "the answer was not ready in time", type=SERVER, code="timeout")
+        case EngineRefused():
+            return ApiError(422, "the model cannot answer this: it may be too long for its context", code="refused")
         case EngineError() | MeshError():
             return unavailable()
         case _:

@@ -33,7 +33,7 @@ USER = {"role": "user", "content": "Hello"}
         (PeerBusy(INSIDE, 2.5), 429, "rate_limit_exceeded"),
         (Busy(1.0), 429, "rate_limit_exceeded"),
         (EngineUnavailable(INSIDE), 503, "unavailable"),
-        (EngineRefused(INSIDE), 503, "unavailable"),
+        (EngineRefused(INSIDE), 422, "refused"),
         (EngineError(INSIDE), 503, "unavailable"),
         (PeerUnreachable(INSIDE), 503, "unavailable"),
         (PeerRefused(INSIDE), 503, "unavailable"),
