@@ -35,7 +35,6 @@ WORDS = (
     "Traceback",
     "site-packages",
     ".py",
-    "/work/",
 )
 PROMPT = "my own very private question"
 FAULTS: list[Exception] = [
