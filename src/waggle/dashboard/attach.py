@@ -4,6 +4,7 @@ Two apps of one process do not share pages; what the library keeps for itself is
 page nor an asset stay the app's own, with its own errors.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def attach(
 
 
 def _mount(app: FastAPI) -> None:
+    # Looking for its server, the library touches every object there is, torch's deprecated ones too.
+    warnings.filterwarnings("ignore", message="`torch.distributed.reduce_op`", category=FutureWarning)
     library.user_middleware.clear()  # the library is one for the process: a second app must find it as the first did
     library.middleware_stack = None
     core.sio.eio.cors_allowed_origins = None  # pages of other origins may not open the web socket
