@@ -28,7 +28,7 @@ setup: .venv/.stamp
 
 demo: setup ; @echo 'asking the hive, models that come inside this package: "$(QUESTION)"' && $(BIN)/waggle ask "$(QUESTION)"
 
-test: setup ; $(BIN)/python -m pytest
+test: setup ; $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -4,12 +4,21 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from waggle.core.errors import UsageError
 from waggle.mesh.libp2p.p2pd import rundir
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder whose name is short enough for sockets."""
+    with TemporaryDirectory(prefix="wr", dir="/tmp") as name:
+        yield Path(name)
 
 
 @pytest.fixture
