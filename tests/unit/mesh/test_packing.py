@@ -38,7 +38,16 @@ def test_the_size_is_bounded_on_both_sides() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("-inf"), "\ud800", 2**63, 2**64, -(2**63) - 1, pytest.param(object(), id="object"), [[[[[[[[[1]]]]]]]]]],
+    [
+        float("nan"),
+        float("-inf"),
+        "\ud800",
+        2**63,
+        2**64,
+        -(2**63) - 1,
+        pytest.param(object(), id="object"),
+        [[[[[[[[[1]]]]]]]]],
+    ],
     ids=repr,
 )
 def test_what_no_receiver_takes_is_not_sent(value: object) -> None:
