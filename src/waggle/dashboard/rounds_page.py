@@ -16,6 +16,7 @@ from waggle.node.history import History, RoundSummary
 
 PAGE_ROUNDS = 25
 SEARCH_PAUSE_MS = 250
+FLUSH_SECONDS = 1.0
 MOST_CHARACTERS = 200
 
 
@@ -29,6 +30,7 @@ def add(app: FastAPI, context: Context) -> None:
                 text = "This gateway keeps no history, so past rounds cannot be opened."
                 empty_state("history_toggle_off", "No history is kept", text)
                 return
+            await asyncio.to_thread(context.history.flush, FLUSH_SECONDS)  # a round that has just ended may still wait
             found = _Found(context.history, q[:MOST_CHARACTERS])
             await found.search(found.text)
 
