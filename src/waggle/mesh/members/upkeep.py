@@ -83,15 +83,18 @@ class Upkeep:
     async def run(self, started: asyncio.Event) -> None:
         """Live until cancelled."""
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                started.set()
-                schedule = Schedule(self._pace, self._rng, loop.time())
-                while True:
-                    await self._beat(schedule, loop.time())
-                    await asyncio.sleep(self._pace.tick * (0.8 + 0.4 * self._rng.random()))
-        finally:
-            self._group = None
+        async with asyncio.TaskGroup() as self._group:
+            started.set()
+            try:
+                await self._go_on(Schedule(self._pace, self._rng, loop.time()))
+            finally:
+                self._group = None  # what ends now may want to begin something else: nothing begins any more
+
+    async def _go_on(self, schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._beat(schedule, loop.time())
+            await asyncio.sleep(self._pace.tick * (0.8 + 0.4 * self._rng.random()))
 
     def spawn(self, work: Work) -> None:
         """Run something beside; what fails for the network's sake is done with."""
