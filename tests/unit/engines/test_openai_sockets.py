@@ -127,7 +127,7 @@ def test_a_fault_is_one_clear_sentence_and_the_engine_lives_on(
     fault: Fault, kind: type[EngineError], complaint: str
 ) -> None:
     async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
-        server.faults.extend([fault] * 2)
+        server.faults.extend([fault] * 3)
         with pytest.raises(kind, match=complaint) as caught:
             await engine.generate(QUESTION)
         assert caught.match(r"^[^\n]{20,200}$")
