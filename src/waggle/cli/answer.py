@@ -1,7 +1,6 @@
 """Prints a finished round: the answer, the explanation, or one JSON object."""
 
 import json
-from collections import defaultdict
 
 from rich import box
 from rich.table import Table
@@ -11,6 +10,7 @@ from waggle.cli.text import inert, one_line
 from waggle.core.ids import NodeId
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
 from waggle.node.names import names_of
+from waggle.node.picture import pairwise
 
 WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's name, of a failure
 
@@ -113,31 +113,14 @@ def proposals_of(record: Record) -> list[Proposal]:
 def _pairwise(record: Record) -> Table:
     """Mean P(row beats column) over all judges and both orders, by weight."""
     candidates = record.outcome.candidates
-    won = _weighted_wins(record)
+    ballots = tuple(event.ballot for event in record.events if isinstance(event, BallotReceived))
+    shares = pairwise(record.plan, ballots)
     table = _table("", "", *(str(place) for place in range(1, len(candidates) + 1)))
     for place, row in enumerate(candidates, 1):
-        shares = [_share(won, row.number, column.number) for column in candidates]
-        cells = ("" if share is None else f"{share:.0%}" for share in shares)
+        found = [shares.get((row.number, column.number)) for column in candidates]
+        cells = ("" if share is None else f"{share:.0%}" for share in found)
         table.add_row(str(place), one_line(row.answer, LABEL), *cells)
     return table
-
-
-def _weighted_wins(record: Record) -> dict[tuple[int, int], float]:
-    weights = {standing.node: standing.judge_weight for standing in record.plan.judges}
-    won: defaultdict[tuple[int, int], float] = defaultdict(float)
-    for event in record.events:
-        if not isinstance(event, BallotReceived):
-            continue
-        ballot, weight = event.ballot, weights[event.ballot.judge]
-        if ballot.p is not None:
-            won[ballot.first, ballot.second] += weight * ballot.p
-            won[ballot.second, ballot.first] += weight * (1 - ballot.p)
-    return won
-
-
-def _share(won: dict[tuple[int, int], float], a: int, b: int) -> float | None:
-    total = won.get((a, b), 0.0) + won.get((b, a), 0.0)
-    return won.get((a, b), 0.0) / total if total > 0 else None
 
 
 def print_json(record: Record) -> None:

@@ -194,30 +194,19 @@ class CountsAllPeersTogether(Sound):
             try:
                 return await handler(caller, request)
             finally:
-                self.calls -= 1
-
-        await super().serve_calls(protocol, answer)
-
-
-class KeepsPlacesForAWhile(Sound):
-    """A place is free again some time after the reply is out."""
-
-    calls = 0
-
-    async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
-        async def answer(caller: NodeId, request: bytes) -> bytes:
-            if self.calls == 16:
-                raise PeerBusy("full")
-            self.calls += 1
-            try:
-                return await handler(caller, request)
-            finally:
-                asyncio.get_running_loop().call_later(0.5, self._leave)
+                self._leave()
 
         await super().serve_calls(protocol, answer)
 
     def _leave(self) -> None:
         self.calls -= 1
+
+
+class KeepsPlacesForAWhile(CountsAllPeersTogether):
+    """A place is free again some time after the reply is out."""
+
+    def _leave(self) -> None:
+        asyncio.get_running_loop().call_later(0.5, super()._leave)
 
 
 class BuffersWithoutEnd(SoundStream):
