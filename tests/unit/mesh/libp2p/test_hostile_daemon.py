@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
         delimit(wire.give_reply(bytes(16), bytes(5 * MIB))),
         b"\xff\xff\xff\xff\x0f" + bytes(MIB),
         delimit(b"\xff" * 100),
-        delimit(wire.give_reply(bytes(16), b"\x00half"))[:-2],
+        delimit(wire.give_reply(bytes(16), b"\x00half" + bytes(100)))[:-100],
         delimit(wire.cancel_call(bytes(16))),
         delimit(wire.give_reply(bytes(16), b"\x00with an id of its own")),
         b"",
