@@ -60,7 +60,7 @@ def join(
 
     Without an INVITE it begins a swarm of its own, or finds one in the local network.
     """
-    import asyncio
+    import uvloop
 
     from waggle.mesh.invite import parse_invite
     from waggle.node.logs import configure_logs
@@ -69,7 +69,7 @@ def join(
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
     parsed = [parse_invite(text, network=settings.network) for text in (invites or settings.join)]
     engines = {} if without_models else _open(settings)
-    asyncio.run(_run(configuration, parsed, engines, beside_of(configuration, recent), with_parent))
+    uvloop.run(_run(configuration, parsed, engines, beside_of(configuration, recent), with_parent))
 
 
 def _open(settings: "Settings") -> "dict[NodeId, Engine]":

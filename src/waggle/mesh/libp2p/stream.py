@@ -8,6 +8,7 @@ done within CLOSE_SECONDS: nobody holds our memory or descriptors for longer.
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from waggle.core.errors import LocalProtocolError, PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
@@ -159,10 +160,9 @@ class FrameStream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.BufferedProtocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not derive from it
         if self._lost.is_set():  # given up before it began
-            transport.abort()
+            self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Part of asyncio.BufferedProtocol."""

@@ -1,13 +1,14 @@
 """Real nodes on loopback. Each costs a process, so a file's tests share theirs; each test uses its own protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from tests.unit.mesh.libp2p.arena import ALIVE, Arena
 from tests.unit.mesh.libp2p.raw_peer import RawPeer
@@ -15,8 +16,19 @@ from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.settings import LOOPBACK, Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 
+LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+"""Nodes run on uvloop, clients on asyncio's loop."""
+
 TCP = ("/ip4/127.0.0.1/tcp/0",)
 QUIC = ("/ip4/127.0.0.1/udp/0/quic-v1",)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What every transport has to do is tested on both event loops, the rest on that of nodes."""
+    return LOOPS if item.path.name == "test_transport.py" else {"uvloop": LOOPS["uvloop"]}
 
 
 class StartNode(Protocol):

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable
 from waggle.mesh.libp2p.p2pd import wire
@@ -201,8 +202,7 @@ class Calls(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.BufferedProtocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not derive from it
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Part of asyncio.BufferedProtocol."""

@@ -7,8 +7,9 @@ outlive us even where we are killed.
 import asyncio
 import logging
 import os
+import subprocess
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from waggle.core.errors import PeerUnreachable
@@ -22,14 +23,17 @@ LOGGER = logging.getLogger(__name__)
 
 
 class Process:
-    """A running daemon."""
+    """A running daemon. `subprocess` starts it, since not every event loop can start one in a group of its own."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        """Of a child whose standard output is a pipe; `launch` makes it."""
+    def __init__(
+        self, child: subprocess.Popen[bytes], output: asyncio.StreamReader, pipe: asyncio.ReadTransport
+    ) -> None:
+        """Of a child and its standard output; `launch` makes it."""
         self._child = child
+        self._pipe = pipe
         self._lines: deque[bytes] = deque(maxlen=LINES_KEPT)
         self._ready = asyncio.Event()
-        self._reader = asyncio.create_task(self._read_output())
+        self._reader = asyncio.create_task(self._read_output(output))
 
     @property
     def pid(self) -> int:
@@ -46,14 +50,11 @@ class Process:
         environment = os.environ | {"GOLOG_LOG_LEVEL": "error", "GOLOG_LOG_FMT": "json"}
         if "-relayService=1" in arguments:
             environment["GOMAXPROCS"] = "1"  # with one thread the relay service with our limits comes up, not the other
-        try:  # a process group of its own keeps Ctrl-C from it; a session of its own would cost it processor time
-            child = await asyncio.create_subprocess_exec(
-                program, *arguments, env=environment, process_group=0,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
+        try:
+            child = await asyncio.to_thread(_spawn, [str(program), *arguments], environment)
         except OSError as error:
             raise PeerUnreachable(f"the libp2p daemon {program} cannot be run: {error.strerror}") from None
-        process = cls(child)
+        process = cls(child, *await _reading(child))
         try:
             await process._wait_ready()
         except BaseException:
@@ -71,10 +72,9 @@ class Process:
             said = b" ".join(self._lines).decode(errors="replace")[-500:]
             raise PeerUnreachable(f"the libp2p daemon did not start: {said or 'it said nothing'}")
 
-    async def _read_output(self) -> None:
-        assert self._child.stdout is not None
+    async def _read_output(self, output: asyncio.StreamReader) -> None:
         unfinished = b""
-        while data := await self._child.stdout.read(65_536):
+        while data := await output.read(65_536):
             *lines, unfinished = (unfinished + data).split(b"\n")
             unfinished = unfinished[-4096:]
             for line in lines:
@@ -90,15 +90,29 @@ class Process:
 
     async def stop(self) -> None:
         """End it, by force after STOP_SECONDS. Twice is harmless."""
-        with suppress(ProcessLookupError):
-            self._child.terminate()
+        self._child.terminate()
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._child.wait()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                self._child.kill()
-            await self._child.wait()
+            await asyncio.to_thread(self._child.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            await asyncio.to_thread(self._child.wait)
         self._reader.cancel()
         with suppress(asyncio.CancelledError):
             await self._reader
+        self._pipe.close()
+
+
+def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """A process group of its own keeps Ctrl-C from it; a session of its own would cost it processor time."""
+    return subprocess.Popen(
+        command, env=environment, process_group=0,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+async def _reading(child: subprocess.Popen[bytes]) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    """The child's standard output, to be read without blocking."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), child.stdout)
+    return reader, pipe
