@@ -6,8 +6,8 @@ from rich import box
 from rich.table import Table
 
 from waggle.cli.shared import plain_console
-from waggle.cli.text import inert, one_line
 from waggle.core.ids import NodeId
+from waggle.core.inert import inert, one_line
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
 from waggle.node.names import names_of
 from waggle.node.picture import pairwise

@@ -11,7 +11,7 @@ from typing import Annotated, Concatenate, ParamSpec
 import typer
 
 from waggle.cli.shared import AsJson, plain_console
-from waggle.cli.text import inert, one_line
+from waggle.core.inert import inert, one_line
 from waggle.node.config.load import DEFAULT, Configuration, load_settings
 from waggle.node.config.table import SETTINGS, Setting
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from waggle.cli.shared import plain_console
-from waggle.cli.text import one_line
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
+from waggle.core.inert import one_line
 from waggle.core.round_values import AskProposal, Event
 from waggle.node.names import names_of
 from waggle.node.runner import Watch

@@ -7,7 +7,7 @@ import typer
 
 from waggle.cli.config import takes_settings
 from waggle.cli.shared import AsJson, plain_console
-from waggle.cli.text import one_line
+from waggle.core.inert import one_line
 
 if TYPE_CHECKING:
     from waggle.core.mesh_values import Peer, SharedFiles

@@ -19,8 +19,8 @@ import typer
 from waggle import __version__
 from waggle.cli import ask, bench, calibrate, config, doctor, export, fetch, join, key, local, models, serve, train, up
 from waggle.cli.shared import make_group
-from waggle.cli.text import one_line
 from waggle.core.errors import UsageError, WaggleError
+from waggle.core.inert import one_line
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 MOST_SHOWN = 2_000  # characters of an error

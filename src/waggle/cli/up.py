@@ -8,7 +8,7 @@ from waggle.cli.config import takes_settings
 from waggle.cli.gateway import OF_GATEWAYS
 from waggle.cli.local import UP
 from waggle.cli.shared import plain_console
-from waggle.cli.text import one_line
+from waggle.core.inert import one_line
 
 if TYPE_CHECKING:
     import asyncio

@@ -4,12 +4,11 @@ Whatever models, peers and files wrote passes through `plain`: the page shows it
 that steer terminals or turn the direction of writing are shown as escapes.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-HARMLESS = {"\n", "\u200c", "\u200d"}
+from waggle.core.inert import inert
+
 LONG_ID = 20  # characters
 MOST = 8_000
 """Characters shown of any text of somebody else's; the record keeps all."""
@@ -17,9 +16,7 @@ MOST = 8_000
 
 def plain(text: str, limit: int = MOST) -> str:
     """The text with unseen letters as escapes, such as \\x1b, cut to `limit` characters."""
-    cut = text if len(text) <= limit else text[: limit - 3] + "..."
-    lines = cut.replace("\r\n", "\n").expandtabs(4)
-    return lines if lines.isprintable() else "".join(map(_seen, lines))
+    return inert(text if len(text) <= limit else text[: limit - 3] + "...")
 
 
 def one_line(text: str, limit: int = 120) -> str:
@@ -84,9 +81,3 @@ def with_names(text: str, names: Mapping[str, str]) -> str:
         if len(node) >= LONG_ID and node in text:
             text = text.replace(node, name)
     return text
-
-
-def _seen(letter: str) -> str:
-    if letter in HARMLESS or unicodedata.category(letter) not in UNSEEN:
-        return letter
-    return letter.encode("unicode_escape").decode("ascii")

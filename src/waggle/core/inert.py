@@ -1,4 +1,6 @@
-"""Text from models, servers and files made safe to show: nothing in it can steer a terminal or forge a line of ours."""
+"""Text from models, servers and files made safe to show: nothing in it can steer a terminal, turn a page's
+direction of writing or forge a line of ours. Pure.
+"""
 
 import unicodedata
 
@@ -7,7 +9,7 @@ HARMLESS = {"\n", "\u200c", "\u200d"}  # the joiners are part of how Persian, Hi
 
 
 def inert(text: str) -> str:
-    """The text with everything that a terminal might obey written as its escape, such as \\x1b; lines stay lines."""
+    """The text with every letter that cannot be seen written as its escape, such as \\x1b; lines stay lines."""
     lines = text.replace("\r\n", "\n").expandtabs(4)
     return lines if lines.isprintable() else "".join(map(_inert_letter, lines))
 

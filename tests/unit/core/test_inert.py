@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waggle.cli.text import inert, one_line
+from waggle.core.inert import inert, one_line
 
 
 @pytest.mark.parametrize(
