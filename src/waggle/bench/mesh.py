@@ -160,8 +160,8 @@ def _goals(ratios: Mapping[tuple[str, Measure], Row]) -> list[Goal]:
     goals = []
     for (other, measure), row in ratios.items():
         times = number(row["times_as_good"])
-        if other == HIVEMIND:
-            goals.append(at_most(f"{WORDS[measure]}: bare hivemind is better by", 1 / times, WITHIN_GOAL, " x"))
+        if other in (HIVEMIND, HIVEMIND_UVLOOP):
+            goals.append(at_most(f"{WORDS[measure]}: bare {other} is better by", 1 / times, WITHIN_GOAL, " x"))
         elif other == LATTICA and measure not in LOWER_IS_BETTER:
             goals.append(at_least(f"{WORDS[measure]}: ours over Lattica's", times, AHEAD_GOAL, " x"))
     return goals

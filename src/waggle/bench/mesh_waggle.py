@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import uvloop
+
 from waggle.bench.mesh_values import FRAME_BYTES
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
@@ -14,6 +16,9 @@ from waggle.mesh.transport import Stream
 
 ECHO, ECHO_STREAM, PULL = "/bench/echo/1", "/bench/echo-stream/1", "/bench/pull/1"
 FRAME = bytes(FRAME_BYTES)
+
+loop_factory = uvloop.new_event_loop
+"""As in `waggle join`."""
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
+import uvloop
 
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
 from waggle.bench.swarm_sim import run_simulation
@@ -83,7 +84,7 @@ def run_swarm_bench(
     rows: list[Row] = []
     goals: list[Goal] = []
     if rounds:
-        timed = [asyncio.run(measure_rounds(seed, size, rounds, on_progress)) for size in sizes]
+        timed = [uvloop.run(measure_rounds(seed, size, rounds, on_progress)) for size in sizes]  # as nodes do
         rows, goals = _round_rows(timed, seed), _round_goals(timed)
     if nodes:
         runs = [
