@@ -54,6 +54,13 @@ class Play:
             while self.in_flight != in_flight:  # noqa: ASYNC110 - engines do not tell
                 await asyncio.sleep(0.005)
 
+    async def until_idle(self) -> None:
+        """Wait until no call is at work and no place is taken."""
+        await self.until(0)
+        async with asyncio.timeout(5):
+            while self.service.load.running:  # noqa: ASYNC110 - services do not tell
+                await asyncio.sleep(0.005)
+
 
 async def make_play(**scripts: Script) -> Play:
     """A swarm of engines that play these scripts on the real clock."""
