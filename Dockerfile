@@ -1,6 +1,7 @@
 # A node with a gateway: models on the processor, no root, nothing installed that is not in the lock file.
-# torch has no hash there because it comes in several builds; for the small one, without CUDA, name the index of
-# PyTorch's CPU builds:  docker build --build-arg PIP_EXTRA_INDEX_URL=... -t waggle .
+# torch has no hash there because it comes in several builds. This image is for the small one, without CUDA; on x86-64
+# name the index of PyTorch's CPU builds:  docker build --build-arg PIP_EXTRA_INDEX_URL=... -t waggle .
+# The gateway listens inside the container; compose.yaml shows one that can be reached from outside, which asks for a key.
 FROM python:3.11-slim AS build
 ARG PIP_EXTRA_INDEX_URL=""
 WORKDIR /src
@@ -10,7 +11,8 @@ RUN /opt/waggle/bin/pip install --no-cache-dir --require-hashes --no-deps -r req
  && /opt/waggle/bin/pip install --no-cache-dir torch==2.13.0
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN /opt/waggle/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/waggle/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+ && /opt/waggle/bin/python -c "import torch; assert torch.version.cuda is None, 'this torch is the CUDA build: name the index of the CPU builds'"
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 1000 bee && install -d -o bee -g bee /home/bee/.waggle

@@ -25,6 +25,16 @@ def test_the_linter_would_find_something(tmp_path: Path) -> None:
     assert found.returncode == 1
 
 
+def test_the_compose_file_hands_on_every_argument_of_the_build() -> None:
+    node = yaml.safe_load((ROOT / "compose.yaml").read_text())["x-node"]
+    asked = [
+        line.split()[1].partition("=")[0]
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("ARG ")
+    ]
+    assert list(node["build"]["args"]) == asked
+
+
 def commands() -> list[list[str]]:
     """What the compose file has the nodes do."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
