@@ -13,7 +13,8 @@ MAX_FRAME_BYTES = 4 * MIB
 """One frame of a stream; the largest envelope."""
 
 MAX_RELAYED_BYTES = 64 * KIB
-"""One message where the link goes through a relay: relays cut larger transfers off."""
+"""What we split, files and ballots and adverts, comes in messages of at most this: no link through a relay is held up
+for long, and little is lost with one. A long question or answer goes whole: our relays pass the largest frame."""
 
 MAX_STREAMS_PER_PEER = 64
 """Streams one peer may have open with us."""
@@ -47,7 +48,10 @@ MAX_ADVERT_BYTES = 8 * KIB
 """One signed advert. A node with seven models of nine measured skills each needs about 3 KiB."""
 
 MAX_ADVERTS = 8_192
-"""Adverts held of all authors together: at most 64 MiB. Past it newcomers are refused, nobody is evicted."""
+"""Adverts held of all authors together. Past it newcomers are refused, nobody is evicted."""
+
+MAX_HELD_BYTES = 56 * MIB
+"""Memory that they may take: enough for 8,192 nodes with one model each, 3,500 with seven, 850 of the costliest."""
 
 MAX_ADVERT_SECONDS = 120.0
 """Longest time to live that a reader grants an advert, whatever it asks for."""

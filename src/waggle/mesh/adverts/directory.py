@@ -21,11 +21,11 @@ from msgspec.structs import replace
 
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
-from waggle.mesh.adverts.holdings import Entry, Holdings, new_entry
+from waggle.mesh.adverts.holdings import Entry, Holdings, memory_of, new_entry
 from waggle.mesh.adverts.signed import OpenAdvert, find_clock_fault, lifetime, merge_addresses
 from waggle.mesh.adverts.summaries import Head, key_of
 from waggle.mesh.adverts.views import PartialView
-from waggle.mesh.limits import MAX_ADVERT_SECONDS, MAX_ADVERTS, MAX_CLOCK_SKEW_SECONDS
+from waggle.mesh.limits import MAX_ADVERT_SECONDS, MAX_ADVERTS, MAX_CLOCK_SKEW_SECONDS, MAX_HELD_BYTES
 
 MAX_UNPROVEN = 256
 """Adverts that one peer may have brought whose authors never answered us."""
@@ -132,16 +132,24 @@ class Directory:
         if find_clock_fault(advert.advert, wall):
             return Verdict.WRONG_DATE
         if entry := self.entry(author):
-            return _compare(entry, advert, now)
+            return self._judge_renewal(entry, advert, now)
         if self._is_buried(key_of(author), advert.rank):
             return Verdict.BURIED
-        return self._judge_newcomer(author, introducer)
+        return self._judge_newcomer(advert, introducer)
 
-    def _judge_newcomer(self, author: NodeId, introducer: NodeId) -> Verdict:
+    def _judge_renewal(self, entry: Entry, advert: OpenAdvert, now: float) -> Verdict:
+        """Nobody comes in small and grows past what there is room for."""
+        verdict = _compare(entry, advert, now)
+        more = memory_of(advert) - memory_of(entry.advert) if verdict.accepted else 0
+        return Verdict.FULL if more > 0 and self._is_too_much(more) else verdict
+
+    def _judge_newcomer(self, advert: OpenAdvert, introducer: NodeId) -> Verdict:
+        author = advert.advert.node
         if introducer != author and self._is_crowded_by(introducer):
             return Verdict.CROWDED
         key = key_of(author)
-        return Verdict.NEWS if self._has_room(key) and self.holdings.by_key(key) is None else Verdict.FULL
+        is_full = self._is_too_much(memory_of(advert)) or not self._has_room(key)
+        return Verdict.FULL if is_full or self.holdings.by_key(key) is not None else Verdict.NEWS
 
     def _is_buried(self, key: int, rank: tuple[int, int]) -> bool:
         grave = self._graves.get(key)
@@ -153,6 +161,10 @@ class Directory:
 
     def _is_crowded_by(self, introducer: NodeId) -> bool:
         return self.unproven(introducer) >= MAX_UNPROVEN
+
+    def _is_too_much(self, more: int) -> bool:
+        """Whether so many bytes more are over the bound; a partial view has its own, in adverts."""
+        return self._view is None and self.holdings.bytes + more > MAX_HELD_BYTES
 
     def _has_room(self, key: int) -> bool:
         return self._view.has_room(key) if self._view is not None else len(self) < self._most

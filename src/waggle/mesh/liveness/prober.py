@@ -1,7 +1,9 @@
 """Asks nodes whether they are there, in time and never too often, and answers when asked.
 
-A ping that fails is repeated, while three others are asked to ping the node too: that tells a dead node from one that
-only we cannot reach, but makes it usable neither way. Rumours travel in pings. Everything a stranger can make us do is
+A ping that fails is repeated. Where that fails too the node is suspect and three others are asked to ping it: that
+tells a dead node from one that only we cannot reach, but makes it usable neither way. Rumours travel in pings, and two
+pings of our own stand between a rumour and a suspicion that we tell on: some ten nodes hear of each, so if one lost
+ping were enough, false rumours would never end where one ping in ten is lost. Everything a stranger can make us do is
 limited: asking a node for somebody else needs a node that we know, and is done twice a second for one target and five
 times for one asker at most.
 """
@@ -30,9 +32,13 @@ from waggle.mesh.packing import decode_as, encode
 HELPERS = 3
 HEARERS = 8
 """Nodes that are told of a new suspicion at once."""
+SECOND_HEARERS = 3
+"""The same in a large swarm of a suspicion that began with a rumour."""
 ENOUGH_USABLE = 64
 """With so many usable nodes newcomers are asked in the pace of pings, so that a large swarm does not rush at them."""
 NEWCOMERS_AT_ONCE = 8
+LATE_SECONDS = 0.5
+"""A second ping follows where the first has not been answered in this time; the first may still be."""
 MAX_NEWCOMERS = 1_024
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -103,7 +109,9 @@ class Prober:
     def hear(self, hints: Iterable[Hint], informer: NodeId, now: float) -> None:
         """Rumours of silence: ask for ourselves, within bounds."""
         for hint in hints:
-            if self._watch.doubt(hint.node, hint.incarnation, now) and self._gossips.allow(informer, now):
+            doubtful = hint.node not in self._asking and self._watch.is_doubtful(hint.node, hint.incarnation, now)
+            if doubtful and self._gossips.allow(informer, now):
+                self._watch.doubt(hint.node, now)
                 self._start(hint.node, self._check_rumour)
 
     def _start_newcomers(self) -> None:
@@ -129,10 +137,10 @@ class Prober:
     # --- asking ------------------------------------------------------------------------------------------------------
 
     async def _meet(self, node: NodeId) -> None:
-        """The first pings of a newcomer, two before it is suspect."""
+        """The first pings of a newcomer, four before it is suspect."""
         self._asking_newcomers += 1
         try:
-            if not await self.ping(node) and not await self.ping(node):
+            if not await self._ask_twice(node) and not await self._ask_twice(node):
                 self._suspect(node)
         finally:
             self._asking_newcomers -= 1
@@ -145,40 +153,57 @@ class Prober:
             self._suspect(node)
 
     async def _check_rumour(self, node: NodeId) -> None:
-        """Others could not reach it: one unanswered ping makes it suspect to us too."""
-        if not await self.ping(node):
-            self._suspect(node)
+        """Others could not reach it; where we cannot either, it is suspect to us too."""
+        if not await self._ask_twice(node):
+            self._suspect(node, hearers=HEARERS if self._watch.usable_count < ENOUGH_USABLE else SECOND_HEARERS)
 
     async def _probe(self, node: NodeId) -> None:
-        """Our turn to ask it: two unanswered pings make it suspect."""
-        if await self.ping(node):
+        """Our turn to ask it."""
+        if await self._ask_twice(node):
             return
-        again, vouched = await asyncio.gather(self.ping(node), self._ask_others(node))
-        if not again:
-            self._suspect(node, vouched=vouched)
+        self._suspect(node)
+        if await self._ask_others(node):
+            self._watch.vouch(node)
 
-    def _suspect(self, node: NodeId, *, vouched: bool = False) -> None:
-        now = asyncio.get_running_loop().time()
-        if not self._watch.suspect(node, now, vouched=vouched):
+    async def _ask_twice(self, node: NodeId) -> bool:
+        """Ping it, and once more as soon as the first ping fails or, once there is a link, its answer is late."""
+        if not await self._link(node):
+            return await self.ping(node)
+        first = asyncio.create_task(self._call(node))
+        try:
+            await asyncio.wait([first], timeout=LATE_SECONDS)
+            return (first.done() and first.result()) or await self.ping(node) or await first
+        finally:
+            first.cancel()
+
+    def _suspect(self, node: NodeId, *, hearers: int = HEARERS) -> None:
+        """Choose it no longer; where it was usable, tell some others."""
+        if not self._watch.suspect(node, asyncio.get_running_loop().time()):
             return
         self._on_change()
-        if not vouched:
-            for hearer in self._watch.some(HEARERS):
-                self._start(hearer, self._tell)
-
-    async def _tell(self, node: NodeId) -> None:
-        """A ping for the sake of the hints in it."""
-        await self.ping(node)
+        for hearer in self._watch.some(hearers):
+            self._start(hearer, self._probe)  # its ping carries the hints
 
     async def ping(self, node: NodeId) -> bool:
         """Ask a node once and write down whether it answered. Making the link first may take some seconds more."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        self._watch.asked(node, started)
-        request = encode(Ping(self._watch.hints()), MAX_SMALL_BYTES)
+        return await self._link(node) and await self._call(node)
+
+    async def _link(self, node: NodeId) -> bool:
+        """The first half of a ping."""
+        self._watch.asked(node, asyncio.get_running_loop().time())
         try:
             await self._dialer.ready(node, seconds=self._pace.link_seconds)
-            started = loop.time()
+        except (MeshError, RemoteProtocolError):
+            self._watch.failed(node)
+            return False
+        return True
+
+    async def _call(self, node: NodeId) -> bool:
+        """The second half."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        request = encode(Ping(self._watch.hints()), MAX_SMALL_BYTES)
+        try:
             reply = await self._dialer.call(node, PING_PROTOCOL, request, seconds=self._pace.ping_seconds)
             pong = decode_as(Pong, reply, MAX_SMALL_BYTES, sender=node)
         except (MeshError, RemoteProtocolError):

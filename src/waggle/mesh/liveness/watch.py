@@ -54,6 +54,7 @@ class Watch:
         self._usable: dict[NodeId, None] = {}
         self._suspects: dict[NodeId, None] = {}
         self._round: list[NodeId] = []
+        self._in_round: set[NodeId] = set()
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self._pulses
@@ -81,6 +82,9 @@ class Watch:
             return False
         self.forget(node)
         self._pulses[node] = Pulse(incarnation, now, was_lost=was_lost)
+        if self._round and node not in self._in_round:
+            self._round.insert(self._rng.randrange(len(self._round) + 1), node)
+            self._in_round.add(node)
         return True
 
     def forget(self, node: NodeId) -> None:
@@ -111,38 +115,50 @@ class Watch:
         if pulse := self._pulses.get(node):
             pulse.failures += 1
 
-    def suspect(self, node: NodeId, now: float, *, vouched: bool = False) -> bool:
-        """Choose it no longer; whether it was usable before. `vouched` where others say that it answers them."""
+    def suspect(self, node: NodeId, now: float) -> bool:
+        """Choose it no longer; whether it was usable before."""
         pulse = self._pulses.get(node)
         if pulse is None:
             return False
         if pulse.suspect_since is None:
             pulse.suspect_since = now
-        pulse.vouched = pulse.vouched or vouched
         self._suspects[node] = None
         return self._usable.pop(node, "absent") is None
 
-    def doubt(self, node: NodeId, incarnation: int, now: float) -> bool:
+    def vouch(self, node: NodeId) -> None:
+        """Others say that a suspect answers them."""
+        if node in self._suspects:
+            self._pulses[node].vouched = True
+
+    def is_doubtful(self, node: NodeId, incarnation: int, now: float) -> bool:
         """Hearsay: somebody could not reach it. Whether we should ask it now."""
         pulse = self._pulses.get(node)
         if pulse is None or pulse.incarnation != incarnation or pulse.suspect_since is not None:
             return False
         if pulse.answered_at is None or now - pulse.answered_at < HEARSAY_FRESH_SECONDS:
             return False
-        if now - pulse.doubted_at < HEARSAY_SECONDS:
-            return False
-        pulse.doubted_at = now
-        return True
+        return now - pulse.doubted_at >= HEARSAY_SECONDS
+
+    def doubt(self, node: NodeId, now: float) -> None:
+        """We ask it for a rumour."""
+        if pulse := self._pulses.get(node):
+            pulse.doubted_at = now
 
     # --- what follows ------------------------------------------------------------------------------------------------
 
     def next_in_round(self) -> NodeId | None:
-        """The next node of the shuffled list: everybody is asked once before anybody is asked again."""
+        """The next node of the shuffled list: everybody is asked once before anybody is asked again.
+
+        Newcomers are put into the list at random, as in SWIM: a swarm that begins all at once would else have lists
+        that end all at once, and whoever was late in none of them.
+        """
         if not self._round:
             self._round = list(self._pulses)
+            self._in_round = set(self._round)
             self._rng.shuffle(self._round)
         while self._round:
             node = self._round.pop()
+            self._in_round.discard(node)
             if node in self._pulses and node not in self._suspects:
                 return node
         return None

@@ -100,7 +100,15 @@ class Membership:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What hinders this node in the swarm, in words: a wrong clock, another node with its key."""
-        return tuple(self._upkeep.troubles)
+        return self._upkeep.troubles.current(asyncio.get_running_loop().time())
+
+    def note(self, trouble: str) -> None:
+        """Something that hinders this node was found out elsewhere."""
+        self._upkeep.note(trouble)
+
+    def set_on_double(self, on_double: Callable[[Sequence[str]], None]) -> None:
+        """Who is told the addresses in adverts that our key signed and we did not: old ones of ours, or a twin's."""
+        self._upkeep.on_double = on_double
 
     async def changed(self) -> None:
         """Wait until somebody came, went, or became usable or suspect. The caller sets the bound."""

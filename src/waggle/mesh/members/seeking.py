@@ -15,6 +15,8 @@ from waggle.mesh.members.pace import Pace
 from waggle.mesh.transport import CONNECT_SECONDS
 
 MAX_INVITES = 64
+MAX_EXCHANGES = 3
+"""Comparisons under way at once: one that waits in vain for a lost reply does not keep us from the next."""
 MAX_MEETING = 8
 """Nodes found nearby that are joined at the same time."""
 
@@ -33,19 +35,19 @@ class Seeker:
         self._gossip = gossip
         self._prober = prober
         self._pace = pace
-        self._exchanging = False
+        self._exchanging = 0
         self._meeting: set[NodeId] = set()
 
     async def exchange_with_somebody(self) -> None:
-        """Compare with a usable node, or with any where none is; one at a time."""
-        if self._exchanging:
+        """Compare with a usable node, or with any where none is; few at a time."""
+        if self._exchanging >= MAX_EXCHANGES:
             return
-        self._exchanging = True
+        self._exchanging += 1
         try:
             for node in self._watch.some(1) or self._watch.anybody():
                 await self._gossip.exchange(node, seconds=self._pace.exchange_seconds)
         finally:
-            self._exchanging = False
+            self._exchanging -= 1
 
     async def look_for(self, node: NodeId) -> None:
         """Try a dead node's last addresses; where it answers, hear its news and be ready for its old number."""

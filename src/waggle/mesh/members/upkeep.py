@@ -19,9 +19,8 @@ from waggle.mesh.members.gossip import NEWS_FANOUT, Gossip
 from waggle.mesh.members.own import OwnAdvert
 from waggle.mesh.members.pace import Pace, Schedule
 from waggle.mesh.members.seeking import Seeker
+from waggle.mesh.members.troubles import Troubles
 from waggle.mesh.transport import CallHandler, Transport
-
-MAX_TROUBLES = 16
 
 Work = Callable[[], Coroutine[None, None, None]]
 
@@ -65,11 +64,13 @@ class Upkeep:
             rng=rng,
             on_advert=self._took,
             on_own=self._met_ourselves,
-            on_refusal=self._note,
+            on_refusal=lambda words: self.troubles.hear(words, asyncio.get_running_loop().time()),
         )
         self.seeker = Seeker(directory, self.watch, self.dialer, self.gossip, self.prober, pace)
         self.load = load
-        self.troubles: dict[str, None] = {}
+        self.troubles = Troubles()
+        self.on_double: Callable[[Sequence[str]], None] = lambda addresses: None
+        """Told where somebody who signs with our key says to be."""
         self._transport = transport
         self._pace = pace
         self._rng = rng
@@ -160,7 +161,8 @@ class Upkeep:
         self.directory.prove(node)
         incarnation, sequence = entry.advert.rank
         ageing = entry.expires_at - now < self._pace.ttl / 3
-        if pong.incarnation > incarnation or (pong.sequence > sequence and ageing):
+        if pong.incarnation != incarnation or (pong.sequence > sequence and ageing):
+            # Where it is behind its own advert, that is one of an earlier start or of a twin: it has to hear of it.
             self.spawn(partial(self.gossip.exchange, node, seconds=self._pace.exchange_seconds))
         if became_usable:
             self._on_change()
@@ -168,12 +170,14 @@ class Upkeep:
     def _met_ourselves(self, advert: OpenAdvert) -> None:
         """An advert under our key that is newer than ours."""
         if warning := self.own.outdo(advert.advert):
-            self._note(warning)
+            self.note(warning)
+        if not advert.advert.departed:
+            self.on_double(advert.advert.addresses)
         self.spawn(self.publish)
 
-    def _note(self, trouble: str) -> None:
-        if len(self.troubles) < MAX_TROUBLES:
-            self.troubles[trouble] = None
+    def note(self, trouble: str) -> None:
+        """Something hinders us."""
+        self.troubles.note(trouble, asyncio.get_running_loop().time())
 
     def _pong(self, hints: tuple[messages.Hint, ...]) -> messages.Pong:
         own = self.own

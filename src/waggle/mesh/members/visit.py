@@ -70,7 +70,7 @@ class Visitor:
             for task in dials:
                 task.cancel()
             await asyncio.gather(*dials, return_exceptions=True)
-        raise PeerUnreachable("nobody can be reached there: " + "; ".join(failures))
+        raise PeerUnreachable("no node answers there: " + "; ".join(dict.fromkeys(failures)))
 
     def adverts(self) -> tuple[Advert, ...]:
         """Everybody in the directory who has not said goodbye."""

@@ -75,8 +75,10 @@ def test_the_word_of_others_puts_death_off_once_and_makes_nobody_usable() -> Non
     watch = watching(A)
     for _ in range(5):
         watch.failed(A)
-    watch.suspect(A, 0.0, vouched=True)
-    watch.suspect(A, 3.0, vouched=True)
+    watch.suspect(A, 0.0)
+    watch.vouch(A)
+    watch.suspect(A, 3.0)
+    watch.vouch(A)
     assert list(watch.usable) == []
     assert watch.condemned(8.9) == []
     assert watch.condemned(9.0) == [A]
@@ -86,17 +88,22 @@ def test_the_word_of_others_puts_death_off_once_and_makes_nobody_usable() -> Non
 def test_hearsay_alone_changes_nothing_but_that_we_ask() -> None:
     watch = watching(A)
     for now in range(2, 100):
-        watch.doubt(A, 1, float(now))
+        watch.doubt(A, float(now))
     assert list(watch.usable) == [A]
     assert watch.condemned(1_000.0) == []
 
 
 def test_hearsay_makes_us_ask_seldom() -> None:
     watch = watching(A)
-    assert not watch.doubt(A, 1, 0.5)  # it has just answered us
-    assert not watch.doubt(A, 2, 5.0)  # about another start of it
-    assert not watch.doubt(B, 1, 5.0)  # we do not know it
-    assert sum(watch.doubt(A, 1, 5.0 + 0.1 * step) for step in range(100)) == 4
+    assert not watch.is_doubtful(A, 1, 0.5)  # it has just answered us
+    assert not watch.is_doubtful(A, 2, 5.0)  # about another start of it
+    assert not watch.is_doubtful(B, 1, 5.0)  # we do not know it
+    asked = 0
+    for step in range(100):
+        if watch.is_doubtful(A, 1, 5.0 + 0.1 * step):
+            watch.doubt(A, 5.0 + 0.1 * step)
+            asked += 1
+    assert asked == 4
 
 
 def test_a_new_start_begins_anew_and_an_old_one_changes_nothing() -> None:
@@ -127,10 +134,32 @@ def test_everybody_has_a_turn_before_anybody_has_another() -> None:
         assert sorted(str(watch.next_in_round()) for _ in nodes) == sorted(nodes)
 
 
+def test_a_newcomer_has_its_turn_in_the_round_under_way() -> None:
+    for seed in range(50):
+        watch = Watch(Pace(), Random(seed))
+        for number in range(20):
+            watch.add(NodeId(str(number)), 1, 0.0)
+        first = watch.next_in_round()
+        watch.add(A, 1, 0.0)
+        rest = [watch.next_in_round() for _ in range(20)]
+        assert A in rest
+        assert len({first, *rest}) == 21
+
+
+def test_who_begins_anew_again_and_again_makes_the_round_no_longer() -> None:
+    watch = watching(A, B, C)
+    assert watch.next_in_round() is not None
+    for incarnation in range(2, 1_000):
+        watch.add(A, incarnation, 0.0)
+    turns = [watch.next_in_round() for _ in range(30)]
+    assert turns.count(A) <= 11
+
+
 def test_hints_name_the_newest_suspects_that_we_know_ourselves() -> None:
     nodes = [NodeId(str(number)) for number in range(8)]
     watch = watching(*nodes)
     watch.add(A, 1, 0.0)
     for node in [*nodes[:6], A]:
-        watch.suspect(node, 1.0, vouched=node == nodes[5])
+        watch.suspect(node, 1.0)
+    watch.vouch(nodes[5])
     assert [hint.node for hint in watch.hints()] == ["4", "3", "2", "1"]
