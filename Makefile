@@ -1,7 +1,7 @@
 # waggle: `make demo` sets everything up and asks the bundled hive a question.
 # Another interpreter: make setup PYTHON=python3.12. An index with CPU builds of torch: PIP_EXTRA_INDEX_URL=... make setup
 .DEFAULT_GOAL := demo
-.PHONY: setup demo test check bench docs size train
+.PHONY: setup demo test check bench docs size sbom train
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -42,5 +42,7 @@ bench: setup ; $(BIN)/waggle bench $(ARGS)
 docs: setup ; $(BIN)/python -m waggle.cli.helppages
 
 size: setup ; @$(BIN)/python tools/size_report.py
+
+sbom: ; @mkdir -p build && $(or $(wildcard $(BIN)/python),$(PYTHON)) tools/sbom.py > build/sbom.json && echo build/sbom.json
 
 train: setup ; $(BIN)/waggle train hive $(ARGS)

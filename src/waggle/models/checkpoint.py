@@ -22,6 +22,8 @@ from waggle.models.tokenizer import save_tokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npz")
+"""Weights in files whose loaders may run what is in them; they are never opened."""
 
 
 def load_decoder(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Decoder:
@@ -101,7 +103,7 @@ def _read(
 ) -> Iterator[tuple[str, Tensor]]:
     """The parameters in one file; `shapes` says which there may be and of what shape."""
     if not path.exists():
-        raise CheckpointError(f"{path} is missing")
+        raise CheckpointError(f"{path} is missing{_instead(path.parent)}")
     try:
         with safe_open(path, framework="pt") as file:
             held = set(file.keys())
@@ -112,6 +114,12 @@ def _read(
                     yield name, _checked(path, name, file.get_tensor(name), shapes)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _instead(folder: Path) -> str:
+    """What to do where the weights are there in a format that is not read; empty where they are not."""
+    found = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
+    return f"; {found[0]} can hold code and is never loaded: convert it to .safetensors" if found else ""
 
 
 def _is_known_extra(name: str, *, tied: bool) -> bool:
