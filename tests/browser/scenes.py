@@ -31,7 +31,7 @@ from waggle.node.mesh_node import MeshNode
 from waggle.node.mesh_service import MeshService
 from waggle.node.planning import AskOptions
 from waggle.node.runner import Watch
-from waggle.node.service import Service
+from waggle.node.service import ServedModel, Service
 from waggle.node.swarm import Swarm
 
 TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
@@ -45,6 +45,7 @@ HOSTILE = (
     "\x1b[31mred\x1b[0m \u202egnp.exe",
     "{{ constructor.constructor('window.pwned = 3')() }} ${window.pwned = 4}",
 )
+OURS = NodeId("12D3KooWGreenhouse7VcSBRToKM9JBQn9vkBgSKz168deDsib")
 SKILLS = {"arithmetic": 0.94, "spelling": 0.41, "capitals": 0.78}
 
 
@@ -74,14 +75,25 @@ def scripts(scene: str) -> list[Script]:
 
 
 class Surrounded:
-    """A service with peers in every state."""
+    """A service with peers in every state, or `alike` many on one local network."""
 
-    def __init__(self, inner: LocalService) -> None:
+    def __init__(self, inner: LocalService, alike: int = 0) -> None:
+        self._alike = alike
         self._inner = inner
-        self.id, self.ask, self.generate = inner.id, inner.ask, inner.generate
-        self.embed, self.models, self.load = inner.embed, inner.models, inner.load
+        self.id, self.ask, self.generate = OURS, inner.ask, inner.generate
+        self.embed, self.load = inner.embed, inner.load
+        self.troubles: tuple[str, ...] = ()
+
+    def models(self) -> tuple[ServedModel, ...]:
+        mine = ServedModel(name="greenhouse", family="scripted", context_tokens=4096, nodes=(OURS,), skills=SKILLS)
+        return (*self._inner.models(), mine)
 
     def peers(self) -> tuple[Peer, ...]:
+        if self._alike:
+            return tuple(
+                replace(self._peer(0, f"bee{number}"), round_trip=0.0002 + 1e-6 * number)
+                for number in range(self._alike)
+            )
         return tuple(self._peer(number, name) for number, name in enumerate(NAMES))
 
     def _peer(self, number: int, name: str) -> Peer:
@@ -101,6 +113,17 @@ class Surrounded:
         return peer
 
 
+class Ailing(LocalService):
+    """A service some engines of which are down."""
+
+    def models(self) -> tuple[ServedModel, ...]:
+        reasons = {"basil": "it cannot be reached", "elder": "it is out of memory"}
+        return tuple(
+            replace(model, nodes=(), down={NodeId(model.name): reasons[model.name]}) if model.name in reasons else model
+            for model in super().models()
+        )
+
+
 class Mesh:
     """Real nodes on a network inside this process; the page is the first one's."""
 
@@ -115,6 +138,11 @@ class Mesh:
 
 class Nobody(LocalService):
     """A service without a usable engine."""
+
+    def models(self) -> tuple[ServedModel, ...]:
+        return tuple(
+            replace(model, nodes=(), down={NodeId(model.name): "it cannot be reached"}) for model in super().models()
+        )
 
     async def ask(
         self, question: str, options: AskOptions, watch: Watch | None = None, request: str | None = None
@@ -141,8 +169,11 @@ async def make(scene: str, folder: Path) -> FastAPI:
             app.post("/scene/lose")(mesh.lose)
             return _attached(app, mesh.service, scene, folder)
         swarm = Swarm(engines)
-    local = Nobody(swarm, {}) if scene == "nobody" else await make_local_service(swarm)
-    return _attached(app, Surrounded(local) if scene == "peers" else local, scene, folder)
+    local = await make_local_service(swarm)
+    if kind := {"nobody": Nobody, "ailing": Ailing}.get(scene):
+        local = kind(swarm, {name: await engine.describe() for name, engine in swarm.engines.items()})
+    alike = int(scene.removeprefix("lan")) if scene.startswith("lan") else 0
+    return _attached(app, Surrounded(local, alike) if alike or scene == "peers" else local, scene, folder)
 
 
 def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastAPI:

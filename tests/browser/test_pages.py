@@ -93,7 +93,7 @@ def test_a_round_that_was_never_there_is_said_to_be_missing(context: BrowserCont
     page = context.new_page()
     for name in ("0" * 32, "..%2f..%2fetc", "%3Cscript%3E"):
         page.goto(f"{scene('swarm')}/rounds/{name}")
-        expect(page.get_by_text(re.compile("no such round|Not Found"))).to_be_visible()
+        expect(page.get_by_text(re.compile("no such round|no page at this address"))).to_be_visible()
 
 
 def test_what_is_not_there_is_designed(context: BrowserContext, scene: Scene) -> None:
@@ -101,13 +101,15 @@ def test_what_is_not_there_is_designed(context: BrowserContext, scene: Scene) ->
     for path, heading in {
         "/swarm": "Nobody else is here",
         "/rounds": "No history is kept",
-        "/quality": "No measurement yet",
         "/node": "No keys are in use",
     }.items():
         page.goto(address + path)
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
     expect(page.get_by_role("heading", name="No settings")).to_be_visible()
     expect(page.get_by_role("heading", name="No log to show")).to_be_visible()
+    page.goto(f"{address}/quality")
+    expect(page.get_by_role("status")).to_contain_text("Nothing was measured on this machine yet")
+    expect(page.get_by_role("img", name=re.compile("^Share of right answers: swarm"))).to_be_visible()
     page.goto(scene("nobody") + "/rounds")
     expect(page.get_by_role("heading", name="No rounds yet")).to_be_visible()
     page.goto(scene("nobody") + "/node")
@@ -122,7 +124,7 @@ def test_the_swarm_page_says_why_a_node_stands_by_and_how_far_each_is(context: B
     expect(page.locator("li[data-node=fern]")).to_contain_text(re.compile("dead.*because no answer to 3 pings", re.S))
     expect(page.locator("li[data-node=daisy]")).to_contain_text("54 ms")
     expect(page.get_by_role("img", name=re.compile("Network: this node, 7 peers"))).to_be_visible()
-    expect(page.locator(".skills tbody tr")).to_have_count(7)
+    expect(page.locator(".skills tbody tr")).to_have_count(8)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "record"])

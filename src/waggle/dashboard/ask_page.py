@@ -9,13 +9,14 @@ from nicegui.element import Element
 
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Record
-from waggle.dashboard.asking import Form, options_of, strategies, turns_of
+from waggle.dashboard.asking import form_of, options_of, strategies, turns_of
 from waggle.dashboard.composer import Composer
 from waggle.dashboard.context import Context, page
+from waggle.dashboard.down_notice import show_down
 from waggle.dashboard.elements import box, empty_state, icon, words
 from waggle.dashboard.exchange import Exchange, failure
 from waggle.dashboard.layout import frame
-from waggle.dashboard.words import many
+from waggle.node.service import ServedModel
 
 MOST_SHOWN = 30
 """Questions kept on one page; the older ones are in the history."""
@@ -46,9 +47,13 @@ class _Conversation:
         self._asking: Exchange | None = None
         self._chat = box("chat")
         with self._chat:
+            show_down(context.service.models())
             self._welcome = _welcome(context, self._write)
         self._composer = Composer(
-            Form(min_confidence=context.min_confidence), strategies(context.service.models()), self.send, self.stop
+            form_of(context.budget, context.min_confidence),
+            strategies(usable(context)),
+            self.send,
+            self.stop,
         )
         ui.context.client.on_delete(self.stop)
 
@@ -102,16 +107,27 @@ class _Conversation:
             self._exchanges.pop(0).box.delete()
 
 
+def welcome_words(models: int) -> str:
+    """What is going to happen, by how many models there are."""
+    if models == 1:
+        return "One model is here. It answers alone; with more of them they would compare their answers."
+    return f"{models} models are here: some propose answers, some compare them in pairs, and only a sure answer counts."
+
+
+def usable(context: Context) -> list[ServedModel]:
+    """The models that can be asked now."""
+    return [model for model in context.service.models() if model.usable]
+
+
 def _welcome(context: Context, write: Callable[[str], None]) -> Element:
-    models = context.service.models()
+    models = usable(context)
     if not models:
         text = "No model can be used now, neither here nor at a peer. Look at Swarm for the reasons."
         return empty_state("power_off", "Nobody can answer yet", text, "waggle doctor")
     with box("empty welcome") as made:
         icon("forum", "empty-sign")
         words("Ask, and watch the swarm think", "empty-title", "h2")
-        text = f"{many(len(models), 'model')} propose answers, compare them in pairs, and answer only if they are sure."
-        words(text, "empty-text", "p")
+        words(welcome_words(len(models)), "empty-text", "p")
         with box("examples"):
             for example in EXAMPLES:
                 button = words(example, "plain-button small", "button", type="button")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, Record
-from waggle.node.planning import AskOptions
+from waggle.node.planning import AUTO, AskOptions
 from waggle.node.service import ServedModel
 
 MOST_SECONDS, MOST_TOKENS = 600.0, 10_000_000
@@ -15,6 +15,7 @@ DEFAULT_SECONDS = 60.0
 KEPT_TURNS = 40
 STRATEGIES = {
     "swarm": "Swarm: propose, judge, decide",
+    AUTO: "Auto: one node where it surely knows, else the swarm",
     "vote": "Vote: the most frequent answer",
     "best": "Best node for this question",
 }
@@ -29,6 +30,12 @@ class Form:
     tokens: float | None = None
     min_confidence: float = 0.5
     remembers: bool = False
+
+
+def form_of(budget: Budget, min_confidence: float) -> Form:
+    """A form filled in with what holds at this gateway."""
+    tokens = None if budget.tokens is None else float(min(budget.tokens, MOST_TOKENS))
+    return Form(seconds=budget.seconds, tokens=tokens, min_confidence=min_confidence)
 
 
 def strategies(models: Sequence[ServedModel]) -> dict[str, str]:

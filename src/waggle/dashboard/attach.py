@@ -14,8 +14,10 @@ from nicegui import core, ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from waggle.dashboard import ask_page, node_page, quality_page, record_page, rounds_page, swarm_page
-from waggle.dashboard.context import Context
+from waggle.core.round_values import Budget
+from waggle.dashboard import ask_page, missing_page, node_page, quality_page, record_page, rounds_page, swarm_page
+from waggle.dashboard.asking import MOST_SECONDS
+from waggle.dashboard.context import Context, Place, own_places
 from waggle.dashboard.theme import FAVICON
 from waggle.node.history import History
 from waggle.node.planning import AskOptions
@@ -49,6 +51,7 @@ def attach(
     quality: Path | None = None,
     settings: Callable[[], Mapping[str, object]] | None = None,
     logs: Callable[[], Sequence[str]] | None = None,
+    place: Place | None = None,
 ) -> None:
     """Add the dashboard to an app that is not running yet.
 
@@ -57,6 +60,7 @@ def attach(
         quality: the file that `waggle bench quality --json` wrote, read again whenever the page opens.
         settings: gives a value and where it came from, by name of the setting.
         logs: gives the newest lines of the log.
+        place: room for one question from a page, fair to other callers; None bounds the pages alone.
     """
     options = getattr(app.state, "options", AskOptions())  # the gateway's own, where it is one
     context = Context(
@@ -67,10 +71,19 @@ def attach(
         settings=settings,
         logs=logs,
         min_confidence=float(options.min_confidence),
+        budget=_budget_of(options),
+        place=place or own_places(),
     )
     for module in (ask_page, swarm_page, rounds_page, record_page, quality_page, node_page):
         module.add(app, context)
+    missing_page.add(app)
     _mount(app)
+
+
+def _budget_of(options: object) -> Budget:
+    """What a question may cost where nobody says, and what the form on the page begins with."""
+    seconds = float(getattr(options, "budget_seconds", Budget().seconds))
+    return Budget(seconds=min(seconds, MOST_SECONDS), tokens=getattr(options, "budget_tokens", None))
 
 
 def _mount(app: FastAPI) -> None:

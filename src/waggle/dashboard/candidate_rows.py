@@ -47,7 +47,7 @@ class _Row:
         self.box.style(f"order: {place}")
         self.box.classes(replace=f"candidate {'first' if place == 0 else ''}")
         self._answer.text = one_line(candidate.answer, 300) or "(an empty answer)"
-        self._strength.text = "" if candidate.strength is None else f"{candidate.strength:+.2f}"
+        self._strength.text = "" if candidate.strength is None else f"{candidate.strength:+.2f}".replace("-", "−")
         self._fill.style(f"width: {100 * (candidate.odds or 0.0):.1f}%")
         if self._names != candidate.supporters:
             self._names = candidate.supporters

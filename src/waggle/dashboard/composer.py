@@ -30,7 +30,7 @@ class Composer:
                 self._text.on("keydown", send, js_handler=ENTER)
                 self._send = _button("Send", "send", "main", send)
                 self._stop = _button("Stop", "stop", "stop", stop)
-            with box("options", "details"):
+            with box("options", "details") as self._more:
                 words("Options", "", "summary")
                 with box("options-grid"):
                     self._options(strategies)
@@ -50,25 +50,27 @@ class Composer:
         self._text.run_method("focus")
 
     def busy(self, asking: bool) -> None:
-        """Show Stop while a question is under way, else Send."""
+        """Show Stop while a question is under way, else Send and the options."""
         self._send.set_visibility(not asking)
         self._stop.set_visibility(asking)
+        self._more.set_visibility(not asking)
 
     def _options(self, strategies: dict[str, str]) -> None:
         form = self.form
-        with box("field", "label"):
+        with box("field strategy", "label"):
             words("Strategy")
             select = ui.select(strategies, value=form.strategy).props("outlined dense")
             select.on_value_change(lambda event: setattr(form, "strategy", event.value))
         with box("field", "label"):
-            words("Time budget, seconds")
+            words("Seconds at most")
             number = ui.number(value=form.seconds, min=0.1, step=1).props("outlined dense")
             number.on_value_change(lambda event: setattr(form, "seconds", event.value))
         with box("field", "label"):
-            words("Token budget, empty for none")
-            number = ui.number(value=form.tokens, min=1, step=100, precision=0).props("outlined dense")
+            words("Tokens at most")
+            number = ui.number(value=form.tokens, min=1, step=100, precision=0, placeholder="no limit")
+            number.props("outlined dense")
             number.on_value_change(lambda event: setattr(form, "tokens", event.value))
-        with box("field", "label"):
+        with box("field wanted", "label"):
             shown = words(self._wanted())
             slider = box("slider", "input", type="range", min="0", max="0.99", step="0.01")
             slider.props["value"] = f"{form.min_confidence:.2f}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -9,12 +10,21 @@ from typing import cast
 from fastapi import FastAPI
 from nicegui import APIRouter, ui
 
+from waggle.core.round_values import Budget
 from waggle.node.history import History
 from waggle.node.planning import AskOptions
 from waggle.node.service import Service
 
 MOST_AT_ONCE = 16
-"""Questions asked from pages that are answered at once; the others wait in line."""
+"""Questions asked from pages that are answered at once where nothing else says; the others wait in line."""
+Place = Callable[[], AbstractAsyncContextManager[object]]
+"""Room for one question: held while it is answered; may raise PeerBusy."""
+
+
+def own_places() -> Place:
+    """Room for some questions at once, for pages that share none with anybody."""
+    places = asyncio.Semaphore(MOST_AT_ONCE)
+    return lambda: places
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,8 @@ class Context:
     settings: Callable[[], Mapping[str, object]] | None
     logs: Callable[[], Sequence[str]] | None
     min_confidence: float = AskOptions.min_confidence
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    budget: Budget = field(default_factory=Budget)
+    place: Place = field(default_factory=own_places)
 
 
 def page(app: FastAPI, path: str, *, seconds: float = 5.0) -> ui.page:

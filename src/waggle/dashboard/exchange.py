@@ -62,7 +62,7 @@ class Exchange:
         return None
 
     async def _ask(self, options: AskOptions) -> Record:
-        async with self._context.places:
+        async with self._context.place():
             return await self._context.service.ask(self._question, options, self._watched.watch)
 
     def finish(self, record: Record) -> None:

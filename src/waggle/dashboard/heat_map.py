@@ -14,7 +14,7 @@ LABEL = 32
 
 def tint(p: float) -> str:
     """From red (always loses) over none (even) to green (always wins)."""
-    colour = "var(--good)" if p >= 0.5 else "var(--bad)"
+    colour = "var(--win)" if p >= 0.5 else "var(--lose)"
     return f"background: color-mix(in srgb, {colour} {round(abs(p - 0.5) * 110)}%, var(--panel))"
 
 

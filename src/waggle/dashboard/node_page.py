@@ -8,14 +8,17 @@ from nicegui import ui
 
 from waggle.core.errors import WaggleError
 from waggle.dashboard.context import Context, page
+from waggle.dashboard.down_notice import down_words
 from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.layout import frame
 from waggle.dashboard.words import one_line, plain, short_id
-from waggle.node.service import Service
+from waggle.node.local_service import HERE
+from waggle.node.service import ServedModel, Service
 
 MOST_LINES = 200
 LINE = 600  # characters
 REFRESH_SECONDS = 2.0
+UNSET = ("default", "")
 
 
 class KeyName(Protocol):
@@ -60,18 +63,35 @@ def add(app: FastAPI, context: Context) -> None:
 
 
 def _engines(service: Service) -> None:
-    mine = [model for model in service.models() if service.id in model.nodes] or list(service.models())
+    mine = own_engines(service)
     with box("card", "section"):
         words("Engines", "", "h2")
         words(f"Node {short_id(service.id)}", "card-note mono", "p", title=one_line(service.id, 128))
-        if not mine:
+        if not mine and service.id != HERE:
+            empty_state("hub", "No engine of its own", "This node asks others, and answers nobody itself.")
+        elif not any(model.usable for model in mine):
             text = "No engine of this node answers. It says why when it is asked:"
             empty_state("power_off", "The engine is down", text, "waggle doctor", kind="bad")
         for model in mine:
-            with box("row apart").style("padding: .3rem 0; border-bottom: 1px solid var(--line)"):
-                words(one_line(model.name, 60), "", "strong")
-                context_words = f"{model.context_tokens:,} tokens of context" if model.context_tokens else ""
-                words(" · ".join(filter(None, (one_line(model.family, 40), context_words))), "dim small")
+            _engine(model)
+
+
+def own_engines(service: Service) -> list[ServedModel]:
+    """The models that this node itself has, also those that are down."""
+    models = list(service.models())
+    return models if service.id == HERE else [model for model in models if service.id in {*model.nodes, *model.down}]
+
+
+def _engine(model: ServedModel) -> None:
+    with box("listed"):
+        with box("row apart"):
+            words(one_line(model.name, 60), "", "strong")
+            context_words = f"{model.context_tokens:,} tokens of context" if model.context_tokens else ""
+            facts = " · ".join(filter(None, (one_line(model.family, 40), context_words)))
+            words(facts if model.usable else "down", "dim small" if model.usable else "chip bad")
+        for name, reason in down_words([model]):
+            where = "" if name == one_line(model.name, 60) else f"{name}: "
+            words(f"{where}{reason}", "bad-words words", "p")
 
 
 def _keys(keys: object) -> None:
@@ -82,7 +102,7 @@ def _keys(keys: object) -> None:
             text = "Whoever reaches this gateway may use it; it listens on this machine only."
             empty_state("key_off", "No keys are in use", text, "waggle key create NAME")
         for key in found:
-            with box("row apart").style("padding: .3rem 0; border-bottom: 1px solid var(--line)"):
+            with box("row apart listed"):
                 words(one_line(key.name, 60), "", "strong")
                 with box("row").style("gap: .3rem"):
                     for scope in key.scopes:
@@ -101,13 +121,29 @@ def _settings(context: Context) -> None:
         if not values:
             empty_state("tune", "No settings", "This gateway was not started from a configuration.", "waggle config")
             return
-        with box("plain stacked settings", "table"):
-            with box("", "thead"), box("", "tr"):
-                for name in ("setting", "value", "from"):
-                    words(name, "", "th", scope="col")
-            with box("", "tbody"):
-                for name, value in values.items():
-                    _setting(name, value)
+        given, left = by_origin(values)
+        if given:
+            _table(given)
+        if left:
+            with box("", "details", **({} if given else {"open": ""})):
+                words(f"{len(left)} at their defaults", "dim small", "summary")
+                _table(left)
+
+
+def by_origin(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """The settings that somebody gave, and those that were left as they are."""
+    given = {name: value for name, value in values.items() if setting_words(value)[1] not in UNSET}
+    return given, {name: value for name, value in values.items() if name not in given}
+
+
+def _table(values: Mapping[str, object]) -> None:
+    with box("plain stacked settings", "table"):
+        with box("", "thead"), box("", "tr"):
+            for name in ("setting", "value", "from"):
+                words(name, "", "th", scope="col")
+        with box("", "tbody"):
+            for name, value in values.items():
+                _setting(name, value)
 
 
 def _read(context: Context) -> Mapping[str, object]:
@@ -123,7 +159,7 @@ def _setting(name: str, value: object) -> None:
         words(one_line(name, 60), "mono", "td")
         words(shown, "words", "td", data_name="value")
         with box("", "td"):
-            words(origin, "dim small" if origin in ("default", "") else "chip warn")
+            words(origin, "dim small" if origin in UNSET else "chip warn")
 
 
 def setting_words(value: object) -> tuple[str, str]:

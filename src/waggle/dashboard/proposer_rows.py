@@ -6,6 +6,7 @@ from waggle.dashboard.elements import box, words
 from waggle.dashboard.words import duration, many, one_line, percent, short_id, with_names
 from waggle.node.picture import Part, ProposerPicture, RoundPicture
 
+REASON = 160  # characters
 SAYS = {
     Part.WAITING: "waits",
     Part.THINKING: "is thinking …",
@@ -13,6 +14,8 @@ SAYS = {
     Part.FAILED: "gave no answer",
     Part.SKIPPED: "was not needed",
 }
+SAID = {Part.ANSWERED: "said cut", Part.FAILED: "said words bad-words"}
+"""A reason is shown whole, an answer on one line."""
 
 
 class ProposerRows:
@@ -48,10 +51,7 @@ class _Row:
     def show(self, proposer: ProposerPicture, names: Mapping[str, str]) -> None:
         self._dot.classes(replace=f"dot {'judging' if proposer.judging else proposer.part.value.split()[0]}")
         self._said.text = said(proposer, names)
-        self._said.classes(
-            add="dim" if proposer.part is not Part.ANSWERED else "",
-            remove="" if proposer.part is not Part.ANSWERED else "dim",
-        )
+        self._said.classes(replace=SAID.get(proposer.part, "said cut dim"))
         self._note.text = note(proposer)
 
 
@@ -60,7 +60,7 @@ def said(proposer: ProposerPicture, names: Mapping[str, str]) -> str:
     if proposer.proposal is not None:
         return one_line(proposer.proposal.answer, 200) or "(an empty answer)"
     if proposer.part is Part.FAILED and proposer.reason:
-        return one_line(with_names(proposer.reason, names), 200)
+        return one_line(with_names(proposer.reason, names), REASON)
     return SAYS.get(proposer.part, "")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -15,8 +16,17 @@ from waggle.dashboard.quality_report import NAMES, Accuracy, Quality, read_quali
 from waggle.dashboard.words import duration, many, one_line, percent
 from waggle.node.history import History
 
+OF_THE_HIVE = Path(__file__).with_name("measured.json")
+"""What the bench wrote of the bundled models: strategies and curve alone."""
 COMMAND = "waggle bench quality --json"
 DAY = 86_400.0
+MEANINGS = {
+    "vote": "Vote: the most frequent answer.",
+    "best single": "Best node: the one model that is right most often.",
+    "self-consistency": "Self-consistency: that model, asked many times.",
+    "routed": "Routed: only the node known to be good at this kind of question.",
+    "oracle": "Any node right: what a perfect choice among the answers would reach.",
+}
 
 
 def add(app: FastAPI, context: Context) -> None:
@@ -34,8 +44,12 @@ def add(app: FastAPI, context: Context) -> None:
 async def _measured(context: Context) -> None:
     path = context.quality
     if path is None or not path.exists():
-        text = "Nothing was measured here yet. This takes some minutes; the page then shows what it writes."
-        empty_state("insights", "No measurement yet", text, command_for(path))
+        _not_here(path)
+        _show(await asyncio.to_thread(read_quality, OF_THE_HIVE))
+        return
+    if not path.stat().st_size:  # the shell makes the file before the first question is asked
+        text = "This takes some minutes. Open the page again then, or measure again where it was stopped:"
+        empty_state("hourglass_top", "The measurement is under way", text, command_for(path))
         return
     try:
         found = await asyncio.to_thread(read_quality, path)
@@ -44,6 +58,13 @@ async def _measured(context: Context) -> None:
         empty_state("error_outline", "The measurement cannot be read", text, command_for(path), kind="bad")
         return
     _show(found)
+
+
+def _not_here(path: Path | None) -> None:
+    with box("notice quiet", "section", role="status"):
+        words("Nothing was measured on this machine yet.", "", "strong")
+        words("These are the bundled models, measured when this version was made. To measure them here:", "", "p")
+        words(command_for(path), "command", "code")
 
 
 def command_for(path: Path | None) -> str:
@@ -64,12 +85,18 @@ def _show(found: Quality) -> None:
             note = f"{many(questions, 'unseen question')}; the line is the 95 % interval. {measured}"
             words(note, "card-note", "p")
             draw_accuracy(found.strategies)
+            words(strategies_words([each.name for each in found.strategies]), "dim small explained", "p")
         with box("card", "section"):
             words("Calibration curve", "", "h2")
             _curve(found)
     with box("card", "section"):
         words("What a right answer costs", "", "h2")
         _costs(found.strategies)
+
+
+def strategies_words(names: Sequence[str]) -> str:
+    """What the strategies shown do, but for those that say it themselves."""
+    return " ".join(MEANINGS[name] for name in names if name in MEANINGS)
 
 
 def _curve(found: Quality) -> None:

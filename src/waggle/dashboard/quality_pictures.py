@@ -7,7 +7,7 @@ from waggle.dashboard.quality_report import NAMES, Accuracy, CurvePoint
 from waggle.dashboard.words import percent
 
 WIDTH, ROW, LEFT, RIGHT = 410.0, 34.0, 112.0, 54.0
-SIDE, MARGIN = 320.0, 40.0
+SIDE, MARGIN = 320.0, 54.0
 
 
 def draw_accuracy(strategies: Sequence[Accuracy]) -> None:
@@ -54,3 +54,5 @@ def draw_curve(points: Sequence[CurvePoint]) -> None:
             x, y = place(point.confidence, point.right)
             shape("circle", "point", cx=x, cy=y, r=4 + 7 * (point.questions / most) ** 0.5)
         words("confidence stated", "soft mid", "text", x=f"{MARGIN + span / 2:.1f}", y=f"{SIDE - 3:.1f}")
+        middle = f"{14 + span / 2:.1f}"
+        words("share that was right", "soft mid", "text", x="11", y=middle, transform=f"rotate(-90 11 {middle})")

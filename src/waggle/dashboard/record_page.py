@@ -4,6 +4,7 @@ import asyncio
 import re
 
 from fastapi import FastAPI
+from nicegui import ui
 
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Proposal, ProposalReceived, Record
@@ -19,6 +20,7 @@ from waggle.node.replay import Steps, replay
 
 MOST_EVENTS = 5_000
 BUILD_SECONDS, FLUSH_SECONDS = 30.0, 2.0
+NOT_FOUND = 404
 ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -33,7 +35,8 @@ def add(app: FastAPI, context: Context) -> None:
         with frame("/rounds", title, heading=False):
             link("‹ All rounds", "/rounds", "small")
             if record is None:
-                text = "It was never kept here, or it is so old that it was forgotten."
+                ui.context.client.status_code = NOT_FOUND
+                text = "It was never kept here, or is too old. What one model alone answers is not kept."
                 empty_state("search_off", "There is no such round", text)
             else:
                 _show(record, steps)
@@ -84,7 +87,7 @@ def _facts(record: Record) -> None:
         "strategy": one_line(plan.strategy, 80),
         "proposers": str(len(plan.proposers)),
         "judges": str(sum(judge.judge_weight > 0 for judge in plan.judges)),
-        "ballots": f"{count.cast} counted of {count.asked}",
+        "ballots": f"{count.cast} counted of {count.asked}" if count.asked else "none asked for",
         "time budget": duration(plan.budget.seconds),
         "token budget": "none" if plan.budget.tokens is None else many(plan.budget.tokens, "token"),
         "ended because": one_line(record.outcome.reason, 160),

@@ -32,7 +32,8 @@ class RoundView:
                     words("Proposers", "section-title", "h2")
                     self._proposers = ProposerRows()
                 with box("card", "section", aria_label="Candidates"):
-                    words("Candidates and their strengths", "section-title", "h2")
+                    words("Candidates and their strengths", "", "h2")
+                    words("A bar is as long as the candidate's odds against the leader.", "card-note", "p")
                     self._candidates = CandidateRows()
             with box("card ballots", "section", aria_label="Ballots"):
                 with box("row apart"):
@@ -46,8 +47,8 @@ class RoundView:
     def show(self, picture: RoundPicture, events: Sequence[Event]) -> None:
         """Show this moment; `events` are those that have happened, the newest last."""
         place = PLACES[picture.phase]
-        for index, (step, note) in enumerate(zip(self._steps, step_notes(picture), strict=True)):
-            step.show(note, "done" if index < place else "now" if index == place else "")
+        for step, note, state in zip(self._steps, step_notes(picture), step_states(picture), strict=True):
+            step.show(note, state)
         self._proposers.show(picture)
         self._candidates.show(picture)
         self._strip.show(picture)
@@ -77,8 +78,26 @@ def step_notes(picture: RoundPicture) -> tuple[str, str, str]:
     proposed = f"{made} of {len(picture.proposers)} in" + (f", {bound} committed" if bound else "")
     arrived = picture.count.cast + picture.count.unparseable + picture.count.refused
     ranked = f"{arrived} of {picture.count.asked} ballots" if picture.count.asked else ""
-    ended = "" if picture.outcome is None else percent(picture.outcome.confidence)
-    return proposed, ranked, f"{ended}, {duration(picture.at)}" if ended else ""
+    return proposed, ranked, _ending(picture)
+
+
+def _ending(picture: RoundPicture) -> str:
+    if picture.outcome is None:
+        return ""
+    if picture.outcome.answer is None:
+        return f"no answer, {duration(picture.at)}"
+    sure = percent(picture.outcome.confidence)
+    return f"{f'not sure, {sure}' if picture.outcome.abstained else sure}, {duration(picture.at)}"
+
+
+def step_states(picture: RoundPicture) -> tuple[str, str, str]:
+    """How each phase stands: done, now, to come (""), ended unsure, or bad where a round failed in it."""
+    outcome, place = picture.outcome, PLACES[picture.phase]
+    if outcome is not None and outcome.answer is None:
+        proposed = any(proposer.part is Part.ANSWERED for proposer in picture.proposers)
+        return ("done" if proposed else "bad", "bad" if proposed and picture.count.asked else "", "bad")
+    propose, rank, decide = ("done" if index < place else "now" if index == place else "" for index in range(3))
+    return propose, rank, "unsure" if outcome is not None and outcome.abstained else decide
 
 
 def ballot_words(picture: RoundPicture) -> str:

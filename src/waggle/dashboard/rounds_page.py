@@ -18,6 +18,9 @@ PAGE_ROUNDS = 25
 SEARCH_PAUSE_MS = 250
 FLUSH_SECONDS = 1.0
 MOST_CHARACTERS = 200
+LEAD = (
+    "Every question that was put to the swarm here, with its record. What the API asks of one model alone is not kept."
+)
 
 
 def add(app: FastAPI, context: Context) -> None:
@@ -25,7 +28,7 @@ def add(app: FastAPI, context: Context) -> None:
 
     @page(app, "/rounds")
     async def rounds(q: str = "") -> None:
-        with frame("/rounds", "Rounds", "Every question this node has asked, with its whole record."):
+        with frame("/rounds", "Rounds", LEAD):
             if context.history is None:
                 text = "This gateway keeps no history, so past rounds cannot be opened."
                 empty_state("history_toggle_off", "No history is kept", text)
@@ -99,10 +102,11 @@ def _row(summary: RoundSummary) -> None:
 
 
 def answer_words(summary: RoundSummary) -> str:
-    """The answer on one line, with what it took."""
+    """The answer on one line; of a round that abstained the best guess, said to be one."""
     if summary.answer is None:
         return "no answer"
-    return one_line(summary.answer, 160) or "(an empty answer)"
+    answer = one_line(summary.answer, 160) or "(an empty answer)"
+    return f"best guess: {answer}" if summary.abstained else answer
 
 
 def state_chip(summary: RoundSummary) -> tuple[str, str]:

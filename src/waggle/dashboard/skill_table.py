@@ -18,12 +18,12 @@ def kinds_of(models: Sequence[ServedModel]) -> list[str]:
 
 def tint(share: float) -> str:
     """The background of a cell: the more right, the stronger. Text on it stays readable in both themes."""
-    return f"background: color-mix(in srgb, var(--honey) {round(8 + 62 * min(1.0, max(0.0, share)))}%, var(--panel))"
+    return f"background: color-mix(in srgb, var(--heat) {round(8 + 62 * min(1.0, max(0.0, share)))}%, var(--panel))"
 
 
 def draw_skills(models: Sequence[ServedModel]) -> None:
     """Draw the table; models that were never measured are listed too."""
-    if not models:
+    if not any(model.usable for model in models):
         empty_state(
             "power_off", "No model can be used", "Neither this node nor a peer offers one now.", "waggle doctor"
         )
@@ -42,7 +42,10 @@ def draw_skills(models: Sequence[ServedModel]) -> None:
 
 def _row(model: ServedModel, kinds: Sequence[str]) -> None:
     with box("", "tr"):
-        words(one_line(model.name, 60), "", "th", scope="row")
+        with box("", "th", scope="row"), box("row named"):
+            words(one_line(model.name, 60))
+            if not model.usable:
+                words("down", "chip bad")
         words(str(len(model.nodes)), "none", "td")
         words("–" if model.tokens_per_second is None else f"{model.tokens_per_second:,.0f}", "none", "td")
         for kind in kinds:

@@ -1,14 +1,18 @@
 """Swarm: who is here, how far away, what they can, how busy they are, and why some are not asked."""
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 from msgspec import Struct
 from nicegui import ui
 
 from waggle.core.mesh_values import Load, Peer
 from waggle.dashboard.context import Context, page
+from waggle.dashboard.down_notice import show_down
 from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.layout import frame
-from waggle.dashboard.network_picture import draw_network, peer_kind, peer_name
+from waggle.dashboard.network_layout import Own, peer_kind, peer_name
+from waggle.dashboard.network_picture import draw_network
 from waggle.dashboard.skill_table import draw_skills
 from waggle.dashboard.words import duration, many, one_line, short_id
 from waggle.node.local_service import HERE
@@ -16,6 +20,7 @@ from waggle.node.service import ServedModel, Service
 
 REFRESH_SECONDS = 1.5
 MOST_LISTED = 200
+TROUBLE = 300  # characters
 KINDS = {"": ("good", "usable"), "standby": ("warn", "standby"), "off": ("bad", "not usable")}
 
 
@@ -25,12 +30,13 @@ class Seen(Struct, frozen=True):
     models: tuple[ServedModel, ...]
     peers: tuple[Peer, ...]
     load: Load
+    troubles: tuple[str, ...] = ()
 
 
 def look(service: Service) -> Seen:
     """The swarm now, without what changes all the time and is not shown."""
     peers = [peer for peer in service.peers() if peer.node != service.id]
-    return Seen(service.models(), tuple(sorted(map(_rounded, peers), key=_order)), service.load)
+    return Seen(service.models(), tuple(sorted(map(_rounded, peers), key=_order)), service.load, service.troubles)
 
 
 def _rounded(peer: Peer) -> Peer:
@@ -67,41 +73,76 @@ def _show(service: Service, seen: Seen) -> None:
     usable = sum(peer_kind(peer) == "" for peer in seen.peers)
     with box("facts"):
         _fact("Peers", f"{usable} of {len(seen.peers)} usable" if seen.peers else "none")
-        _fact("Models", str(len(seen.models)))
+        _fact("Models", models_words(seen.models))
         _fact("Under way here", f"{seen.load.running} running, {seen.load.waiting} waiting")
-        _fact("This node", short_id(service.id))
-    own = own_names(service, seen)
+        _fact("This node", "one process" if service.id == HERE else short_id(service.id))
+    show_down(seen.models)
+    _troubles(seen.troubles)
+    own = own_models(seen)
     with box("grid2"):
-        with box("card", "section"):
+        with box("card pictured", "section"):
             words("Network", "", "h2")
-            rings = "The rings: an answer to a ping within 1 ms, 22 ms, half a second."
-            words(rings if seen.peers else "All in this process.", "card-note", "p")
-            draw_network(seen.peers, own)
+            words(network_words(seen, own), "card-note", "p")
+            if seen.peers or own:
+                draw_network(seen.peers, own)
         with box("card", "section"):
             words("Peers", "", "h2")
             if seen.peers:
                 _peers(seen.peers)
             else:
-                _alone(service)
+                _alone(service, own)
     with box("card", "section"):
         words("Models and their measured skills", "", "h2")
         words("Right answers to calibration questions, in percent, by kind of question.", "card-note", "p")
         draw_skills(seen.models)
 
 
-def _alone(service: Service) -> None:
+def network_words(seen: Seen, own: Sequence[Own]) -> str:
+    """What the picture shows, in one sentence."""
+    if not seen.peers:
+        return "All models are behind this one process." if own else "There is nobody to draw."
+    mine = f" This node itself has {many(len(own), 'model')}." if own else ""
+    return f"The further out, the longer an answer to a ping takes.{mine}"
+
+
+def _troubles(troubles: tuple[str, ...]) -> None:
+    """Say what hinders this node, where something does."""
+    if not troubles:
+        return
+    with box("notice", "section", role="alert", aria_label="What hinders this node"):
+        words("Something hinders this node in the swarm:", "", "strong")
+        with box("", "ul"):
+            for trouble in troubles:
+                words(one_line(trouble, TROUBLE), "small words", "li")
+
+
+def _alone(service: Service, own: Sequence[Own]) -> None:
     if service.id == HERE:
-        text = "This gateway answers with the models of its own process. To answer with other machines, join a swarm:"
+        works = any(not each.down for each in own)
+        mine = "This gateway answers with the models of its process." if works else "No model of this process answers."
+        text = f"{mine} To answer with other machines, join a swarm:"
         empty_state("person_add", "Nobody else is here", text, "waggle join INVITE --gateway-port 8080")
     else:
         text = "This node answers alone. Print an invitation, and use it on another machine:"
         empty_state("person_add", "Nobody else is here", text, "waggle invite")
 
 
-def own_names(service: Service, seen: Seen) -> list[str]:
-    """The models that this process itself runs."""
+def models_words(models: Sequence[ServedModel]) -> str:
+    """How many there are, and how many of them can be used where that is not all."""
+    usable = sum(model.usable for model in models)
+    return str(len(models)) if usable == len(models) else f"{usable} of {len(models)} usable"
+
+
+def own_models(seen: Seen) -> list[Own]:
+    """The models that this process itself runs, with why one cannot be used now."""
     peers = {peer.node for peer in seen.peers}
-    return [model.name for model in seen.models if any(node not in peers for node in model.nodes)]
+    made = []
+    for model in seen.models:
+        works = any(node not in peers for node in model.nodes)
+        down = [reason for node, reason in model.down.items() if node not in peers]
+        if works or down:
+            made.append(Own(model.name, "" if works else down[0]))
+    return made
 
 
 def _fact(name: str, value: str) -> None:

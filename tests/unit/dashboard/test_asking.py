@@ -7,7 +7,8 @@ import pytest
 from waggle.core.chat_values import Role
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
-from waggle.dashboard.asking import Form, options_of, strategies, turns_of
+from waggle.core.round_values import Budget
+from waggle.dashboard.asking import Form, form_of, options_of, strategies, turns_of
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.planning import AskOptions
@@ -19,6 +20,12 @@ def test_a_filled_in_form_becomes_options() -> None:
     options = options_of(Form(strategy="vote", seconds=12.0, tokens=500.0, min_confidence=0.9))
     assert (options.strategy, options.budget.seconds, options.budget.tokens) == ("vote", 12.0, 500)
     assert options.min_confidence == 0.9
+
+
+def test_the_form_begins_with_what_the_gateway_grants() -> None:
+    options = options_of(form_of(Budget(seconds=7.0, tokens=900), 0.8))
+    assert (options.budget, options.min_confidence) == (Budget(seconds=7.0, tokens=900), 0.8)
+    assert form_of(Budget(), 0.5) == Form()
 
 
 def test_what_is_left_empty_has_the_default() -> None:

@@ -33,7 +33,7 @@ async def test_every_page_is_there_and_the_apps_own_routes_stay() -> None:
     with TestClient(await app_of("heather")) as client:
         for path in PAGES:
             reply = client.get(path)
-            assert reply.status_code == 200, path
+            assert reply.status_code == (404 if "0123" in path else 200), path
             assert "· waggle</title>" in reply.text
         assert client.get("/v1/models").json() == ["heather"]
 
@@ -43,6 +43,36 @@ async def test_what_is_neither_a_page_nor_an_asset_is_the_apps_own_matter() -> N
         for path in ("/v1/nothing", "/favicon.ico", "/rounds/a/b", "/nicegui", "/static/x"):
             reply = client.get(path)
             assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"}), path
+
+
+async def test_a_person_is_shown_a_page_where_nothing_is_and_a_program_is_not() -> None:
+    person = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    with TestClient(await app_of("heather")) as client:
+        for path in ("/nothing", "/rounds/a/b", "/<script>mischief()</script>"):
+            reply = client.get(path, headers=person)
+            assert (reply.status_code, "Nothing is here · waggle</title>" in reply.text) == (404, True), path
+            assert "mischief" not in reply.text
+        for path in ("/v1/nothing", "/health/nothing"):
+            assert client.get(path, headers=person).json() == {"detail": "Not Found"}, path
+        assert client.post("/nothing", headers=person).json() == {"detail": "Not Found"}
+
+
+async def test_a_round_that_is_not_there_is_not_found() -> None:
+    with TestClient(await app_of("heather")) as client:
+        assert client.get("/rounds/0123456789abcdef").status_code == 404
+
+
+async def test_without_a_measurement_of_its_own_the_page_shows_that_of_the_bundled_models(tmp_path: Path) -> None:
+    with TestClient(await app_of("heather", tmp_path / "quality.json")) as client:
+        shown = client.get("/quality").text
+    assert "Share of right answers: swarm 98 %" in shown
+    assert "Nothing was measured on this machine yet" in shown
+
+
+async def test_a_measurement_that_has_only_begun_is_no_broken_one(tmp_path: Path) -> None:
+    (tmp_path / "quality.json").touch()
+    with TestClient(await app_of("heather", tmp_path / "quality.json")) as client:
+        assert "The measurement is under way" in client.get("/quality").text
 
 
 async def test_two_apps_of_one_process_show_their_own_swarms() -> None:

@@ -4,12 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from waggle.core.ids import NodeId
-from waggle.core.round_values import Ballot, BallotCount, Proposal, Spent
+from waggle.core.round_values import Ballot, BallotCount, Outcome, Proposal, Spent
 from waggle.dashboard.ballot_strip import MOST, tick_kinds
 from waggle.dashboard.heat_map import tint
-from waggle.dashboard.node_page import setting_words
+from waggle.dashboard.node_page import by_origin, setting_words
 from waggle.dashboard.proposer_rows import note, said
-from waggle.dashboard.round_view import ballot_words, step_notes
+from waggle.dashboard.round_view import ballot_words, step_notes, step_states
 from waggle.node.picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
 
 A = NodeId("a")
@@ -27,8 +27,15 @@ def test_ticks_say_what_became_of_every_ballot() -> None:
     count = BallotCount(asked=7, cast=3, unparseable=1, refused=1)
     ballots = (ballot(0.1), ballot(0.9), ballot(None), ballot(0.5))
     picture = replace(EMPTY, candidates=(LEADER,), ballots=ballots, count=count)
-    assert tick_kinds(picture) == ["leader", "cast", "unreadable", "cast", "refused", "", ""]
+    assert tick_kinds(picture) == ["leader", "against", "unreadable", "others", "refused", "open", "open"]
     assert ballot_words(picture) == "3 of 7 counted, 1 unreadable one, 1 refused one"
+
+
+def test_a_ballot_on_a_pair_without_the_leader_is_not_one_against_it() -> None:
+    ballots = tuple(replace(ballot(p), first=2, second=3) for p in (0.9, 0.1))
+    picture = replace(EMPTY, candidates=(LEADER,), ballots=ballots, count=BallotCount(asked=2, cast=2))
+    assert tick_kinds(picture) == ["others", "others"]
+    assert tick_kinds(replace(picture, candidates=())) == ["others", "others"]
 
 
 def test_a_great_many_ballots_are_not_all_drawn() -> None:
@@ -46,6 +53,41 @@ def test_phases_say_how_far_they_are() -> None:
     )
     picture = replace(EMPTY, proposers=proposers, count=BallotCount(asked=4, cast=1, unparseable=1, refused=1))
     assert step_notes(picture) == ("1 of 3 in, 1 committed", "3 of 4 ballots", "")
+
+
+def outcome(answer: str | None, *, abstained: bool = False) -> Outcome:
+    return Outcome(
+        answer=answer,
+        confidence=0.8 if answer else 0.0,
+        abstained=abstained,
+        candidates=(),
+        runner_up=None,
+        confusion_p=None,
+        ballots=BallotCount(),
+        connected=True,
+        failures={},
+        spent=Spent(),
+        reason="",
+    )
+
+
+def test_a_failed_round_looks_failed_where_it_failed() -> None:
+    failed = replace(EMPTY, phase=Phase.DONE, outcome=outcome(None), at=3.5)
+    assert step_states(failed) == ("bad", "", "bad")
+    assert step_notes(failed)[2] == "no answer, 3.5 s"
+    answered = (ProposerPicture(node=A, model="", part=Part.ANSWERED),)
+    assert step_states(replace(failed, proposers=answered)) == ("done", "", "bad")
+    assert step_states(replace(failed, proposers=answered, count=BallotCount(asked=2))) == ("done", "bad", "bad")
+
+
+def test_phases_are_done_one_after_the_other_and_an_abstention_is_no_success() -> None:
+    assert step_states(replace(EMPTY, phase=Phase.PROPOSE)) == ("now", "", "")
+    assert step_states(EMPTY) == ("done", "now", "")
+    ended = replace(EMPTY, phase=Phase.DONE)
+    assert step_states(replace(ended, outcome=outcome("42"))) == ("done", "done", "done")
+    unsure = replace(ended, outcome=outcome("42", abstained=True))
+    assert step_states(unsure) == ("done", "done", "unsure")
+    assert step_notes(unsure)[2] == "not sure, 80 %, 1.0 s"
 
 
 @pytest.mark.parametrize(
@@ -71,8 +113,8 @@ def test_a_proposer_with_an_answer_says_how_sure_it_is() -> None:
 
 def test_an_even_pair_has_no_colour_and_winners_are_green() -> None:
     assert "0%" in tint(0.5)
-    assert "--good" in tint(0.9)
-    assert "--bad" in tint(0.1)
+    assert "--win" in tint(0.9)
+    assert "--lose" in tint(0.1)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +130,8 @@ def test_an_even_pair_has_no_colour_and_winners_are_green() -> None:
 )
 def test_a_setting_has_a_value_and_a_source(value: object, words: tuple[str, str]) -> None:
     assert setting_words(value) == words
+
+
+def test_settings_that_somebody_gave_come_before_the_defaults() -> None:
+    given, left = by_origin({"name": ("node", "default"), "network": ("garden", "waggle.toml"), "odd": 7})
+    assert (list(given), list(left)) == (["network"], ["name", "odd"])
