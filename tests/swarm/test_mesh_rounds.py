@@ -6,7 +6,7 @@ import pytest
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mesh
-from waggle.core.errors import PeerUnreachable
+from waggle.core.errors import PeerBusy, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     BallotReceived,
@@ -19,9 +19,10 @@ from waggle.core.round_values import (
 )
 from waggle.engines.script import Babbler, Crasher, Hanger, Script
 from waggle.mesh.memory import Conditions
-from waggle.mesh.messages import ROUND_PROTOCOL
+from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.node.client import request_of
 from waggle.node.planning import AskOptions
+from waggle.node.runner import Watch
 from waggle.swarm.state import State
 from waggle.testing.clock import run_virtual
 
@@ -153,9 +154,25 @@ def test_a_slow_node_is_doubled_by_a_standby_and_told_to_stop() -> None:
         return await nodes[0].swarm.ask(QUESTION, AskOptions(strategy="vote", budget=Budget(seconds=20.0))), nodes[1]
 
     record, slow = run_virtual(run())
-    assert record.outcome.failures[slow.id] == "stopped: slower than its advertised speed"
+    assert record.outcome.failures[slow.id] == "stopped: slower than expected"
     assert sum(isinstance(event, ProposalReceived) for event in record.events) == 5
     assert slow.engine.in_flight == 0
+
+
+def test_a_hung_node_is_doubled_whatever_its_speed_and_then_left_out_for_a_while() -> None:
+    async def run() -> tuple[list[Record], NodeId]:
+        scripts = [Script(name=f"m{number}", seed=number, seconds_per_call=0.5) for number in range(7)]
+        scripts[1] = Script(name="m1", seed=1, conduct=Hanger())
+        nodes = await make_mesh(scripts, conditions=LAN, speed=10.0)
+        options = AskOptions(strategy="vote", budget=Budget(seconds=40.0), min_confidence=0.0)
+        return [await nodes[0].swarm.ask(question, options) for question in QUESTIONS[:12]], nodes[1].id
+
+    records, hung = run_virtual(run())
+    met = [hung in {standing.node for standing in record.plan.proposers} for record in records]
+    assert sum(met) <= 1, "it costs time once"
+    for record, waited in zip(records, met, strict=True):
+        assert sum(isinstance(event, ProposalReceived) for event in record.events) == 5
+        assert (9.0 < record.outcome.spent.seconds < 12.0) if waited else record.outcome.spent.seconds < 1.0
 
 
 @pytest.mark.parametrize("conduct", [Babbler(), Crasher(), Hanger()])
@@ -201,14 +218,72 @@ def test_a_full_node_says_so_at_once_and_others_take_its_place() -> None:
         record, full = run_virtual(run())
         if full in record.outcome.failures:
             break
-    assert record.outcome.failures[full] == "no room now"
+    assert record.outcome.failures[full] == "no room now: try again in 1 s"
     assert record.outcome.answer == TRUTH[QUESTION]
     assert record.outcome.spent.seconds < 5.0
 
 
-async def _hold(node: MeshNode) -> None:
+async def _hold(node: MeshNode, seconds: float = 1_000.0) -> None:
     async with node.work._admission.place(NodeId("somebody")):
-        await asyncio.sleep(1_000)
+        await asyncio.sleep(seconds)
+
+
+async def _ask_the_full(seconds: float, *, budget: float) -> tuple[Record, int]:
+    """Ask three nodes from outside that have no room for so long; also how often they were asked to coordinate."""
+    nodes = await make_mesh(parts(3), conditions=LAN, capacity=1)
+    for node in nodes:
+        node.work._admission._queue = 0
+    holding = [asyncio.create_task(_hold(node, seconds)) for node in nodes]
+    client, _ = await make_client(nodes)
+    asked = request_of(QUESTION, AskOptions(budget=Budget(seconds=budget), min_confidence=0.0))
+    tries = list[str]()
+    for node in nodes:
+        _count(node, tries)
+    try:
+        return await client.ask([node.id for node in nodes], asked), len(tries)
+    finally:
+        for task in holding:
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+        assert 6 <= len(tries) <= 3 * budget  # three coordinators a second
+
+
+def _count(node: MeshNode, tries: list[str]) -> None:
+    answer = node.questions._answer
+
+    async def counted(asked: PleaseAnswer, watch: Watch) -> Record:
+        tries.append(asked.request)
+        return await answer(asked, watch)
+
+    node.questions._answer = counted
+
+
+def test_a_full_swarm_is_asked_again_when_it_said_and_answers_then() -> None:
+    record, tries = run_virtual(_ask_the_full(4.0, budget=20.0))
+    assert record.outcome.answer == TRUTH[QUESTION]
+    assert record.plan.budget.seconds < 16.5  # what was left
+    assert tries == 3 * 3 + 1  # some more than a second apart, three coordinators each time
+
+
+def test_who_finds_no_room_all_the_time_is_told_when_to_come_again() -> None:
+    with pytest.raises(PeerBusy, match="the swarm has no room now: try again in 1 s") as caught:
+        run_virtual(_ask_the_full(1_000.0, budget=8.0))
+    assert caught.value.retry_after == 1.0
+
+
+def test_nobody_waits_longer_for_room_than_the_budget_lasts() -> None:
+    async def run() -> float:
+        nodes = await make_mesh(parts(1), conditions=LAN, capacity=1)
+        nodes[0].work._admission._queue, nodes[0].work._admission._mean_seconds = 0, 500.0
+        holding = asyncio.create_task(_hold(nodes[0]))
+        client, _ = await make_client(nodes)
+        with pytest.raises(PeerBusy, match="try again in 500 s"):
+            await client.ask([nodes[0].id], request_of(QUESTION, QUICK))
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(run()) < 2.0
 
 
 def test_several_rounds_at_once_all_end_well() -> None:
@@ -258,7 +333,7 @@ def test_when_the_coordinator_dies_another_node_answers_and_nothing_is_worked_tw
         else:
             nodes[0].network.kill(nodes[0].id)
         record = await asking
-        proposals = sum(_proposals_made(node) for node in nodes[1:])
+        proposals = sum(len(node.engine.asked) for node in nodes[1:])
         return record, proposals, asyncio.get_running_loop().time()
 
     record, proposals, seconds = run_virtual(run())
@@ -268,18 +343,50 @@ def test_when_the_coordinator_dies_another_node_answers_and_nothing_is_worked_tw
     assert seconds <= 20.0 + 0.5
 
 
-def _proposals_made(node: MeshNode) -> int:
-    return len(node.work._proposals._done)
+@pytest.mark.parametrize("after", [0.1, 0.3, 0.6])
+def test_work_outlives_its_coordinator_until_the_next_one_asks_for_it(after: float) -> None:
+    async def run() -> list[int]:
+        nodes = await make_mesh(parts(5), conditions=LAN)
+        client, _ = await make_client(nodes)
+        nodes[0].swarm._own_offers = lambda: ()
+        for node in nodes[1:]:
+            node.peers = tuple(peer for peer in node.peers if peer.node != nodes[0].id)
+        request = request_of(QUESTION, QUICK)
+        asking = asyncio.create_task(client.ask([nodes[0].id], request))
+        await asyncio.sleep(after)
+        nodes[0].network.kill(nodes[0].id)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(0.1)
+        assert_sound(await client.ask([node.id for node in nodes[1:]], request))
+        return [len(node.engine.asked) for node in nodes[1:]]
+
+    assert run_virtual(run()) == [1, 1, 1, 1]
+
+
+def test_work_that_no_coordinator_asks_for_again_ends_soon() -> None:
+    async def run() -> list[int]:
+        nodes = await make_mesh(parts(3, seconds=60.0), conditions=LAN)
+        client, _ = await make_client(nodes)
+        asking = asyncio.create_task(client.ask([nodes[0].id], request_of(QUESTION, AskOptions())))
+        await asyncio.sleep(1)
+        nodes[0].network.kill(nodes[0].id)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(6)
+        return [node.engine.in_flight for node in nodes[1:]]
+
+    assert run_virtual(run()) == [0, 0]
 
 
 def test_the_same_question_asked_twice_is_one_round() -> None:
     async def run() -> tuple[Record, Record]:
         nodes = await make_mesh(parts(5), conditions=LAN)
-        (one, _), (two, _) = await make_client(nodes), await make_client(nodes)
+        client, _ = await make_client(nodes)
         asked = request_of(QUESTION, QUICK)
-        first = asyncio.create_task(one.ask([nodes[0].id], asked))
+        first = asyncio.create_task(client.ask([nodes[0].id], asked))
         await asyncio.sleep(0.3)
-        second = await two.ask([nodes[0].id], asked)
+        second = await client.ask([nodes[0].id], asked)
         return await first, second
 
     first, second = run_virtual(run())

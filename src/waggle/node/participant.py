@@ -1,7 +1,8 @@
 """A node's side of other nodes' rounds: serves the round protocol with the node's own work.
 
 One stream is one round. It proposes at most once, commits before it reveals, and casts every ballot as soon as it is
-made. The stream's end stops all work for that round; a full node says so at once.
+made. The stream's end stops all work for that round; a full node says so at once. Where the link breaks, the work goes
+on for a little: a coordinator may have died, and the next one asks for the same, which is then not begun again.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from contextlib import suppress
 
 from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
+from waggle.core.owner import working_for
 from waggle.core.round_values import AskBallot, AskProposal, Proposal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
@@ -39,6 +41,7 @@ from waggle.trust.keys import NodeKey
 log = logging.getLogger(__name__)
 
 FIRST_MESSAGE_SECONDS = 10.0
+LOST_SECONDS = 5.0  # that work outlives a broken link
 SPARE_SECONDS = 10.0  # that a coordinator may take beyond the time it stated
 MAX_SECONDS = 3_600.0
 MAX_PAIRS = 4_096  # of one round: 64 candidates each against each
@@ -74,7 +77,8 @@ class _Session:
 
     async def run(self) -> None:
         """Do as the coordinator asks until it is done. All work ends with this call."""
-        tasks = {asyncio.create_task(keep_saying_still_here(self._channel))}
+        tasks = set[asyncio.Task[None]]()
+        beating = asyncio.create_task(keep_saying_still_here(self._channel))
         try:
             patience = FIRST_MESSAGE_SECONDS
             while True:
@@ -82,17 +86,22 @@ class _Session:
                     message = await self._channel.receive()
                 if message is None:
                     return
-                with logged_request(self._channel.round_id):  # which the tasks take over
+                errand = self._channel.round_id
+                with logged_request(errand), working_for(self._channel.peer, errand):  # which the tasks take over
                     begun = self._begin(message)
                 for work in begun:
                     tasks.add(work)
                     work.add_done_callback(tasks.discard)
                 if isinstance(message, PleasePropose | PleaseJudge):
                     patience = min(message.seconds, MAX_SECONDS) + SPARE_SECONDS
+        except PeerUnreachable:
+            if tasks:
+                await asyncio.wait(tasks, timeout=LOST_SECONDS)
+            raise
         finally:
-            for task in tasks:
+            for task in (beating, *tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(beating, *tasks, return_exceptions=True)
 
     def _begin(self, message: Message) -> list[asyncio.Task[None]]:
         """The tasks that a message asks for. Raises RemoteProtocolError for one that is not due."""

@@ -1,5 +1,6 @@
-"""HEDGE: a proposer that is slower than it advertised is doubled by a standby; whoever is ready first is kept.
+"""HEDGE: a proposer that is slower than expected is doubled by a standby; whoever is ready first is kept.
 
+A standby needs time too, so nobody is waited for alone beyond `LATEST` of the time there is, whatever was expected.
 The other one is told to stop, so that a hedged pair costs one place in the round and adds one proposal, not two.
 """
 
@@ -10,15 +11,18 @@ from waggle.core.round_values import AskProposal, CancelProposal, Effect, SetTim
 from waggle.swarm.state import State, awaits_proposal, issue
 
 PREFIX = "hedge:"
+LATEST = 0.5
+"""Share of the proposers' time after which even one of unknown speed is doubled: the standby has as long."""
 
 
 def hedge_timers(state: State, deadline: float) -> list[Effect]:
-    """One timer per proposer whose advertised speed says when it should have answered, if that is before `deadline`."""
+    """One timer per proposer: when it should have answered at the latest, with half of the time to `deadline` left."""
     factor = state.plan.hedge_factor
     if factor is None or not state.plan.standby:
         return []
-    due = {s.node: s.expected_seconds * factor for s in state.plan.proposers if s.expected_seconds is not None}
-    return [SetTimer(phase=PREFIX + node, at=at) for node, at in due.items() if 0 < at < deadline]
+    latest = LATEST * deadline
+    due = {s.node: latest if s.expected_seconds is None else s.expected_seconds * factor for s in state.plan.proposers}
+    return [SetTimer(phase=PREFIX + node, at=min(at, latest)) for node, at in due.items() if at > 0]
 
 
 def double(state: State, slow: NodeId, standby: AskProposal | None) -> tuple[State, list[Effect]]:
@@ -42,7 +46,7 @@ def settle_hedge(state: State, effects: list[Effect], ready: NodeId) -> tuple[St
     others += [NodeId(standby) for standby, slow in state.hedges.items() if slow == ready]
     for other in others:
         if other not in state.commits and (awaits_proposal(state, other) or _is_pending(state, other)):
-            why = "slower than its advertised speed" if other == state.hedges.get(ready) else "not needed any more"
+            why = "slower than expected" if other == state.hedges.get(ready) else "not needed any more"
             state = replace(
                 state,
                 open=tuple(ask for ask in state.open if not _is_of(ask, other)),

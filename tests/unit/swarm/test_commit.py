@@ -223,7 +223,7 @@ def test_a_slow_proposer_is_doubled_and_stopped_when_the_standby_is_ready() -> N
     effects = drive.feed(bound("x", "41"))
     assert stopped(effects) == ["c"]
     assert reveals(effects) == ["a", "b", "x"]
-    assert drive.state.failures == {"c": "stopped: slower than its advertised speed"}
+    assert drive.state.failures == {"c": "stopped: slower than expected"}
 
 
 def test_the_standby_is_stopped_when_the_slow_proposer_is_ready_first() -> None:
@@ -266,9 +266,19 @@ def test_when_both_of_a_pair_fail_the_next_standby_is_called_in() -> None:
     assert asked(drive.feed(ProposalFailed(at=9.0, node=SPARE[0], reason="off"))) == ["y"]
 
 
-def test_no_timer_is_set_that_would_ring_too_late_or_without_a_standby() -> None:
-    for drive in (Drive(plan(hedge_factor=8.0)), Drive(plan(hedge_factor=2.0, standby=()))):
-        assert not [e for e in drive.started if isinstance(e, SetTimer) and e.phase.startswith("hedge:")]
+@pytest.mark.parametrize("seconds", [None, 4.0, 1e9], ids=["unknown", "known", "slow beyond the deadline"])
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_standby_always_has_as_long_as_whom_it_doubles_had(seconds: float | None, commits: bool) -> None:
+    slow = tuple(Standing(node=node, expected_seconds=seconds) for node in NODES)
+    drive = Drive(plan(hedge_factor=2.0, commit_reveal=commits, proposers=slow))
+    timers = {effect.phase: effect.at for effect in drive.started if isinstance(effect, SetTimer)}
+    deadline = timers["commit" if commits else "propose"]
+    assert timers["hedge:a"] == (8.0 if seconds == 4.0 else deadline / 2)
+
+
+def test_without_a_standby_nobody_is_doubled() -> None:
+    drive = Drive(plan(hedge_factor=2.0, standby=()))
+    assert not [e for e in drive.started if isinstance(e, SetTimer) and e.phase.startswith("hedge:")]
 
 
 # --- whatever comes -------------------------------------------------------------------------------------------------
