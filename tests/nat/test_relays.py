@@ -1,5 +1,6 @@
 """A relay knows whether it is fit. On loopback; every relay here is a process of its own."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,13 +8,16 @@ import pytest
 
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.relay import RelayCheck, check_relay, near_addresses, start_relay
+from waggle.mesh.libp2p.relay import RelayCheck, _dial, _test_node, check_relay, near_addresses, start_relay
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import start_libp2p
+from waggle.mesh.limits import MAX_FRAME_BYTES
+from waggle.mesh.transport import Stream
 from waggle.testing.netlab.faulty import limited_relay
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(60)]
 
+PROTOCOL = "/waggle/test/1"
 UNFIT = RelayCheck(healthy=False, seconds=0.0, reason="as told")
 FIT = RelayCheck(healthy=True, seconds=0.0)
 
@@ -37,6 +41,29 @@ async def test_a_relay_with_our_limits_passes_its_test(tmp_path: Path) -> None:
         assert [check.reason for check in again] == [""] * 3
     finally:
         await transport.close()
+
+
+async def test_the_largest_frame_passes_a_relay_of_ours_whole(tmp_path: Path) -> None:
+    frame = bytes(MAX_FRAME_BYTES)
+    relay, report = await start_relay(_settings(tmp_path))
+    assert report.healthy
+    address = (await relay.addresses())[0]
+    try:
+        async with _test_node(tmp_path, "a", [address]) as a, _test_node(tmp_path, "b") as b:
+            await a.serve_streams(PROTOCOL, _echo)
+            async with asyncio.timeout(30):
+                await _dial(b, f"{address}/p2p-circuit/p2p/{a.node_id}")
+                stream = await b.open(a.node_id, PROTOCOL)
+                assert [link.relayed for link in await b.links() if link.peer == a.node_id] == [True]
+                await stream.send(frame)
+                assert await stream.receive() == frame
+    finally:
+        await relay.close()
+
+
+async def _echo(stream: Stream) -> None:
+    while (frame := await stream.receive()) is not None:
+        await stream.send(frame)
 
 
 async def test_a_node_that_does_not_consent_relays_nothing_at_all(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.processes.nodes import begin, run
 from tests.processes.proc import processes_of, send, until
 from tests.processes.server import HeldServer
+from waggle.node.home import NodeHome
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -58,6 +59,22 @@ def test_ctrl_c_leaves_no_process_behind(root: Path, server: HeldServer) -> None
         command.send_signal(signal.SIGINT)
         until_gone(root)
         assert command.wait(GONE_SECONDS) == 0
+
+
+def test_a_node_that_dies_is_told_of_and_another_one_is_there_to_ask(root: Path, server: HeldServer) -> None:
+    with running(root, server):
+        until_up(root)
+        first, second = re.findall(r"waggle://\S+", said(root))
+        info = NodeHome(root, "up-xenia").running()
+        assert info is not None
+        send(signal.SIGKILL, info.pid)
+        until(lambda: "node up-xenia ended with status -9" in said(root), GONE_SECONDS, "its end is told of")
+        assert said(root).count("ended with status") == 1
+        asked = "How many 1 bits are there in the number 1453?"
+        alone = run(root, "ask", "--via", first, asked)
+        assert "no node answers there" in alone.expect(1).stderr
+        assert "--via takes several" in alone.stderr
+        run(root, "ask", "--via", first, "--via", second, asked).expect(0)
 
 
 def test_ctrl_c_while_nodes_start_leaves_no_process_behind(root: Path, server: HeldServer) -> None:

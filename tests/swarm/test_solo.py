@@ -185,7 +185,7 @@ def test_full_nodes_say_so_at_once() -> None:
 def test_a_node_that_hangs_is_given_up_while_another_one_can_write() -> None:
     async def run() -> None:
         async with solo_crowd([None, Script(name="bee", conduct=Hanger()), FAST]) as (crowd, service):
-            service.blame(make_key(2).node_id)  # so that the one that hangs is asked first
+            service._lately.blame(make_key(2).node_id)  # so that the one that hangs is asked first
             started = asyncio.get_running_loop().time()
             text, _ = await collected(service.generate("bee", ASKED, 60.0))
             assert text == TEXT

@@ -108,7 +108,7 @@ LIES = [
 
 async def _first_the_liar(crowd: SoloCrowd, service: MeshService) -> None:
     for node in crowd.nodes.values():
-        service.blame(node.id)
+        service._lately.blame(node.id)
 
 
 @pytest.mark.parametrize("lie", LIES)

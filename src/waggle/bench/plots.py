@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HONEY, SLATE, LEAF, GREY = "#e0a526", "#44546a", "#5b8c5a", "#b8bcc2"
-BASELINES = {"best single", "vote", "confidence vote", "weighted vote", "routed", "self-consistency"}
+BASELINES = {"best single", "vote", "confidence vote", "weighted vote", "routed", "gate", "self-consistency"}
 
 
 def plot_quality(result: Report, path: Path) -> None:

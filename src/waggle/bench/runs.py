@@ -66,6 +66,7 @@ class Runs:
         swarm = await self._rounds("swarm", AskOptions(strategy="swarm"))
         table["weighted vote"] = await self._rounds("weighted vote", AskOptions(strategy="swarm"), judges=False)
         table["routed"] = await self._rounds("routed", AskOptions(strategy="best"))
+        table["gate"] = await self._rounds("gate", AskOptions(strategy="auto"))
         table["self-consistency"] = await self._samples(NodeId(best.name), swarm.tokens or 0.0)
         table["swarm"] = swarm
         oracle = np.any([run.right for run in singles.values()], axis=0)

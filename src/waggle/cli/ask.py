@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waggle.cli.shared import AsJson, Engines, KeyVariable, Seed, check_target, swarm_of
+from waggle.cli.config import takes_settings
+from waggle.cli.shared import AsJson, Seed, check_target, swarm_of
 
 if TYPE_CHECKING:
     from waggle.core.round_values import Record
+    from waggle.node.config.load import Configuration
+    from waggle.node.config.settings import Settings
     from waggle.node.planning import AskOptions
     from waggle.node.runner import Watch
     from waggle.node.swarm import Swarm
 
 ABSTAINED = 3
-DAY = 86_400.0  # seconds
+OF_QUESTIONS = ("budget_tokens", "budget_seconds", "min_confidence")
 Via = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,21 +30,12 @@ Via = Annotated[
 ]
 
 
+@takes_settings("engines", "key_variable", *OF_QUESTIONS, "network", "home")
 def ask(
+    configuration: "Configuration",
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question; - reads it from standard input.")],
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="swarm, vote, best or solo:MODEL.")] = "swarm",
-    engine: Engines = None,
-    key_variable: KeyVariable = None,
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="swarm, auto, vote, best or solo:MODEL.")] = "swarm",
     via: Via = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Ceiling in tokens, prompts included.", min=1)
-    ] = None,
-    budget_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Ceiling in seconds, once the models are loaded.", min=0.1, max=DAY)
-    ] = 60.0,
-    min_confidence: Annotated[
-        float, typer.Option(metavar="P", help="Abstain below this confidence.", min=0.0, max=1.0)
-    ] = 0.5,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="Longest answer of one model, in tokens.", min=1, max=2**20)
     ] = 256,
@@ -60,27 +54,19 @@ def ask(
 
     from waggle.cli.answer import no_answer, print_round
     from waggle.cli.live import live_round
-    from waggle.core.errors import EngineError, UsageError
-    from waggle.core.round_values import Budget
-    from waggle.node.planning import AskOptions
+    from waggle.core.errors import EngineError
     from waggle.node.records import save_record
 
     check_target(record)
-    if via and (engine or key_variable):
-        raise UsageError("--via asks models elsewhere: leave out --engine and --key-variable")
-    options = AskOptions(
-        strategy=strategy,
-        budget=Budget(tokens=budget_tokens, seconds=budget_seconds),
-        min_confidence=min_confidence,
-        max_tokens=max_tokens,
-        seed=seed,
-    )
+    _refuse_engines_elsewhere(configuration, via)
+    settings = configuration.settings
+    options = _options(settings, strategy, max_tokens, seed)
     text = _text_of(question)
     with live_round(quiet=as_json) as watch:
         if via:
-            done = asyncio.run(_ask_via(via, text, options, watch))
+            done = asyncio.run(_ask_via(via, settings.network, text, options, watch))
         else:
-            swarm = swarm_of(engine, key_variable)  # outside the event loop, which would keep Ctrl-C waiting
+            swarm = swarm_of(settings)  # outside the event loop, which would keep Ctrl-C waiting
             done = asyncio.run(_ask(swarm, text, options, watch))
     print_round(done, explain=explain, as_json=as_json)
     if record is not None:
@@ -90,6 +76,33 @@ def ask(
     raise typer.Exit(ABSTAINED if done.outcome.abstained else 0)
 
 
+def _refuse_engines_elsewhere(configuration: "Configuration", via: list[str] | None) -> None:
+    """Engines that the file or the environment names are for questions without --via; on one command line both clash.
+
+    Raises:
+        UsageError: saying what to leave out.
+    """
+    from waggle.core.errors import UsageError
+    from waggle.node.config.table import SETTINGS
+
+    given = [name for name in ("engines", "key_variable") if configuration.origins[name] == SETTINGS[name].flag]
+    if via and given:
+        raise UsageError("--via asks models elsewhere: leave out --engine and --key-variable")
+
+
+def _options(settings: "Settings", strategy: str, max_tokens: int, seed: int) -> "AskOptions":
+    from waggle.core.round_values import Budget
+    from waggle.node.planning import AskOptions
+
+    return AskOptions(
+        strategy=strategy,
+        budget=Budget(tokens=settings.budget_tokens or None, seconds=settings.budget_seconds),
+        min_confidence=settings.min_confidence,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+
+
 async def _ask(swarm: "Swarm", question: str, options: "AskOptions", watch: "Watch | None") -> "Record":
     try:
         return await swarm.ask(question, options, watch)
@@ -97,11 +110,13 @@ async def _ask(swarm: "Swarm", question: str, options: "AskOptions", watch: "Wat
         await swarm.close()
 
 
-async def _ask_via(invites: list[str], question: str, options: "AskOptions", watch: "Watch | None") -> "Record":
-    from waggle.mesh.invite import parse_invite
+async def _ask_via(
+    invites: list[str], network: str, question: str, options: "AskOptions", watch: "Watch | None"
+) -> "Record":
+    from waggle.cli.shared import invites_to
     from waggle.node.outside import ask_via
 
-    parsed = [parse_invite(text) for text in invites]
+    parsed = invites_to(invites, network)
     return await ask_via([invite.addresses for invite in parsed], parsed[0].network, question, options, watch)
 
 

@@ -1,16 +1,20 @@
 """`waggle calibrate`: measure engines on questions with known answers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waggle.cli.shared import Engines, KeyVariable, Seed, calibration_path, check_target, plain_console, progress_bars
+from waggle.cli.config import takes_settings
+from waggle.cli.shared import Seed, calibration_path, check_target, plain_console, progress_bars
+
+if TYPE_CHECKING:
+    from waggle.node.config.load import Configuration
 
 
+@takes_settings("engines", "key_variable", "home")
 def calibrate(
-    engine: Engines = None,
-    key_variable: KeyVariable = None,
+    configuration: "Configuration",
     questions: Annotated[
         int, typer.Option(metavar="N", help="Questions of each kind to measure skills on.", min=4)
     ] = 60,
@@ -50,13 +54,14 @@ def calibrate(
             for wrapped in engines.values():
                 await wrapped.close()
 
-    target = out or calibration_path(bundled=not engine)
+    settings = configuration.settings
+    target = out or calibration_path(settings)
     if out is None:
         target.parent.mkdir(parents=True, exist_ok=True)
     check_target(target)
-    opened = open_engines(engine or (), key_variable=key_variable)
+    opened = open_engines(settings.engines, key_variable=settings.key_variable or None)
     found = asyncio.run(run({node: RememberingEngine(inner) for node, inner in opened.items()}))
     save_calibration(found, target)
-    if not engine and out is None:
+    if not settings.engines and out is None:
         write_skills(found)
     plain_console(stderr=True).print(f"wrote {target}", soft_wrap=True)

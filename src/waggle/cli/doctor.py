@@ -3,10 +3,22 @@
 import os
 import platform
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waggle.cli.shared import calibration_path, plain_console
+from waggle.cli.config import takes_settings
+from waggle.cli.shared import bundled_calibration, plain_console
+from waggle.core.inert import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from waggle.mesh.invite import Invite
+    from waggle.node.config.load import Configuration
+    from waggle.node.dial_check import Finding
+    from waggle.node.home import RunInfo
 
 REQUIRED = (
     "torch",
@@ -29,42 +41,126 @@ OPTIONAL = {
     "choix": "the comparison in waggle bench consensus",
 }
 LEAST_MEMORY_BYTES = 1_000_000_000
+REMARK_WIDTH = 240
+MARKS = {True: ("ok", "green"), None: ("--", "yellow"), False: ("!!", "red")}
 
 
-Row = tuple[str, str, str, bool]  # what, found, remark, whether that is good enough
+Row = tuple[str, str, str, bool | None]  # what, found, remark, whether that is fine; None: no, but there are other ways
 
 
-def doctor() -> None:
+@takes_settings("network", "home")
+def doctor(
+    configuration: "Configuration",
+    via: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--via", metavar="INVITE", help="Also dial each address of this invite, each by itself. Repeatable."
+        ),
+    ] = None,
+) -> None:
     """Check this machine, and say what is missing and what to do.
 
-    Versions, cores, memory, the bundled models, and which ways of reaching other nodes work: direct links, multicast,
-    relays. Exit status 1 if something needed is missing.
+    Versions, cores, memory, the bundled models, and which ways of reaching other nodes work: TCP, QUIC, multicast,
+    relays; and what hinders nodes of yours that run. A way marked -- does not work, but there are others. With --via,
+    which addresses of an invite answer: TCP, QUIC, relay. Exit status 1 if something needed is missing.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from waggle import __version__
+    from waggle.cli.shared import invites_to
 
+    invites = invites_to(via or (), configuration.settings.network)
     console = plain_console()
     table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
     rows = [_python(), _cores(), _memory(), *map(_package, REQUIRED), *map(_optional, OPTIONAL), _hive(), _measured()]
-    rows += _network()
+    rows += [*_network(), *_nodes(configuration.settings.home)]
+    for invite in invites:
+        rows += _invited(invite)
     for name, found, remark, fine in rows:
-        table.add_row(Text("ok", style="green") if fine else Text("!!", style="red"), name, found, remark)
+        table.add_row(Text(*MARKS[fine]), *map(Text, (name, found, remark)))
     console.print(f"waggle {__version__}", style="bold")
     console.print(table)
-    raise typer.Exit(0 if all(fine for *_, fine in rows) else 1)
+    raise typer.Exit(1 if any(fine is False for *_, fine in rows) else 0)
 
 
 def _network() -> list[Row]:
-    """Direct links are needed; without multicast or relays there are other ways."""
+    """One of the two direct ways is needed; without multicast or relays there are other ways."""
     import asyncio
 
     from waggle.node.network_check import check_network
 
-    findings = asyncio.run(check_network())
-    return [(f.way, "works" if f.works else "does not", f.remark, f.works or f.way != "direct") for f in findings]
+    return ways(asyncio.run(check_network()))
+
+
+def ways(findings: "Sequence[Finding]") -> list[Row]:
+    """A row for each way."""
+    from waggle.node.network_check import is_direct
+
+    stuck = not any(finding.works for finding in findings if is_direct(finding))
+    rows: list[Row] = []
+    for finding in findings:
+        what = f"direct {finding.way}" if is_direct(finding) else finding.way
+        fine = finding.works or (False if stuck and is_direct(finding) else None)
+        rows.append((what, _word(finding), one_line(finding.remark, REMARK_WIDTH), fine))
+    return rows
+
+
+def _invited(invite: "Invite") -> list[Row]:
+    """A row for each address of an invite; one that answers is enough."""
+    import asyncio
+
+    from waggle.node.dial_check import check_invite
+
+    findings = asyncio.run(check_invite(invite.addresses, invite.network))
+    return invited(invite.node, findings)
+
+
+def invited(node: str, findings: "Sequence[Finding]") -> list[Row]:
+    """A row for each address of a node."""
+    other = None if any(finding.works for finding in findings) else False
+    what = f"...{node[-6:]}"
+    return [
+        (f"{what} {finding.way}", _word(finding), one_line(finding.remark, REMARK_WIDTH), finding.works or other)
+        for finding in findings
+    ]
+
+
+def _word(finding: "Finding") -> str:
+    return "works" if finding.works else "does not"
+
+
+def _nodes(home: Path) -> list[Row]:
+    """A row for each running node of this user, and one for each thing that hinders it in its swarm."""
+    import asyncio
+
+    from waggle.node.home import find_running
+
+    return [row for info in find_running(home) for row in asyncio.run(_node(info))]
+
+
+async def _node(info: "RunInfo") -> list[Row]:
+    from waggle.core.errors import WaggleError
+    from waggle.node.control.client import ask_node
+    from waggle.node.control.messages import Status, StatusReply
+
+    what = f"node {info.name}"
+    try:
+        status = await ask_node(Path(info.control), Status(), StatusReply)
+    except WaggleError as error:
+        return [(what, "silent", one_line(str(error), REMARK_WIDTH), False)]
+    if not status.troubles:
+        return [(what, "runs", f"sees {status.peers} others{_through(status.addresses)}", True)]
+    return [(what, "hindered", one_line(trouble, REMARK_WIDTH), False) for trouble in status.troubles]
+
+
+def _through(addresses: "Sequence[str]") -> str:
+    """At which relays a node has a place, in words; nothing where it has none."""
+    from waggle.mesh.libp2p.places import relay_of
+
+    relays = dict.fromkeys(relay for address in addresses if (relay := relay_of(address)) is not None)
+    return f"; others reach it through {' and '.join(f'...{relay[-6:]}' for relay in relays)}" if relays else ""
 
 
 def _python() -> Row:
@@ -112,6 +208,6 @@ def _hive() -> Row:
 
 
 def _measured() -> Row:
-    path = calibration_path(bundled=True)
+    path = bundled_calibration()
     fine = path.exists()
     return "calibration", "found" if fine else "missing", "" if fine else "run waggle calibrate", fine

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
+from waggle.cli.local import OfNode
 from waggle.cli.shared import plain_console
 from waggle.core.inert import one_line
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from waggle.node.config.load import Configuration
 
 
-@takes_settings("home")
+@takes_settings("network", "home")
 def fetch(
     configuration: "Configuration",
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name, or the hash that waggle share printed.")],
@@ -27,6 +28,7 @@ def fetch(
             "--via", metavar="INVITE", help="A node of the swarm in place of your own running one. Repeatable."
         ),
     ] = None,
+    node: OfNode = None,
 ) -> None:
     """Fetch a model from several peers at once; interrupted, it goes on where it stopped.
 
@@ -34,20 +36,23 @@ def fetch(
     """
     import asyncio
 
-    from waggle.mesh.invite import parse_invite
+    from waggle.cli.shared import invites_to
+    from waggle.core.errors import UsageError
 
+    if via and node:
+        raise UsageError("--via fetches past your own node: leave out --node")
     home = configuration.settings.home
-    invites = [parse_invite(text) for text in via] if via else [_own_node(home)]
+    invites = invites_to(via, configuration.settings.network) if via else [_own_node(home, node)]
     with _bars() as tell:
         done = asyncio.run(_fetch(home / "files", model, invites, tell))
     _report(done)
 
 
-def _own_node(home: Path) -> "Invite":
+def _own_node(home: Path, name: str | None) -> "Invite":
     from waggle.cli.local import running_node
     from waggle.mesh.invite import Invite
 
-    info = running_node(home, None)
+    info = running_node(home, name)
     return Invite(addresses=info.addresses, network=info.network)
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from waggle.cli.config import shown_value
 
 if TYPE_CHECKING:
     from waggle.engines.protocol import Engine
-    from waggle.gateway.keys import KeyStore
+    from waggle.gateway.admission import Admission
     from waggle.gateway.options import GatewayOptions
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
@@ -72,13 +73,14 @@ async def running_gateway(
     from waggle.dashboard.attach import attach
     from waggle.gateway.app import make_app
     from waggle.gateway.guard import check_binding
+    from waggle.gateway.live_keys import LiveKeys
     from waggle.gateway.server import serving
     from waggle.node.occupancy import occupancy_of
     from waggle.node.telemetry import make_telemetry
 
     settings = configuration.settings
     options, telemetry = _options(settings), make_telemetry()
-    keys, history = _keys(settings), _history(settings, folder)
+    keys, history = LiveKeys(settings.home / KEYS), _history(settings, folder)
     try:
         check_binding(options, keys)
         app = make_app(
@@ -91,6 +93,7 @@ async def running_gateway(
             quality=settings.home / QUALITY,
             settings=lambda: values_of(configuration),
             logs=lambda: [_words(line) for line in recent.lines()],
+            place=partial(page_place, app.state.admission),
         )
         async with serving(app, options) as url:
             yield url
@@ -98,8 +101,21 @@ async def running_gateway(
         await asyncio.to_thread(telemetry.close)
         if history is not None:
             await asyncio.to_thread(history.close)
-        if keys is not None:
-            keys.close()
+        keys.close()
+
+
+@asynccontextmanager
+async def page_place(admission: "Admission") -> AsyncIterator[None]:
+    """Room for one question from a page, in turn with the keys. Raises PeerBusy where there is none."""
+    from waggle.core.errors import PeerBusy
+    from waggle.gateway.admission import PAGES, Busy
+
+    async with AsyncExitStack() as held:
+        try:
+            await held.enter_async_context(admission.place(PAGES))
+        except Busy as busy:
+            raise PeerBusy("the gateway is full now", busy.retry_after) from None
+        yield
 
 
 def _options(settings: "Settings") -> "GatewayOptions":
@@ -112,22 +128,10 @@ def _options(settings: "Settings") -> "GatewayOptions":
         allowed_origins=settings.gateway_origins,
         open_metrics=settings.gateway_open_metrics,
         min_confidence=settings.min_confidence,
+        budget_seconds=settings.budget_seconds,
+        budget_tokens=settings.budget_tokens or None,
         request_seconds=max(settings.budget_seconds, GatewayOptions.request_seconds),
     )
-
-
-def _keys(settings: "Settings") -> "KeyStore | None":
-    """The user's keys, also where all are revoked; None where none was ever made: loopback then asks for none."""
-    from waggle.gateway.keys import KeyStore
-
-    path = settings.home / KEYS
-    if not path.exists():
-        return None
-    store = KeyStore(path)
-    if store.list():
-        return store
-    store.close()
-    return None
 
 
 def _history(settings: "Settings", folder: Path) -> "History | None":
@@ -140,7 +144,9 @@ def _history(settings: "Settings", folder: Path) -> "History | None":
 
 
 def _words(line: "LogLine") -> str:
-    facts = "".join(f" {name}={value}" for name, value in line.facts.items())
+    facts = "".join(
+        f" {name}={value:.4g}" if isinstance(value, float) else f" {name}={value}" for name, value in line.facts.items()
+    )
     clock = time.strftime("%H:%M:%S", time.localtime(line.at))
     return f"{clock} {line.level:7} {line.message}{facts}" + (f" [{line.request}]" if line.request else "")
 

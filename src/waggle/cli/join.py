@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
 from waggle.cli.gateway import OF_GATEWAYS, beside_of
 from waggle.cli.shared import plain_console
@@ -29,17 +30,20 @@ OF_NODES = (
     "serve_as_relay",
     "port_map",
     "multicast",
+    "remember",
     "engines",
     "key_variable",
     "capacity",
     "queue",
     "queue_per_asker",
+    "price",
     "max_nodes",
     "hedge_factor",
-    "min_confidence",
+    *OF_QUESTIONS,
     "log_level",
     "log_format",
     "log_prompts",
+    "home",
     *OF_GATEWAYS,
 )
 
@@ -58,7 +62,7 @@ def join(
 ) -> None:
     """Run a node of a swarm until Ctrl-C or waggle leave.
 
-    Without an INVITE it begins a swarm of its own, or finds one in the local network.
+    Without an INVITE it goes back to the nodes that it saw last, finds some in the local network, or is alone at first.
     """
     import uvloop
 
@@ -80,12 +84,12 @@ def _open(settings: "Settings") -> "dict[NodeId, Engine]":
 
 def _calibration(settings: "Settings") -> "Calibration | None":
     """The user's own where the engines are, or else the bundled one."""
-    from waggle.cli.shared import calibration_path
+    from waggle.cli.shared import CALIBRATION, bundled_calibration
     from waggle.node.calibration import load_calibration
     from waggle.node.engines import is_bundled
 
-    own = settings.home / "calibration.json"
-    path = own if own.exists() and not is_bundled(settings.engines) else calibration_path(bundled=True)
+    own = settings.home / CALIBRATION
+    path = own if own.exists() and not is_bundled(settings.engines) else bundled_calibration()
     return load_calibration(path) if path.exists() else None
 
 

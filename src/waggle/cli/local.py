@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from waggle.node.home import RunInfo
 
 SHARE_SECONDS = 3_600.0
-NAME_WIDTH, MODELS_WIDTH = 24, 40
+NAME_WIDTH, MODELS_WIDTH, TROUBLE_WIDTH = 24, 40, 300
 
 OfNode = Annotated[
     str | None,
@@ -39,18 +39,26 @@ def invite(configuration: "Configuration", node: OfNode = None) -> None:
 
 @takes_settings("home")
 def peers(configuration: "Configuration", node: OfNode = None, as_json: AsJson = False) -> None:
-    """List the nodes that your running node sees: models, speed, round-trip time, and why one is not used."""
+    """List the nodes that your running node sees: models, speed, by which way, and why one is not used.
+
+    What hinders your own node in the swarm comes first: a clock that is wrong, another node with its key. Last come
+    the models that a node shares, for waggle fetch.
+    """
     import asyncio
     import json
 
     import msgspec
 
     info = running_node(configuration.settings.home, node)
-    found = asyncio.run(_all_peers(Path(info.control)))
+    found, troubles = asyncio.run(_all_peers(Path(info.control)))
     if as_json:
-        own = {"node": info.node, "name": info.name, "network": info.network}
+        own = {"node": info.node, "name": info.name, "network": info.network, "troubles": troubles}
         print(json.dumps({"self": own, "peers": msgspec.to_builtins(found)}, indent=1))
-    elif not found:
+        return
+    for trouble in troubles:
+        text = f"{info.name}: {one_line(trouble, TROUBLE_WIDTH)}"
+        plain_console(stderr=True).print(text, style="yellow", soft_wrap=True)
+    if not found:
         plain_console().print(f"{info.name} sees nobody: invite others with waggle invite")
     else:
         _print_peers(found)
@@ -58,13 +66,16 @@ def peers(configuration: "Configuration", node: OfNode = None, as_json: AsJson =
 
 @takes_settings("home")
 def leave(configuration: "Configuration", node: OfNode = None) -> None:
-    """End your running node; it says goodbye to the others first."""
+    """End your running node; it says goodbye to the others first.
+
+    Of several, also of those of waggle up, name the one that is to end; Ctrl-C in waggle up ends all of its.
+    """
     import asyncio
 
     from waggle.node.control.client import ask_node
     from waggle.node.control.messages import Done, Leave
 
-    info = running_node(configuration.settings.home, node)
+    info = running_node(configuration.settings.home, node, any_of_up=False)
     reply = asyncio.run(ask_node(Path(info.control), Leave(), Done))
     print(one_line(reply.note, 200))
 
@@ -88,8 +99,12 @@ def share(
     _print_shared(reply.files)
 
 
-def running_node(home: Path, name: str | None) -> "RunInfo":
-    """The running node that is meant. Raises UsageError where there is none, or no telling which."""
+def running_node(home: Path, name: str | None, *, any_of_up: bool = True) -> "RunInfo":
+    """The running node that is meant; `any_of_up` where the nodes of `waggle up`, being one swarm, are all alike.
+
+    Raises:
+        UsageError: there is none, or no telling which.
+    """
     from waggle.core.errors import UsageError
     from waggle.node.home import find_running
 
@@ -97,25 +112,27 @@ def running_node(home: Path, name: str | None) -> "RunInfo":
     if not found:
         which = f"no node {name!r} of yours is running" if name else "no node of yours is running"
         raise UsageError(f"{which}: start one with waggle join or waggle up")
-    if len(found) > 1 and not all(info.name.startswith(UP) for info in found):
+    are_alike = any_of_up and all(info.name.startswith(UP) for info in found)
+    if len(found) > 1 and not are_alike:
         raise UsageError(f"which node? say --node {' or '.join(info.name for info in found)}")
     return found[0]
 
 
 UP = "up-"
-"""Names of the nodes that `waggle up` runs; they are one swarm, so any of them will do."""
+"""Names of the nodes that `waggle up` runs."""
 
 
-async def _all_peers(control: Path) -> "list[Peer]":
+async def _all_peers(control: Path) -> "tuple[list[Peer], tuple[str, ...]]":
+    """Everybody whom the node sees, and what hinders it."""
     from waggle.node.control.client import ask_node
-    from waggle.node.control.messages import Peers, PeersReply
+    from waggle.node.control.messages import Peers, PeersReply, Status, StatusReply
 
     found: list[Peer] = []
     while True:
         reply = await ask_node(control, Peers(skip=len(found)), PeersReply)
         found += reply.peers
         if not reply.peers or len(found) >= reply.total:
-            return found
+            return found, (await ask_node(control, Status(), StatusReply)).troubles
 
 
 def _print_peers(found: "list[Peer]") -> None:
@@ -124,10 +141,22 @@ def _print_peers(found: "list[Peer]") -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("node", "models", "state", "round trip", "tokens/s", "load", "id"):
+    shares = any(peer.advert.shared for peer in found)
+    for column in (
+        "node",
+        "models",
+        "state",
+        "way",
+        "round trip",
+        "tokens/s",
+        "load",
+        "id",
+        *(["shares"] if shares else []),
+    ):
         table.add_column(column)
     for peer in found:
-        table.add_row(*(Text(one_line(cell, MODELS_WIDTH)) for cell in _cells(peer)))
+        cells = (*_cells(peer), ", ".join(shared.name for shared in peer.advert.shared))
+        table.add_row(*(Text(one_line(cell, MODELS_WIDTH)) for cell in cells[: len(table.columns)]))
     plain_console().print(table)
 
 
@@ -138,6 +167,7 @@ def _cells(peer: "Peer") -> tuple[str, ...]:
         advert.name or "-",
         ", ".join(offer.model for offer in advert.offers) or "none",
         f"{peer.liveness}: {peer.reason}" if peer.reason else str(peer.liveness),
+        peer.way or "-",
         f"{1e3 * peer.round_trip:.1f} ms" if peer.round_trip is not None else "-",
         f"{max(speeds):.0f}" if speeds else "-",
         f"{load.running}+{load.waiting} of {load.capacity}" if load else "-",

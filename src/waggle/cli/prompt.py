@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from waggle.cli.answer import print_answer
-from waggle.cli.shared import calibration_path, plain_console
+from waggle.cli.shared import bundled_calibration, plain_console
 
 if TYPE_CHECKING:
     from waggle.node.config.settings import Settings
@@ -23,10 +23,13 @@ async def ask_at_prompt(settings: "Settings", specs: list[str]) -> None:
     from waggle.node.memory_swarm import start_in_memory
     from waggle.node.planning import AskOptions
 
-    path = calibration_path(bundled=True)
+    path = bundled_calibration()
     calibration = load_calibration(path) if path.exists() else None
-    nodes = await start_in_memory(open_engines(specs), calibration=calibration)
-    options = AskOptions(budget=Budget(seconds=settings.budget_seconds), min_confidence=settings.min_confidence)
+    nodes = await start_in_memory(
+        open_engines(specs, key_variable=settings.key_variable or None), calibration=calibration
+    )
+    budget = Budget(tokens=settings.budget_tokens or None, seconds=settings.budget_seconds)
+    options = AskOptions(budget=budget, min_confidence=settings.min_confidence)
     try:
         await _meet(nodes)
         plain_console(stderr=True).print(f"{len(nodes)} nodes are up; one question per line, an empty one ends it")

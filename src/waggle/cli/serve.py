@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
 from waggle.cli.gateway import OF_GATEWAYS, running_gateway
 from waggle.cli.shared import plain_console
@@ -14,9 +15,19 @@ if TYPE_CHECKING:
     from waggle.node.swarm import Swarm
 
 DEFAULT_PORT = 8080
+OF_SERVERS = (
+    "engines",
+    "key_variable",
+    *OF_QUESTIONS,
+    "log_level",
+    "log_format",
+    "log_prompts",
+    "home",
+    *OF_GATEWAYS,
+)
 
 
-@takes_settings("engines", "key_variable", "min_confidence", "log_level", "log_format", "log_prompts", *OF_GATEWAYS)
+@takes_settings(*OF_SERVERS)
 def serve(
     configuration: "Configuration",
     port: Annotated[
@@ -38,7 +49,7 @@ def serve(
 
     settings = configuration.settings
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
-    swarm = swarm_of(list(settings.engines) or None, settings.key_variable or None)
+    swarm = swarm_of(settings)
     uvloop.run(_run(_with_port(configuration, port), swarm, recent, json_ready))
 
 
@@ -49,7 +60,8 @@ def _with_port(configuration: "Configuration", port: int | None) -> "Configurati
 
     given = configuration.settings.gateway_port if port is None else port
     chosen = DEFAULT_PORT if given == NO_PORT else given
-    return replace(configuration, settings=replace(configuration.settings, gateway_port=chosen))
+    origins = configuration.origins if port is None else configuration.origins | {"gateway_port": "--port"}
+    return replace(configuration, settings=replace(configuration.settings, gateway_port=chosen), origins=origins)
 
 
 async def _run(configuration: "Configuration", swarm: "Swarm", recent: "RecentLogs", json_ready: bool) -> None:

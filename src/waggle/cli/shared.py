@@ -1,7 +1,7 @@
 """What several verbs share: option texts, the console, progress bars, where calibrations lie. Imports nothing heavy."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,24 +11,14 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from waggle.mesh.invite import Invite
+    from waggle.node.config.settings import Settings
     from waggle.node.known import Progress
     from waggle.node.swarm import Swarm
 
 LARGEST_SEED = 2**32 - 1  # what every generator of random numbers takes
+CALIBRATION = "calibration.json"
 
-Engines = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--engine",
-        metavar="ENGINE",
-        help="Use this in place of the bundled models: a model folder, or a server as "
-        "http://localhost:11434/v1#qwen3:8b. Repeatable.",
-    ),
-]
-KeyVariable = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Environment variable that holds the servers' API key."),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[
     int, typer.Option(metavar="N", help="Seed of everything that is left to chance.", min=0, max=LARGEST_SEED)
@@ -53,16 +43,16 @@ def plain_console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
-def waggle_home() -> Path:
-    """Where this user's own files lie: $WAGGLE_HOME, else ~/.waggle."""
-    return Path(os.environ.get("WAGGLE_HOME") or Path.home() / ".waggle")
-
-
-def calibration_path(*, bundled: bool) -> Path:
-    """The hive's calibration is in the package; one for other engines is the user's."""
+def bundled_calibration() -> Path:
+    """What was measured of the bundled models."""
     from waggle.models.hive import hive_root
 
-    return (hive_root() if bundled else waggle_home()) / "calibration.json"
+    return hive_root() / CALIBRATION
+
+
+def calibration_path(settings: "Settings") -> Path:
+    """The bundled models' calibration is in the package; one for other engines is the user's."""
+    return settings.home / CALIBRATION if settings.engines else bundled_calibration()
 
 
 def check_target(path: Path | None) -> None:
@@ -73,15 +63,22 @@ def check_target(path: Path | None) -> None:
         raise UsageError(f"cannot write {path}: give a file in a folder that exists and is yours")
 
 
-def swarm_of(engine: list[str] | None, key_variable: str | None = None) -> "Swarm":
-    """The swarm that the options name, with its calibration where one was made."""
+def swarm_of(settings: "Settings") -> "Swarm":
+    """The swarm of the engines that the settings name, with its calibration where one was made."""
     from waggle.node.calibration import load_calibration
     from waggle.node.engines import open_engines
     from waggle.node.swarm import Swarm
 
-    path = calibration_path(bundled=not engine)
+    path = calibration_path(settings)
     calibration = load_calibration(path) if path.exists() else None
-    return Swarm(open_engines(engine or (), key_variable=key_variable), calibration)
+    return Swarm(open_engines(settings.engines, key_variable=settings.key_variable or None), calibration)
+
+
+def invites_to(texts: Sequence[str], network: str) -> "list[Invite]":
+    """Invites and addresses that a person gave; an address leads to the network of the settings. Raises UsageError."""
+    from waggle.mesh.invite import parse_invite
+
+    return [parse_invite(text, network=None if "?" in text else network) for text in texts]
 
 
 @contextmanager

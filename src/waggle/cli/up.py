@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
 from waggle.cli.gateway import OF_GATEWAYS
 from waggle.cli.local import UP
@@ -12,7 +13,8 @@ from waggle.core.inert import one_line
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from rich.table import Table
     from rich.text import Text
@@ -25,10 +27,22 @@ if TYPE_CHECKING:
 MOST_NODES = 64
 LOOK_SECONDS = 1.0
 FAULT_WIDTH = 60
-OF_ALL_NODES = ("capacity", "queue", "queue_per_asker", "max_nodes", "hedge_factor", "log_level", "log_format")
+LINE_WIDTH = 400
+OF_ALL_NODES = (
+    "key_variable",
+    "capacity",
+    "queue",
+    "queue_per_asker",
+    "max_nodes",
+    "hedge_factor",
+    *OF_QUESTIONS,
+    "log_level",
+    "log_format",
+    "log_prompts",
+)
 
 
-@takes_settings("network", "engines", *OF_ALL_NODES, *OF_GATEWAYS)
+@takes_settings("network", "engines", *OF_ALL_NODES, "home", *OF_GATEWAYS)
 def up(
     configuration: "Configuration",
     nodes: Annotated[int, typer.Option(metavar="N", help="How many nodes.", min=1, max=MOST_NODES)] = 7,
@@ -78,13 +92,14 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
 
     from waggle.cli.stopping import stop_on_signals
     from waggle.node.config.settings import LOOPBACK
-    from waggle.node.config.table import SETTINGS
     from waggle.node.fleet import Fleet
 
     settings = configuration.settings
     options = [f"--listen={address}" for address in LOOPBACK]
-    options += [f"{SETTINGS[name].flag}={getattr(settings, name)}" for name in OF_ALL_NODES]
-    members = [(name, [spec]) for name, spec in zip(names_of(specs), specs, strict=True)]
+    options += [_flag(name, getattr(settings, name)) for name in OF_ALL_NODES]
+    names = names_of(specs)
+    _refuse_a_second(settings.home, names)
+    members = [(name, [spec]) for name, spec in zip(names, specs, strict=True)]
     fleet = Fleet(settings.home, settings.network, members, *_with_gateway(settings, options))
     stop = asyncio.Event()
     with stop_on_signals(stop):
@@ -93,6 +108,25 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
         finally:
             plain_console(stderr=True).print("ending all nodes ...", style="dim")
             await fleet.stop()
+
+
+def _refuse_a_second(home: "Path", names: list[str]) -> None:
+    """Raise UsageError where some of these nodes run already."""
+    from waggle.core.errors import UsageError
+    from waggle.node.home import NodeHome
+
+    if any(NodeHome(home, name).is_locked() for name in names):
+        raise UsageError("waggle up runs here already: end it with Ctrl-C there, or run another one with --home FOLDER")
+
+
+def _flag(name: str, value: object) -> str:
+    """A setting as `waggle join` takes it."""
+    from waggle.node.config.table import SETTINGS
+
+    flag = SETTINGS[name].flag
+    if isinstance(value, bool):
+        return flag if value else f"--no-{flag.removeprefix('--')}"
+    return f"{flag}={value}"
 
 
 def _with_gateway(settings: "Settings", options: list[str]) -> tuple[list[str], list[str]]:
@@ -128,6 +162,8 @@ async def _serve(fleet: "Fleet", count: int) -> None:
     console = plain_console()
     console.print(f"{count} nodes are up. Ask them:", style="bold")
     console.print(f'  waggle ask --via {invite} "How many 1 bits are there in the number 1453?"', soft_wrap=True)
+    if others := [other for other in fleet.invites() if other != invite]:
+        console.print(f"Should that node end, another one is in:  --via {others[0]}", soft_wrap=True)
     if first.gateway:
         console.print(f"Or open {first.gateway}/ in a browser; the OpenAI API is at {first.gateway}/v1", soft_wrap=True)
     console.print("Ctrl-C ends all of them", style="dim")
@@ -144,18 +180,30 @@ async def _start(fleet: "Fleet", count: int) -> "RunInfo":
 
 
 async def _show(fleet: "Fleet") -> None:
-    """The live table, until cancelled; where there is no terminal, nothing."""
+    """The live table, until cancelled; where there is no terminal, a line for each node that ends."""
     import asyncio
 
     from rich.live import Live
 
     console = plain_console(stderr=True)
     if not console.is_interactive:
-        await asyncio.Event().wait()
+        await _tell_ends(fleet, lambda line: console.print(line, soft_wrap=True))
     with Live(console=console, refresh_per_second=2) as live:
         while True:
             live.update(_table(await fleet.look()))
             await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _tell_ends(fleet: "Fleet", tell: "Callable[[str], None]") -> None:
+    import asyncio
+
+    told: set[str] = set()
+    while True:
+        for name, fault in fleet.faults().items():
+            if name not in told:
+                tell(one_line(f"node {name} {fault}", LINE_WIDTH))
+                told.add(name)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _table(members: "list[Member]") -> "Table":
@@ -176,7 +224,10 @@ def _state(member: "Member") -> "Text":
 
     if member.fault:
         return Text(one_line(member.fault, FAULT_WIDTH), "red")
-    return Text("up", "green") if member.status else Text("silent", "yellow")
+    if member.status is None:
+        return Text("silent", "yellow")
+    troubles = member.status.troubles
+    return Text(one_line(troubles[0], FAULT_WIDTH), "yellow") if troubles else Text("up", "green")
 
 
 def _figures(member: "Member") -> list[str]:

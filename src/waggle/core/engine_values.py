@@ -111,11 +111,18 @@ class Judgement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class EngineCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an engine says of itself. `skills` maps a kind of question to the measured share of right answers."""
+    """What an engine says of itself. `skills` maps a kind of question to the measured share of right answers.
+
+    `converses` says whether it reads a whole conversation, or only the question at its end; `calls_tools` whether it
+    can call a tool that is offered; `embeds` whether it makes vectors of texts.
+    """
 
     model: str
     family: str
     context_tokens: int
+    converses: bool = True
+    calls_tools: bool = False
+    embeds: bool = True
     answer_marker: str | None = None
     parameters: int | None = None
     skills: dict[str, float] = {}

@@ -20,6 +20,11 @@
 Foreign exceptions are translated once, in the module that calls the foreign library.
 """
 
+from math import ceil
+
+TOO_LONG = "the model's context has"
+"""In the text of every refusal of what is longer than a context: by it that is known after crossing a network too."""
+
 
 class WaggleError(Exception):
     """Base of all errors that waggle raises on purpose; its text is fit to be shown to a person."""
@@ -63,6 +68,11 @@ class PeerBusy(MeshError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    @property
+    def advice(self) -> str:
+        """When to come again, in words."""
+        return "try again later" if self.retry_after is None else f"try again in {max(1, ceil(self.retry_after))} s"
 
 
 class PeerRefused(MeshError):

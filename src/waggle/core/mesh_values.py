@@ -22,7 +22,10 @@ Address = Annotated[str, Meta(max_length=256)]
 
 
 class ModelOffer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model that a node answers with. `skills` maps a kind of question to the measured share of right answers."""
+    """A model that a node answers with. `skills` maps a kind of question to the measured share of right answers.
+
+    `converses`, `calls_tools` and `embeds` are those of `EngineCard`.
+    """
 
     model: Name
     family: Name
@@ -31,7 +34,10 @@ class ModelOffer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skills: Annotated[dict[Name, Share], Meta(max_length=32)] = {}
     tokens_per_second: Rate | None = None
     price: Count = 0
-    """Credits per million tokens."""
+    """Credits for 1,000 tokens; nothing is paid yet."""
+    converses: bool = True
+    calls_tools: bool = False
+    embeds: bool = True
 
 
 class SharedFiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +99,8 @@ class Peer(Struct, frozen=True, kw_only=True):
     """Seconds since it last answered us; None where it never did."""
     reason: str = ""
     """Why it is not chosen, in words; empty where it is usable."""
+    way: str = ""
+    """How we are linked to it, in words; empty where we are not, or nobody asked."""
 
     @property
     def node(self) -> NodeId:

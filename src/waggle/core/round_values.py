@@ -296,8 +296,14 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is needed to replay a round."""
+    """All that is needed to replay a round.
+
+    `wasted_tokens` were used by calls that failed or were cut off, as far as their engines told; they are not in
+    `outcome.spent`. `wasted_prompt_tokens` are among them.
+    """
 
     plan: Plan
     events: tuple[Event, ...]
     outcome: Outcome
+    wasted_tokens: int = 0
+    wasted_prompt_tokens: int = 0

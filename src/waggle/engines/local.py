@@ -23,7 +23,8 @@ from waggle.core.engine_values import (
     JudgeRequest,
     StreamedToken,
 )
-from waggle.core.errors import CheckpointError, EngineRefused, EngineUnavailable
+from waggle.core.errors import TOO_LONG, CheckpointError, EngineRefused, EngineUnavailable
+from waggle.core.wasted import waste
 from waggle.engines.batching.batcher import Batcher, Observer
 from waggle.engines.batching.completion import Writer, encoded, finished_generation
 from waggle.engines.batching.conversation import prompt_tokens
@@ -145,6 +146,7 @@ class LocalEngine:
             model=self.model.name,
             family=card.family or config.family,
             context_tokens=self.model.network.context,
+            converses=self.model.converses,
             answer_marker=card.answer_marker,
             parameters=self.model.network.parameters,
             skills=card.skills,
@@ -168,9 +170,7 @@ class LocalEngine:
             raise EngineRefused(f"max_tokens is {request.max_tokens}; at least 1 is needed")
         prompt = await prompt_tokens(request, self.model.tokenizer, converses=self.model.converses)
         if len(prompt) >= self.model.network.context:
-            raise EngineRefused(
-                f"the question takes {len(prompt)} tokens, the model's context has {self.model.network.context}"
-            )
+            raise EngineRefused(f"the question takes {len(prompt)} tokens, {TOO_LONG} {self.model.network.context}")
         return GenerateJob(
             prompt or [min(self.model.tokenizer.end_tokens)],
             max_tokens=request.max_tokens,
@@ -180,9 +180,11 @@ class LocalEngine:
         )
 
     async def _tokens_of(self, text: str) -> list[int]:
-        """At least one token of a plain text, and as many as the context holds."""
+        """At least one token of a plain text. Raises EngineRefused for more than the context holds."""
         tokens = await encoded(text, self.model.tokenizer.encode)
-        return tokens[: self.model.network.context] or [min(self.model.tokenizer.end_tokens)]
+        if len(tokens) > self.model.network.context:
+            raise EngineRefused(f"a text takes {len(tokens)} tokens, {TOO_LONG} {self.model.network.context}")
+        return tokens or [min(self.model.tokenizer.end_tokens)]
 
     def _finished(self, job: GenerateJob, request: GenerateRequest, seconds: float) -> Generation:
         if job.error is not None:
@@ -218,6 +220,8 @@ class LocalEngine:
     def _leave(self, job: Job) -> None:
         job.cancelled = True  # without effect on a job that has ended
         self._running.discard(job)
+        if not job.finished:
+            waste(*job.used)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, news: Callable[[], object]) -> None:

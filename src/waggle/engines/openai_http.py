@@ -9,19 +9,23 @@ nowhere else.
 
 import asyncio
 import math
+import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from enum import IntEnum
+from hashlib import blake2b
 
 import httpx
 import msgspec
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
-from waggle.core.errors import EngineRefused
+from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
+from waggle.core.owner import owner
+from waggle.core.wasted import waste
 from waggle.engines.answer import last_generation
 from waggle.engines.openai.asking import SEED_MASK, callable_tools, chat_ask, must_call
 from waggle.engines.openai.bounded_http import BoundedHttp, HttpRefused
-from waggle.engines.openai.settings import ServerSettings, checked_url, family_of, key_from_environment
+from waggle.engines.openai.settings import PromptCache, ServerSettings, checked_url, family_of, key_from_environment
 from waggle.engines.openai.stream import StreamReader, tokens_within
 from waggle.engines.openai.wire import (
     ChatAsk,
@@ -32,6 +36,7 @@ from waggle.engines.openai.wire import (
     Model,
     ModelList,
     StreamOptions,
+    SwarmModel,
     TokenLogprob,
     read_as,
     written,
@@ -40,6 +45,7 @@ from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt, ve
 
 TOP_LOGPROBS = 5  # the most that every server grants
 EMBEDDING_BATCH = 16  # 16 vectors of 16,384 numbers stay under the cap on bodies
+TRIAL_TEXT, TRIAL_SECONDS = "a", 5.0  # embedded once, to see whether the server does
 
 
 class Extras(IntEnum):
@@ -67,6 +73,8 @@ class OpenAIHttpEngine:
         url, key = checked_url(settings.base_url), key_from_environment(settings.key_variable)
         self._http = BoundedHttp(url, settings.bounds, key=key, transport=transport)
         self._extras = Extras.ALL
+        self._embeds: bool | None = None if settings.embedding_model is None else True
+        self._secret = secrets.token_bytes(32)
 
     @property
     def in_flight(self) -> int:
@@ -122,15 +130,31 @@ class OpenAIHttpEngine:
             raise EngineRefused("the server's embeddings differ in length: not usable")
         return vectors
 
-    async def describe(self) -> EngineCard:
-        """What /models tells of the model; the settings where the server does not list it."""
+    @property
+    def stated(self) -> EngineCard:
+        """What the settings alone say of the model."""
         settings = self.settings
-        model = await self._listed_model()
         return EngineCard(
             model=settings.model,
             family=settings.family or family_of(settings.model),
-            context_tokens=(model and model.context_tokens()) or settings.context_tokens,
+            context_tokens=settings.context_tokens,
+            converses=settings.turns,
+            calls_tools=settings.tools,
             answer_marker=settings.answer_marker,
+        )
+
+    async def describe(self) -> EngineCard:
+        """What /models tells of the model; the settings where the server does not list it."""
+        model, stated = await self._listed_model(), self.stated
+        if self._embeds is None:
+            self._embeds = await self._tried_to_embed()
+        swarm = (model and model.waggle) or SwarmModel()
+        return msgspec.structs.replace(
+            stated,
+            converses=stated.converses and swarm.converses is not False,
+            calls_tools=stated.calls_tools and swarm.calls_tools is not False,
+            embeds=bool(self._embeds),
+            context_tokens=(model and model.context_tokens()) or stated.context_tokens,
             parameters=model.meta.n_params if model and model.meta else None,
         )
 
@@ -141,14 +165,20 @@ class OpenAIHttpEngine:
     async def _read(self, reader: StreamReader, ask: ChatAsk) -> AsyncGenerator[StreamedToken, None]:
         clock = asyncio.get_running_loop()
         started = clock.time()
-        async with aclosing(self._chunks(ask)) as chunks:
-            async for chunk in chunks:
-                token = reader.feed(chunk)
-                if token is not None and token.text:
-                    yield token
-                if reader.done:
-                    break
-        yield reader.end(clock.time() - started)
+        last: StreamedToken | None = None
+        try:
+            async with aclosing(self._chunks(ask)) as chunks:
+                async for chunk in chunks:
+                    token = reader.feed(chunk)
+                    if token is not None and token.text:
+                        yield token
+                    if reader.done:
+                        break
+            last = reader.end(clock.time() - started)
+        finally:
+            if last is None:
+                waste(*reader.used)
+        yield last
 
     async def _chunks(self, ask: ChatAsk) -> AsyncGenerator[Chunk, None]:
         """The events of a stream; comments and blank lines between them do not count."""
@@ -164,7 +194,7 @@ class OpenAIHttpEngine:
         """The lines of the answer, asked for with all extras first and, where the server refuses that, without."""
         if ask.max_tokens < 1:
             raise EngineRefused("max_tokens is below 1: ask for at least one token")
-        extras = self._extras
+        ask, extras = self._kept_apart(ask), self._extras
         while True:
             try:
                 async with aclosing(self._http.lines("/chat/completions", _body(ask, extras))) as lines:
@@ -173,22 +203,43 @@ class OpenAIHttpEngine:
                         yield line
                 return
             except HttpRefused as refused:
-                if extras is Extras.NONE or refused.status not in (400, 422):
+                if extras is Extras.NONE or refused.status not in (400, 422) or TOO_LONG in str(refused):
                     raise
                 extras = Extras(extras - 1)
+
+    def _kept_apart(self, ask: ChatAsk) -> ChatAsk:
+        """With what makes the server keep this caller's prompts from serving another's; a salt tells no names."""
+        match self.settings.cache:
+            case PromptCache.SHARED:
+                return ask
+            case PromptCache.SALTED:
+                words = msgspec.json.encode(owner())
+                return msgspec.structs.replace(ask, cache_salt=blake2b(words, key=self._secret).hexdigest())
+            case PromptCache.OFF:
+                return msgspec.structs.replace(ask, cache_prompt=False)
 
     async def _embed_batch(self, batch: tuple[str, ...]) -> list[list[float]]:
         ask = EmbeddingAsk(model=self.settings.embedding_model or self.settings.model, input=batch)
         try:
             body = await self._http.fetch("POST", "/embeddings", written(ask))
         except HttpRefused as refused:
-            if refused.status not in (400, 404, 405, 501):
+            if refused.status not in (400, 404, 405, 501) or TOO_LONG in str(refused):
                 raise
             raise EngineRefused("the server gives no embeddings for this model: set embedding_model") from None
         found = sorted(read_as(body, EmbeddingList).data, key=lambda item: item.index)
         if [item.index for item in found] != list(range(len(batch))):
             raise EngineRefused("the server did not give one embedding for each text: not usable")
         return [_unit(item.embedding) for item in found]
+
+    async def _tried_to_embed(self) -> bool | None:
+        """Whether the server embeds under the model's own name: few do, and none says so. None = not known yet."""
+        try:
+            async with asyncio.timeout(TRIAL_SECONDS):
+                return bool(await self._embed_batch((TRIAL_TEXT,)))
+        except EngineRefused:
+            return False
+        except (EngineUnavailable, TimeoutError):
+            return None
 
     async def _listed_model(self) -> Model | None:
         """The model's entry; servers with a single model call it as they like."""

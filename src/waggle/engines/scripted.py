@@ -23,6 +23,7 @@ from waggle.core.engine_values import (
     StreamedToken,
 )
 from waggle.core.errors import EngineUnavailable
+from waggle.core.wasted import waste
 from waggle.engines.actor import Actor, shifted
 from waggle.engines.answer import answer_start, cut_at_stop, last_generation, self_confidence, split_answer
 from waggle.engines.script import Crasher, Hanger, Script, share
@@ -82,8 +83,8 @@ class ScriptedEngine:
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """The same, piece by piece."""
+        self.asked.append(request)
         async with _Call(self) as call:
-            self.asked.append(request)
             called = self._actor.tool_calls(request)
             if called:
                 await call.spend(self.script.seconds_per_token)
@@ -91,9 +92,12 @@ class ScriptedEngine:
                 return
             pieces, finish = _bounded(self._actor.completion(request), request)
             logprobs = [self._actor.logprob(request, index, piece) for index, piece in enumerate(pieces)]
-            for piece, logprob in zip(pieces, logprobs, strict=True):
+            call.used = (_prompt_tokens(request), 0)
+            for index, (piece, logprob) in enumerate(zip(pieces, logprobs, strict=True), start=1):
                 await call.spend(self.script.seconds_per_token)
+                call.used = (_prompt_tokens(request), index)
                 yield StreamedToken(text=piece, logprob=logprob)
+            call.used = (0, 0)
             text, marker = "".join(pieces), self.script.answer_marker
             trace, answer = split_answer(text, marker)
             generation = Generation(
@@ -115,8 +119,10 @@ class ScriptedEngine:
             p = self._actor.verdict(request)
             reason = self._actor.reason(p)
             spent = count_tokens(reason)
-            await call.spend(self.script.seconds_per_token * spent)
             shown = request.question + " " + request.first + " " + request.second
+            call.used = (count_tokens(shown), 0)
+            await call.spend(self.script.seconds_per_token * spent)
+            call.used = (0, 0)
             return Judgement(
                 p=p,
                 reason=reason,
@@ -138,6 +144,7 @@ class ScriptedEngine:
             context_tokens=4_096,
             answer_marker=self.script.answer_marker,
             skills={**self.script.skills, "": self.script.skill},
+            calls_tools=self.script.tool_call is not None,
         )
 
     async def close(self) -> None:
@@ -150,6 +157,7 @@ class _Call:
 
     def __init__(self, engine: ScriptedEngine) -> None:
         self.seconds = 0.0
+        self.used = (0, 0)  # tokens that nothing came of so far, of the prompt and of the completion
         self._engine = engine
 
     async def __aenter__(self) -> "_Call":
@@ -166,6 +174,7 @@ class _Call:
 
     async def __aexit__(self, *failure: object) -> None:
         self._engine.in_flight -= 1
+        waste(*self.used)
 
     async def spend(self, seconds: float) -> None:
         engine = self._engine

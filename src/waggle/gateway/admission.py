@@ -1,7 +1,8 @@
 """Room in the gateway: so many requests at once, a bounded line behind them, taken in turn from the keys.
 
-Built on the node's own `Admission`, whose askers are here keys ("" where none are in use): it hands places out round
-the keys, so that one who asks a hundred things holds up another's one by a single turn. Nobody waits without end.
+Built on the node's own `Admission`, whose askers are here keys: it hands places out round the keys, so that one who
+asks a hundred things holds up another's one by a single turn. The pages stand in line as if they were a key of their
+own, and so do all callers together while no keys are in use. Nobody waits without end.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from waggle.core.mesh_values import Load
 from waggle.gateway.options import GatewayOptions
 from waggle.node.admission import Admission as Places
 
+NO_KEY, PAGES = "", "pages"
+"""Who stands in line without a key: everybody while there are no keys, to whom the whole line belongs; the pages."""
 LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 1.0, 60.0
 
 
@@ -37,20 +40,18 @@ class Admission:
             waiting_per_key: of those, how many may be one key's.
             longest_wait: seconds that a request may stand in line.
         """
-        self._places = Places(capacity=running, queue=waiting, queue_per_asker=waiting_per_key)
+        self._places = Places(
+            capacity=running, queue=waiting, queue_per_asker=waiting_per_key, unbounded=(NodeId(NO_KEY),)
+        )
         self._longest_wait = longest_wait
 
     @classmethod
-    def of(cls, options: GatewayOptions, *, keyed: bool = True) -> "Admission":
-        """As the options say; who has waited as long as a request may take is told to come again.
-
-        Args:
-            keyed: whether keys are in use; else all are one caller, and the whole line is everybody's.
-        """
+    def of(cls, options: GatewayOptions) -> "Admission":
+        """As the options say; who has waited as long as a request may take is told to come again."""
         return cls(
             running=options.max_running,
             waiting=options.max_waiting,
-            waiting_per_key=options.max_waiting_per_key if keyed else options.max_waiting,
+            waiting_per_key=options.max_waiting_per_key,
             longest_wait=options.request_seconds,
         )
 

@@ -5,27 +5,26 @@ as `ApiError`; nothing that went wrong is ever an answer.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from waggle.core.engine_values import Generation
-from waggle.core.errors import WaggleError
-from waggle.core.round_values import DeadlinePassed, Event, ProposalReceived, Record, RoundStarted, Spent
-from waggle.gateway.chat_shapes import MAX_CHOICES
-from waggle.gateway.errors import ApiError, few_tokens, of_waggle, small_budget, unavailable, unsupported
-from waggle.gateway.json_answers import JsonFormat
-from waggle.gateway.json_jobs import answer_job_in_json
+from msgspec.structs import replace
+
+from waggle.core.engine_values import Generation, StreamedToken
+from waggle.core.errors import TOO_LONG, EngineRefused, WaggleError
+from waggle.core.round_values import Event, Record, Spent
+from waggle.core.wasted import counting_waste
+from waggle.gateway.errors import ApiError, of_waggle, refused, too_long, unavailable, unsupported
+from waggle.gateway.nobody import why_nobody
 from waggle.gateway.progress import Seen
-from waggle.gateway.strict_tools import Schemas, check_calls
-from waggle.gateway.to_openai import Answer, Written, answer_of_generation, answer_of_record
-from waggle.gateway.to_values import ForModel, ForSwarm, Job, request_of
+from waggle.gateway.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
+from waggle.gateway.to_values import ForModel, ForSwarm, Job
 from waggle.node.service import Service
 
 GRACE_SECONDS = 5.0  # for a round to stop its work after its budget has run out
-Do = Callable[[Job, str], Awaitable[Answer]]
 See = Callable[[Seen, Event], None]
-Heard = Callable[[str, float | None], Awaitable[None]]
+Heard = Callable[[str, Sequence[Written]], Awaitable[None]]
 
 
 def drop(what: object) -> None:
@@ -50,7 +49,8 @@ class Answerer:
         Args:
             request: 32 hexadecimal digits that name it everywhere.
             watch: sees a round while it runs.
-            heard: is given each piece of text of a model alone, with its log-probability, before the next is made.
+            heard: is given each piece of text of a model alone, with the tokens that it came with where
+                log-probabilities are wanted, before the next is made.
 
         Raises:
             ApiError: it could not be done.
@@ -58,11 +58,14 @@ class Answerer:
         try:
             match job:
                 case ForSwarm():
-                    return await self._ask(job, request, watch)
+                    answer = await self._ask(job, request, watch)
                 case ForModel():
-                    return await self._generate(job, request, heard)
+                    answer = await self._generate(job, request, heard)
+        except EngineRefused as error:
+            raise self._refusal(job, error) from error
         except (WaggleError, TimeoutError) as error:
             raise of_waggle(error) from error
+        return replace(answer, waggle=answer.waggle | {"ignored": job.ignored}) if job.ignored else answer
 
     async def _ask(self, job: ForSwarm, request: str, watch: See | None) -> Answer:
         spent = Spent()
@@ -73,81 +76,85 @@ class Answerer:
             if watch is not None:
                 watch(state, event)
 
-        try:
-            async with asyncio.timeout(job.options.budget.seconds + GRACE_SECONDS):
-                record = await self.service.ask(job.question, job.options, seen, request)
-            spent = record.outcome.spent
-        finally:
-            self.charge(spent.proposing_tokens + spent.judging_tokens)  # also where the client has gone
+        with counting_waste() as wasted:
+            try:
+                async with asyncio.timeout(job.options.budget.seconds + GRACE_SECONDS):
+                    record = await self.service.ask(job.question, job.options, seen, request)
+                spent = record.outcome.spent
+            finally:  # also where the client has gone
+                self.charge(spent.proposing_tokens + spent.judging_tokens + wasted.tokens)
         self.keep(record)
         if record.outcome.answer is None:
-            raise _nobody(record)
+            raise why_nobody(record, job.options.max_tokens, self._longest_context())
         return answer_of_record(record, job.stop, explain=self.explain)
 
     async def _generate(self, job: ForModel, request: str, heard: Heard | None) -> Answer:
-        written: list[Written] = []
-        spent = 0
-        try:
-            async with (
-                asyncio.timeout(job.seconds),
-                aclosing(self.service.generate(job.model, job.asked, job.seconds + GRACE_SECONDS, request)) as tokens,
-            ):
-                async for token in tokens:
-                    spent += bool(token.text)
-                    if job.logprobs and token.logprob is not None:
-                        written.append(Written(token.text, token.logprob))
-                    if heard is not None and token.text:
-                        await heard(token.text, token.logprob)
-                    if (made := token.generation) is not None:
-                        spent = made.prompt_tokens + made.completion_tokens
-                        return _whole(job, made, request, written)
-        finally:
-            self.charge(spent)
-        raise unavailable()
+        made: Generation | None = None
+        written, heard_of = _Tokens(wanted=job.logprobs), 0
+        with counting_waste() as wasted:
+            try:
+                async with (
+                    asyncio.timeout(job.seconds),
+                    aclosing(self._stream(job, request)) as tokens,
+                ):
+                    async for token in tokens:
+                        heard_of += bool(token.text)
+                        fresh = written.take(token)
+                        if heard is not None and token.text:
+                            await heard(token.text, fresh)
+                        if (made := token.generation) is not None:
+                            break
+            finally:  # also where the client has gone
+                self.charge(max(heard_of, wasted.tokens) if made is None else _tokens(made) + wasted.tokens)
+        if made is None:
+            raise unavailable()
+        answer = answer_of_generation(job.model, made, request, written.all if job.logprobs else None)
+        return with_wasted(answer, wasted.tokens, wasted.prompt_tokens)
+
+    def _stream(self, job: ForModel, request: str) -> AsyncGenerator[StreamedToken, None]:
+        return self.service.generate(job.model, job.asked, job.seconds + GRACE_SECONDS, request)
+
+    def _refusal(self, job: Job, error: EngineRefused) -> ApiError:
+        """What a model that says no is told to have said: no word of its own, which may name addresses."""
+        if TOO_LONG in str(error):
+            return too_long(most=self._longest_context(job.model if isinstance(job, ForModel) else None))
+        if isinstance(job, ForModel) and job.asked.tool_choice not in ("auto", "none"):
+            return refused("the model called no tool, though one has to be called", "tool_choice")
+        return of_waggle(error)
+
+    def _longest_context(self, model: str | None = None) -> int:
+        """Of all models that can be used, or of one; 0 where it is not known."""
+        return max((one.context_tokens for one in self.service.models() if model in (None, one.name)), default=0)
 
 
-def _whole(job: ForModel, made: Generation, request: str, written: Sequence[Written]) -> Answer:
-    if job.logprobs and made.completion_tokens and not written:
-        raise unsupported("logprobs", "this model does not give them")
-    return answer_of_generation(job.model, made, request, written if job.logprobs else None)
+def _tokens(made: Generation) -> int:
+    return made.prompt_tokens + made.completion_tokens
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What form the answers of a request have to have, None = any, and the tokens that all tries may take.
+class _Tokens:
+    """The tokens of one text with their log-probabilities, where those are wanted."""
 
-    `strict` are the schemas that calls of tools have to fit.
-    """
+    def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
+        self._held: list[Written] = []
+        self.all: list[Written] = []
 
-    form: JsonFormat | None = None
-    budget_tokens: int | None = None
-    strict: Schemas = field(default_factory=dict)
+    def take(self, token: StreamedToken) -> Sequence[Written]:
+        """What is known of the tokens that came with this text: its own, and those before it that showed none.
 
-    async def of(self, job: Job, request: str, number: int, do: Do) -> Answer:
-        """Have choice `number` of a request done by `do`, again where the form is missed. Raises ApiError."""
-
-        async def tried(job: Job, time: int) -> Answer:
-            return await do(job, request_of(request, number + time * MAX_CHOICES))
-
-        if self.form is None:
-            answer = await tried(job, 0)
-        else:
-            answer = await answer_job_in_json(self.form, job, tried, budget_tokens=self.budget_tokens)
-        await check_calls(answer.tool_calls, self.strict)
-        return answer
-
-
-def _nobody(record: Record) -> ApiError:
-    """Why a round has no answer at all: a budget or a length that is too small, no time, or nobody who managed."""
-    last = record.events[-1] if record.events else RoundStarted()
-    if isinstance(last, RoundStarted) and record.plan.budget.tokens is not None:
-        return small_budget()
-    if _were_cut_off(record):
-        return few_tokens()
-    return of_waggle(TimeoutError()) if isinstance(last, DeadlinePassed) else unavailable()
-
-
-def _were_cut_off(record: Record) -> bool:
-    """Whether everybody who wrote anything wrote as much as was allowed, and came to no answer."""
-    made = [event.proposal for event in record.events if isinstance(event, ProposalReceived)]
-    return bool(made) and all(each.tokens - each.prompt_tokens >= record.plan.max_tokens for each in made)
+        Raises:
+            ApiError: the text begins without any.
+        """
+        if not self._wanted:
+            return ()
+        if token.logprob is not None:
+            self._held.append(Written(token.text, token.logprob))
+        elif token.text and self._held:  # text that was held back until the end
+            self._held[-1] = Written(token.text, self._held[-1].logprob)
+        if not token.text:
+            return ()
+        fresh, self._held = self._held, []
+        self.all += fresh
+        if not self.all:
+            raise unsupported("logprobs", "this model does not give them")
+        return fresh

@@ -9,9 +9,10 @@ from waggle import __version__
 from waggle.core.errors import WaggleError
 from waggle.gateway import chat, embeddings, health, models, responses
 from waggle.gateway.admission import Admission
+from waggle.gateway.description import complete_description
+from waggle.gateway.door.callers import Keys
 from waggle.gateway.errors import ApiError, error_body, internal, invalid, of_status, of_waggle
 from waggle.gateway.guard import Guard
-from waggle.gateway.keys import KeyStore
 from waggle.gateway.metrics import Metrics, Occupancy
 from waggle.gateway.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.gateway.options import GatewayOptions
@@ -26,7 +27,7 @@ def make_app(
     service: Service,
     options: GatewayOptions,
     *,
-    keys: KeyStore | None = None,
+    keys: Keys | None = None,
     history: History | None = None,
     telemetry: Telemetry | None = None,
     occupancy: Occupancy | None = None,
@@ -48,13 +49,14 @@ def make_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    admission = Admission.of(options, keyed=keys is not None)
+    admission = Admission.of(options)
     metrics = Metrics(service, admission, occupancy)
     app.state.service = ObservedService(service, metrics, telemetry)
     app.state.options, app.state.keys, app.state.history = options, keys, history
     app.state.admission, app.state.metrics = admission, metrics
     for router in (*ROUTERS, metrics.router):
         app.include_router(router)
+    complete_description(app)
     for kind in (ApiError, WaggleError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _told)
     app.add_middleware(NamedCalls)  # the last one added is the first to see a request

@@ -5,27 +5,40 @@ The guard has been here before: it left the request's id, the key and a way to c
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Record
+from waggle.gateway.admission import NO_KEY
 from waggle.gateway.answering import Answerer, drop
 from waggle.gateway.chat_shapes import WaggleOptions
-from waggle.gateway.errors import invalid, of_waggle
+from waggle.gateway.errors import ApiError, invalid, of_waggle, renamed, unsupported
 from waggle.gateway.to_openai import Head
 from waggle.gateway.to_values import Setting
 
 HEADER = "x-waggle-"
+OWN = "waggle."
 READING_SECONDS = 60.0  # for the client to read what it was given
 CLIENT_GONE = 499  # the status of an answer that nobody reads
 
 
-def extension_of(said: WaggleOptions | None, headers: Mapping[str, str]) -> WaggleOptions:
-    """What only a swarm understands, from the body and, where that says nothing, from the headers. Raises ApiError."""
+def extension_of(request: Request, said: WaggleOptions | None) -> WaggleOptions:
+    """What only a swarm understands, from the body and, where that says nothing, from the headers. Raises ApiError.
+
+    Nobody is given more tokens than the gateway's own ceiling.
+    """
+    asked, most = _said(said, request.headers), request.app.state.options.budget_tokens
+    if most is None:
+        return asked
+    return asked.model_copy(update={"budget_tokens": min(asked.budget_tokens or most, most)})
+
+
+def _said(said: WaggleOptions | None, headers: Mapping[str, str]) -> WaggleOptions:
     given = {name.removeprefix(HEADER): value for name, value in headers.items() if name.startswith(HEADER)}
     if not given:
         return said or WaggleOptions()
@@ -33,9 +46,45 @@ def extension_of(said: WaggleOptions | None, headers: Mapping[str, str]) -> Wagg
         named = WaggleOptions.model_validate_strings({name.replace("-", "_"): value for name, value in given.items()})
     except ValidationError as error:
         fault = invalid(error.errors(include_url=False, include_input=False))
-        fault.param = f"X-Waggle-{(fault.param or '').replace('_', '-').title()}"
-        raise fault from None
+        raise replace(fault, param=_header(fault.param or "")) from None
     return named.model_copy(update=said.model_dump(exclude_none=True)) if said else named
+
+
+def refuse_extension(request: Request) -> None:
+    """Raise ApiError where a header asks for what only rounds understand."""
+    _said(None, request.headers)
+    for name in request.headers:
+        if name.startswith(HEADER):
+            raise unsupported(_header(name.removeprefix(HEADER)), "nothing is asked of the swarm here")
+
+
+@contextmanager
+def in_words_of(request: Request, said: WaggleOptions | None, names: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Name what is at fault as the client did: by header where it came by header, else by these other `names`.
+
+    Raises:
+        ApiError: what was raised inside.
+    """
+    try:
+        yield
+    except ApiError as error:
+        told = renamed(_by_header(error, request, said), names or {})
+        if told is error:
+            raise
+        raise told from error
+
+
+def _by_header(error: ApiError, request: Request, said: WaggleOptions | None) -> ApiError:
+    field = (error.param or "").removeprefix(OWN)
+    if field == (error.param or "") or (said is not None and getattr(said, field, None) is not None):
+        return error
+    if HEADER + field.replace("_", "-") in request.headers:
+        return renamed(error, {OWN + field: _header(field)})
+    return replace(renamed(error, {OWN + field: "the gateway's own limit"}), param=None)
+
+
+def _header(field: str) -> str:
+    return f"X-Waggle-{field.replace('_', '-').title()}"
 
 
 def request_id(request: Request) -> str:
@@ -53,7 +102,7 @@ async def place(request: Request) -> AsyncIterator[None]:
     state = request.app.state
     try:
         async with (
-            state.admission.place("" if key is None else key.id),
+            state.admission.place(NO_KEY if key is None else key.id),
             asyncio.timeout(state.options.request_seconds + READING_SECONDS),
         ):
             yield

@@ -1,14 +1,14 @@
 """POST /v1/chat/completions and the older /v1/completions: the routes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from waggle.gateway.answering import Wanted
-from waggle.gateway.calling import CLIENT_GONE, answerer_of, extension_of, place, request_id, setting_of
+from waggle.gateway.calling import CLIENT_GONE, answerer_of, extension_of, in_words_of, place, request_id, setting_of
 from waggle.gateway.chat_shapes import Asked, ChatRequest, CompletionRequest, WaggleOptions
 from waggle.gateway.chat_stream import Streaming, all_of, stream_answers
 from waggle.gateway.conversation import fault
@@ -19,7 +19,8 @@ from waggle.gateway.streaming import ClientGone, EventStream, Write, until_gone
 from waggle.gateway.strict_tools import strict_schemas
 from waggle.gateway.to_chunks import ChatChunks, Chunks, TextChunks
 from waggle.gateway.to_openai import Answer, Head, JsonObject, chat_completion, text_completion
-from waggle.gateway.to_values import Job, chat_jobs, completion_jobs
+from waggle.gateway.to_values import Task, chat_jobs, completion_jobs
+from waggle.gateway.wanted import Wanted
 
 router = APIRouter(prefix="/v1", tags=["completions"])
 
@@ -35,57 +36,79 @@ class Dress:
 CHAT, TEXT = Dress(chat_completion, ChatChunks()), Dress(text_completion, TextChunks())
 
 
+@dataclass(frozen=True)
+class Call:
+    """One request; `names` are what the client calls the fields that errors name."""
+
+    request: Request
+    body: Asked
+    extension: WaggleOptions
+    wanted: Wanted
+    dress: Dress
+    names: Mapping[str, str]
+
+    def named(self) -> AbstractContextManager[None]:
+        """Errors from inside name what is at fault as the client did."""
+        return in_words_of(self.request, self.body.waggle, self.names)
+
+
 @router.post("/chat/completions", response_model=ChatResponse, responses=ANSWERS)
 async def create_chat_completion(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation with the swarm, or with one model of it."""
-    extension = extension_of(body.waggle, request.headers)
+    extension = extension_of(request, body.waggle)
     form = body.response_format
     wished = None if form is None else form.model_dump(by_alias=True, exclude_none=True)
     strict = await strict_schemas(body.tools or ())
-    wanted = Wanted(await read_format(wished, "response_format"), extension.budget_tokens, strict)
-    jobs = chat_jobs(body, extension, setting_of(request))
-    return await _respond(request, body, extension, wanted, jobs, CHAT)
+    one_call = body.parallel_tool_calls is False
+    wanted = Wanted(await read_format(wished, "response_format"), extension.budget_tokens, strict, one_call)
+    longest = "max_completion_tokens" if body.max_completion_tokens is not None else "max_tokens"
+    asked = Call(request, body, extension, wanted, CHAT, {"max_tokens": longest})
+    with asked.named():
+        tasks = chat_jobs(body, extension, setting_of(request))
+    return await _respond(asked, tasks)
 
 
 @router.post("/completions", response_model=CompletionResponse, responses=ANSWERS)
 async def create_completion(body: CompletionRequest, request: Request) -> Response:
     """Answer a text with the swarm, or with one model of it."""
-    extension = extension_of(body.waggle, request.headers)
-    return await _respond(
-        request, body, extension, Wanted(), completion_jobs(body, extension, setting_of(request)), TEXT
-    )
+    extension = extension_of(request, body.waggle)
+    asked = Call(request, body, extension, Wanted(), TEXT, {"messages": "prompt"})
+    with asked.named():
+        tasks = completion_jobs(body, extension, setting_of(request))
+    return await _respond(asked, tasks)
 
 
-async def _respond(
-    request: Request, body: Asked, extension: WaggleOptions, wanted: Wanted, jobs: Sequence[Job], dress: Dress
-) -> Response:
+async def _respond(asked: Call, tasks: Sequence[Task]) -> Response:
+    request, body, extension = asked.request, asked.body, asked.extension
     if body.stream_options is not None and not body.stream:
         raise fault("stream_options", "only a stream has them")
     head = Head(request=request_id(request), created=int(time.time()), model=body.model)
     streaming = Streaming(
         answerer=answerer_of(request, head, extension),
         head=head,
-        shape=dress.chunks,
-        wanted=wanted,
+        shape=asked.dress.chunks,
+        wanted=asked.wanted,
         keep_alive_seconds=request.app.state.options.keep_alive_seconds,
         usage=bool(body.stream_options and body.stream_options.include_usage),
         drafts=extension.stream == "draft",
     )
     if body.stream:
-        return EventStream(partial(_stream, request, streaming, jobs))
+        return EventStream(partial(_stream, asked, streaming, tasks))
     try:
-        answers = await until_gone(request.receive, _whole(request, streaming, jobs))
+        answers = await until_gone(request.receive, _whole(asked, streaming, tasks))
     except ClientGone:
         return Response(status_code=CLIENT_GONE)
-    return Response(to_json(dress.whole(head, answers)), media_type="application/json")
+    return Response(to_json(asked.dress.whole(head, answers)), media_type="application/json")
 
 
-async def _whole(request: Request, streaming: Streaming, jobs: Sequence[Job]) -> list[Answer]:
+async def _whole(asked: Call, streaming: Streaming, tasks: Sequence[Task]) -> list[Answer]:
     wanted, named, answer = streaming.wanted, streaming.head.request, streaming.answerer.answer
-    async with place(request):
-        return await all_of([wanted.of(job, named, number, answer) for number, job in enumerate(jobs)])
+    with asked.named():
+        async with place(asked.request):
+            return await all_of([wanted.of(task, named, number, answer) for number, task in enumerate(tasks)])
 
 
-async def _stream(request: Request, streaming: Streaming, jobs: Sequence[Job], write: Write) -> None:
-    async with place(request):
-        await stream_answers(streaming, jobs, write)
+async def _stream(asked: Call, streaming: Streaming, tasks: Sequence[Task], write: Write) -> None:
+    with asked.named():
+        async with place(asked.request):
+            await stream_answers(streaming, tasks, write)

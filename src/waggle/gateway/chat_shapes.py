@@ -51,6 +51,11 @@ def _kind(value: object) -> str:
     return "(text)" if isinstance(value, str) else "(parts)"
 
 
+def _part(value: object) -> str:
+    found = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"({found})"
+
+
 def _choice(value: object) -> str:
     return "(word)" if isinstance(value, str) else "(tool)"
 
@@ -70,7 +75,14 @@ class RefusalPart(Shape):
 
 
 TextParts = Annotated[list[TextPart], Field(min_length=1, max_length=256)]
-SaidPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+SaidPart = Annotated[
+    Annotated[TextPart, Tag("(text)")] | Annotated[RefusalPart, Tag("(refusal)")],
+    Discriminator(
+        _part,
+        custom_error_type="unknown_part",
+        custom_error_message="only text is taken: a part's type is one of text and refusal",
+    ),
+]
 SaidParts = Annotated[list[SaidPart], Field(min_length=1, max_length=256)]
 Content = Annotated[Annotated[Text, Tag("(text)")] | Annotated[TextParts, Tag("(parts)")], Discriminator(_kind)]
 Said = Annotated[Annotated[Text, Tag("(text)")] | Annotated[SaidParts, Tag("(parts)")], Discriminator(_kind)]

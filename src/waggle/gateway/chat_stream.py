@@ -1,20 +1,22 @@
 """The answers of a request as a stream of OpenAI's chunks, for chats and legacy completions.
 
 With the committee the role comes at once, then comments with the round's progress and, where wished, the best draft so
-far; then the winner's text. A model alone is passed on token by token. Several choices are written side by side.
+far; then the winner's text. A model alone is passed on token by token, with comments where it is silent for long.
+Several choices are written side by side.
 """
 
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
-from waggle.gateway.answering import Answerer, Wanted
+from waggle.gateway.answering import Answerer
 from waggle.gateway.progress import Seen, draft_of, progress_of
 from waggle.gateway.streaming import DONE, Write, comment, event
 from waggle.gateway.to_chunks import Chunks, chunk
 from waggle.gateway.to_openai import Answer, Head, JsonObject, Written, usage_of
-from waggle.gateway.to_values import ForModel, Job
-from waggle.gateway.watching import watched
+from waggle.gateway.to_values import ForModel, Job, Task
+from waggle.gateway.wanted import Wanted
+from waggle.gateway.watching import overheard, watched
 
 PIECE = 256  # characters of a winner's text to a chunk
 DRAFT = "waggle.draft"
@@ -33,7 +35,7 @@ class Streaming:
     drafts: bool = False
 
 
-async def stream_answers(streaming: Streaming, jobs: Sequence[Job], write: Write) -> None:
+async def stream_answers(streaming: Streaming, jobs: Sequence[Task], write: Write) -> None:
     """Write all choices, the usage where wished, and the end. Raises ApiError."""
     voices = [_Voice(streaming, number, write, alone=len(jobs) == 1) for number in range(len(jobs))]
     answers = await all_of([voice.speak(job) for voice, job in zip(voices, jobs, strict=True)])
@@ -71,7 +73,7 @@ class _Voice:
         self._said = 0
         self._drafted: str | None = None
 
-    async def speak(self, job: Job) -> Answer:
+    async def speak(self, job: Task) -> Answer:
         """Have the job done and write what comes of it."""
         streaming = self._streaming
         live = isinstance(job, ForModel) and streaming.wanted.form is None
@@ -82,7 +84,7 @@ class _Voice:
         )
         if not live:
             for start in range(0, len(answer.text), PIECE):
-                await self._say(answer.text[start : start + PIECE], None)
+                await self._say(answer.text[start : start + PIECE])
         await self._open()
         closing = streaming.shape.closing(self._number, answer)
         await self._send(closing | ({} if self._alone else {"waggle": answer.waggle}), {"waggle": answer.waggle})
@@ -94,13 +96,13 @@ class _Voice:
 
     async def _live(self, job: Job, request: str) -> Answer:
         """The work of a model whose text is passed on as it is written."""
-        wanted = isinstance(job, ForModel) and job.logprobs
 
-        async def heard(text: str, logprob: float | None) -> None:
+        async def heard(text: str, written: Sequence[Written]) -> None:
             await self._open()
-            await self._say(text, Written(text, logprob) if wanted and logprob is not None else None)
+            await self._say(text, written)
 
-        return await self._streaming.answerer.answer(job, request, heard=heard)
+        streaming = self._streaming
+        return await overheard(streaming.answerer, job, request, streaming.keep_alive_seconds, heard, self._tell)
 
     async def _open(self) -> None:
         if self._opened:
@@ -109,7 +111,7 @@ class _Voice:
         opening = self._streaming.shape.opening(self._number)
         await (self._write(comment("waiting")) if opening is None else self._send(opening))
 
-    async def _say(self, text: str, written: Written | None) -> None:
+    async def _say(self, text: str, written: Sequence[Written] = ()) -> None:
         await self._send(self._streaming.shape.text(self._number, text, written, self._said))
         self._said += len(text)
 

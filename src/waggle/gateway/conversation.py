@@ -6,7 +6,10 @@ Only text is taken: pictures and sound were refused before, and no address in a 
 import json
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
+from waggle.core.errors import UsageError
 from waggle.gateway.chat_shapes import (
     MAX_ARGUMENTS,
     AssistantMessage,
@@ -21,6 +24,7 @@ from waggle.gateway.chat_shapes import (
 )
 from waggle.gateway.errors import ApiError
 from waggle.gateway.json_schemas import MAX_PATTERNS, BadSchema, check_passed_on
+from waggle.node.planning import check_question, check_turns
 
 
 def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:
@@ -35,7 +39,24 @@ def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:
         turns.append(turn)
     if turns[-1].role is Role.ASSISTANT:
         raise fault(f"messages[{len(turns) - 1}].role", "a conversation ends with what is to be answered")
+    try:
+        check_turns(turns)
+    except UsageError as error:
+        raise _too_much("messages", error) from None
     return tuple(turns)
+
+
+def with_names(turns: Sequence[Turn], messages: Sequence[Message]) -> tuple[Turn, ...]:
+    """The turns with their speakers' names before them, where several of one role speak and names tell them apart."""
+    speakers: dict[str, set[str | None]] = {}
+    for message in messages:
+        speakers.setdefault(message.role, set()).add(getattr(message, "name", None))
+    return tuple(
+        replace(turn, content=f"{name}: {turn.content}")
+        if (name := getattr(message, "name", None)) and len(speakers[message.role]) > 1
+        else turn
+        for turn, message in zip(turns, messages, strict=True)
+    )
 
 
 def question_of(turns: Sequence[Turn]) -> str:
@@ -112,10 +133,18 @@ def _text(content: str | Sequence[TextPart | RefusalPart]) -> str:
 
 
 def asked_text(text: str, param: str) -> str:
-    """A text that can be asked. Raises ApiError for an empty one."""
+    """A text that can be asked. Raises ApiError for an empty one, and for one that is too long to be sent."""
     if not text.strip():
         raise fault(param, "there is nothing in it to be answered")
+    try:
+        check_question(text)
+    except UsageError as error:
+        raise _too_much(param, error) from None
     return text
+
+
+def _too_much(param: str, error: UsageError) -> ApiError:
+    return ApiError(400, f"{param}: {error}", code="string_above_max_length", param=param)
 
 
 def fault(param: str, message: str) -> ApiError:

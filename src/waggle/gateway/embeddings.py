@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from waggle.core.errors import WaggleError
-from waggle.gateway.calling import CLIENT_GONE, charger, place
+from waggle.core.errors import TOO_LONG, EngineRefused, WaggleError
+from waggle.gateway.calling import CLIENT_GONE, charger, place, refuse_extension
 from waggle.gateway.chat_shapes import Label, Shape
-from waggle.gateway.errors import ApiError, of_waggle, unavailable, unknown_model
+from waggle.gateway.choosing import SOLO, STRATEGIES
+from waggle.gateway.errors import ApiError, of_waggle, too_long, unavailable, unknown_model
 from waggle.gateway.json_text import to_json
 from waggle.gateway.response_shapes import ERRORS
 from waggle.gateway.streaming import ClientGone, until_gone
-from waggle.gateway.to_values import SOLO, STRATEGIES
 from waggle.node.planning import MAX_QUESTION_BYTES
 from waggle.node.service import ServedModel, Service
 
@@ -39,6 +39,10 @@ def _refuse_tokens(value: Any) -> Any:  # noqa: ANN401  # before validation it m
     return value
 
 
+def _kind(value: object) -> str:
+    return "(text)" if isinstance(value, str) else "(texts)"
+
+
 EmbeddedText = Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_BYTES)]
 
 
@@ -46,7 +50,9 @@ class EmbeddingRequest(Shape):
     """The body of POST /v1/embeddings."""
 
     input: Annotated[
-        EmbeddedText | Annotated[list[EmbeddedText], Field(min_length=1, max_length=MAX_TEXTS)],
+        Annotated[EmbeddedText, Tag("(text)")]
+        | Annotated[list[EmbeddedText], Field(min_length=1, max_length=MAX_TEXTS), Tag("(texts)")],
+        Discriminator(_kind),
         BeforeValidator(_refuse_tokens),
     ]
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -82,6 +88,7 @@ class EmbeddingList(BaseModel):
 @router.post("/v1/embeddings", response_model=EmbeddingList, responses=ERRORS)
 async def create_embeddings(request: Request, body: EmbeddingRequest) -> Response:
     """Turn texts into vectors."""
+    refuse_extension(request)
     try:
         made = await until_gone(request.receive, _embedded(request, body))
     except ClientGone:
@@ -93,11 +100,13 @@ async def _embedded(request: Request, body: EmbeddingRequest) -> EmbeddingList:
     service: Service = request.app.state.service
     texts = [body.input] if isinstance(body.input, str) else body.input
     model, tokens = chosen_model(body.model, service.models()), tokens_in(texts)
-    try:
-        async with place(request):
-            vectors = await service.embed(model, texts, request.app.state.options.request_seconds)
-    except WaggleError as error:
-        raise of_waggle(error) from error
+    async with place(request):
+        try:
+            vectors = await service.embed(model.name, texts, request.app.state.options.request_seconds)
+        except EngineRefused as error:
+            raise _refusal(error, model) from error
+        except WaggleError as error:
+            raise of_waggle(error) from error
     check_vectors(vectors, len(texts), body.dimensions)
     charger(request)(tokens)
     return EmbeddingList(
@@ -107,7 +116,7 @@ async def _embedded(request: Request, body: EmbeddingRequest) -> EmbeddingList:
     )
 
 
-def chosen_model(name: str, models: Sequence[ServedModel]) -> str:
+def chosen_model(name: str, models: Sequence[ServedModel]) -> ServedModel:
     """The model that embeds: `solo/NAME` or its bare name. Raises ApiError for others, and for those that cannot."""
     if name in STRATEGIES:
         raise _not_possible("embeddings come from one model: ask for solo/<model>")
@@ -117,7 +126,7 @@ def chosen_model(name: str, models: Sequence[ServedModel]) -> str:
         raise unknown_model(name)
     if not model.embeds:
         raise _not_possible("this model has no embeddings")
-    return model.name
+    return model
 
 
 def check_vectors(vectors: Sequence[Sequence[float]], count: int, dimensions: int | None) -> None:
@@ -141,6 +150,12 @@ def encoded(vector: Sequence[float], form: str | None) -> list[float] | str:
 def tokens_in(texts: Sequence[str]) -> int:
     """About how many tokens these texts are: "hello world" has 11 bytes, so 3."""
     return sum(math.ceil(len(text.encode()) / BYTES_PER_TOKEN) for text in texts)
+
+
+def _refusal(error: EngineRefused, model: ServedModel) -> ApiError:
+    if TOO_LONG in str(error):
+        return too_long("input", model.context_tokens)
+    return ApiError(422, "the model cannot embed this", code="refused")
 
 
 def _not_possible(message: str) -> ApiError:

@@ -6,15 +6,19 @@ stays inside: it may name addresses and paths. Only words that are about the req
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from waggle.core.errors import EngineError, EngineRefused, MeshError, PeerBusy, UsageError, WaggleError
+from waggle.core.errors import TOO_LONG, EngineError, EngineRefused, MeshError, PeerBusy, UsageError, WaggleError
 from waggle.gateway.admission import Busy
 
 RETRY_SECONDS = 1.0  # where whoever is busy gave no estimate
 LONGEST_MESSAGE = 500  # characters
 LONGEST_PARAM = 120
+LEAVE_OUT = "leave it out"
+OWN_ONLY = "only the log-probability of the token itself is known; ask for 0 or leave it out"
+INSTEAD = {"top_logprobs": OWN_ONLY, "logprobs": OWN_ONLY}  # the older endpoint's logprobs is such a number too
 REQUEST, LIMIT, SERVER = "invalid_request_error", "rate_limit_error", "server_error"
+REPLY = "invalid_response_error"  # the answer is at fault, not the request
 
 
 @dataclass(eq=False)
@@ -23,6 +27,8 @@ class ApiError(Exception):
 
     Args:
         retry_after: seconds after which to try again.
+        usage: tokens that were used all the same, as OpenAI tells them; empty = none.
+        waggle: what is known of the answer that could not be given.
     """
 
     status: int
@@ -31,6 +37,8 @@ class ApiError(Exception):
     code: str | None = field(default=None, kw_only=True)
     param: str | None = field(default=None, kw_only=True)
     retry_after: float | None = field(default=None, kw_only=True)
+    usage: Mapping[str, int] = field(default_factory=dict, kw_only=True)
+    waggle: Mapping[str, object] = field(default_factory=dict, kw_only=True)
 
     def __str__(self) -> str:
         return self.message
@@ -41,10 +49,19 @@ class ApiError(Exception):
         return {} if self.retry_after is None else {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
-def error_body(error: ApiError) -> dict[str, dict[str, str | None]]:
-    """The body of an error's answer."""
+def error_body(error: ApiError) -> dict[str, Mapping[str, object]]:
+    """The body of an error's answer; what it cost and what is known of it stand beside the error."""
     told = {"message": error.message[:LONGEST_MESSAGE], "type": error.type, "param": error.param, "code": error.code}
-    return {"error": told}
+    beside = {"usage": error.usage, "waggle": error.waggle}
+    return {"error": told} | {name: value for name, value in beside.items() if value}
+
+
+def renamed(error: ApiError, names: Mapping[str, str]) -> ApiError:
+    """The same error where the field at fault goes by another name: `names` by those it has here."""
+    if error.param is None or error.param not in names:
+        return error
+    name = names[error.param]
+    return replace(error, param=name, message=error.message.replace(error.param, name, 1))
 
 
 def of_waggle(error: WaggleError | TimeoutError) -> ApiError:
@@ -57,7 +74,7 @@ def of_waggle(error: WaggleError | TimeoutError) -> ApiError:
         case TimeoutError():
             return ApiError(408, "the answer was not ready in time", type=SERVER, code="timeout")
         case EngineRefused():
-            return ApiError(422, "the model cannot answer this: it may be too long for its context", code="refused")
+            return too_long() if TOO_LONG in str(error) else refused()
         case EngineError() | MeshError():
             return unavailable()
         case _:
@@ -74,6 +91,18 @@ def busy(seconds: float | None = None) -> ApiError:
 def unavailable(message: str = "no node could answer: try again later") -> ApiError:
     """Nobody is there, or nobody managed."""
     return ApiError(503, message, type=SERVER, code="unavailable")
+
+
+def refused(message: str = "the model cannot do this", param: str | None = None) -> ApiError:
+    """A model said no, and would say so again."""
+    return ApiError(422, message, code="refused", param=param)
+
+
+def too_long(param: str = "messages", most: int = 0) -> ApiError:
+    """What is asked is longer than the context of every model that could answer; `most` tokens, where that is known."""
+    room = f": the longest has {most} tokens" if most else ""
+    message = f"{param}: this is longer than the context of every model that can be asked{room}"
+    return ApiError(400, message, code="context_length_exceeded", param=param)
 
 
 def small_budget() -> ApiError:
@@ -114,7 +143,7 @@ def unknown_model(name: str) -> ApiError:
     return ApiError(404, message, code="model_not_found", param="model")
 
 
-def unsupported(param: str, instead: str = "leave it out") -> ApiError:
+def unsupported(param: str, instead: str = LEAVE_OUT) -> ApiError:
     """A field that is known, and that this gateway cannot honour."""
     return ApiError(400, f"{param} is not supported here: {instead}", code="unsupported_parameter", param=param)
 
@@ -126,7 +155,7 @@ def invalid(faults: Sequence[Mapping[str, object]]) -> ApiError:
     param = param_of(path if isinstance(path, tuple | list) else ())
     kind, name = first.get("type"), param or "the body"
     if kind == "unsupported_parameter":
-        return unsupported(name)
+        return unsupported(name, INSTEAD.get(name, LEAVE_OUT))
     if kind == "extra_forbidden":
         return ApiError(400, f"unknown field {name}", code="unknown_parameter", param=param)
     if kind == "missing":

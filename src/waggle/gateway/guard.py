@@ -14,7 +14,7 @@ from typing import Any
 
 from waggle.gateway.door.asked import Asked, read_asked
 from waggle.gateway.door.body import Bodies, CallerGone, Receive, replay
-from waggle.gateway.door.callers import Callers
+from waggle.gateway.door.callers import Callers, Keys
 from waggle.gateway.door.hosts import Hosts, check_binding
 from waggle.gateway.door.ids import RequestIds
 from waggle.gateway.door.origins import Origins, is_preflight, preflight_headers
@@ -22,7 +22,7 @@ from waggle.gateway.door.refused import refused, reply_of
 from waggle.gateway.door.routes import LOGIN, LOGOUT, is_api, need_of
 from waggle.gateway.door.sessions import MOST_FORM_BYTES, Sessions, key_of_form, page
 from waggle.gateway.errors import ApiError
-from waggle.gateway.keys import ADMIN, KeyInfo, KeyStore
+from waggle.gateway.keys import ADMIN, KeyInfo
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.rates import Rates
 
@@ -52,7 +52,7 @@ class Guard:
         app: App,
         *,
         options: GatewayOptions,
-        keys: KeyStore | None = None,
+        keys: Keys | None = None,
         rates: Rates | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -131,16 +131,22 @@ class Guard:
 
     def _admit(self, scope: Scope, asked: Asked) -> KeyInfo | None:
         """See to it that the caller may do this, and not too often."""
-        if self._callers is None:
+        if (callers := self._checking()) is None:
+            self._ids.use(scope["state"]["request"])
             return None
         need = need_of(asked.method, asked.path, open_metrics=self._open_metrics)
-        key = self._callers.check(asked, need)
+        key = callers.check(asked, need)
         if key is None:
             return None
         if is_api(asked.path) and asked.changes and (wait := self._rates.take(key)):
             raise refused(429, "this key has reached its limit", "rate_limit_exceeded", retry_after=wait)
+        self._ids.use(scope["state"]["request"])
         scope["state"] |= {"key": key, "charge": partial(self._rates.charge, key)}
         return key
+
+    def _checking(self) -> Callers | None:
+        """Who knows the callers; None while no key is needed."""
+        return self._callers if self._callers is not None and self._callers.are_checked() else None
 
     def _watched(self, receive: Receive, key: KeyInfo | None) -> Receive:
         """A socket lives long: it ends with its key, and its messages are bounded."""
@@ -149,7 +155,7 @@ class Guard:
             message = await receive()
             if message["type"] != "websocket.receive":
                 return message
-            if key is not None and self._callers is not None and not self._callers.is_live(key):
+            if (callers := self._checking()) and (key is None or not callers.is_live(key)):
                 return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
             size = len(message.get("text") or message.get("bytes") or b"")
             return message if size <= MOST_SOCKET_BYTES else {"type": "websocket.disconnect", "code": TOO_BIG}
@@ -159,7 +165,7 @@ class Guard:
     async def _sign(self, asked: Asked, receive: Receive, send: Send) -> None:
         """Sign in to the pages, or out."""
         secure = asked.scheme == "https"
-        if self._callers is None:
+        if (callers := self._checking()) is None:
             await _redirect(send, "/")
         elif asked.method != "POST":
             await _reply(send, 200, *page())
@@ -167,7 +173,7 @@ class Guard:
             await _redirect(send, LOGIN, self._sessions.close(secure=secure))
         else:
             async with self._forms.held(asked, receive) as body:
-                key = self._callers.of_text(key_of_form(body))
+                key = callers.of_text(key_of_form(body))
             if key is None:
                 await _reply(send, 401, *page("That is no key of this gateway."))
             elif ADMIN not in key.scopes:

@@ -15,9 +15,9 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready", responses={503: {"description": "No model can be asked now"}})
 async def ready(request: Request, response: Response) -> dict[str, str]:
-    """Tell whether questions can be answered: some node has a model."""
+    """Tell whether questions can be answered: some node has a model whose engine works."""
     service: Service = request.app.state.service
-    if service.models():
+    if any(model.usable for model in service.models()):
         return {"status": "ready"}
     response.status_code = 503
     return {"status": "no model can be asked now"}

@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec.structs import replace
 
 from waggle.core.chat_values import Role, Turn
-from waggle.gateway.errors import ApiError
+from waggle.gateway.errors import REPLY, ApiError
 from waggle.gateway.json_faults import find_fault
 from waggle.gateway.json_schemas import MAX_DEPTH, BadSchema, check_schema, depth_of
 
@@ -39,9 +39,10 @@ Write = Callable[[tuple[Turn, ...], tuple[T, ...]], Awaitable[T | None]]
 
 @dataclass(frozen=True)
 class JsonFormat:
-    """What form is asked for: any JSON object where there is no schema."""
+    """What form is asked for, and what for: any JSON object where there is no schema."""
 
     schema: dict[str, object] | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,19 @@ async def read_format(form: object, param: str) -> JsonFormat | None:
                 await asyncio.to_thread(check_schema, schema)
             except BadSchema as error:
                 raise ApiError(400, f"{param}: {error}", code="invalid_json_schema", param=param) from None
-            return JsonFormat(schema)
+            return JsonFormat(schema, _described(form))
         case _:
             message = f"{param}: its type is text, json_object or json_schema, the last with a schema"
             raise ApiError(400, message, code="invalid_value", param=param)
+
+
+def _described(form: object) -> str:
+    """What the form says it is for, in the chat's shape or in the flatter one of responses."""
+    match form:
+        case {"json_schema": {"description": str(words)}} | {"description": str(words)}:
+            return words
+        case _:
+            return ""
 
 
 async def answer_in_json(
@@ -109,7 +119,7 @@ async def answer_in_json(
         else:
             return JsonAnswer(text, value, written)
     message = f"no answer was JSON of the form asked for, in {len(written)} tries: {fault}"
-    raise ApiError(422, message, type="invalid_response_error", code="json_invalid")
+    raise ApiError(422, message, type=REPLY, code="json_invalid")
 
 
 def with_schema(turns: tuple[Turn, ...], form: JsonFormat, fault: str | None = None) -> tuple[Turn, ...]:
@@ -117,6 +127,8 @@ def with_schema(turns: tuple[Turn, ...], form: JsonFormat, fault: str | None = N
     wanted = "Answer with one JSON object and nothing else."
     if form.schema is not None:
         wanted = f"Answer with JSON that fits this JSON Schema, and nothing else:\n{json.dumps(form.schema)}"
+    if form.description:
+        wanted += f"\nWhat it is for: {form.description}"
     if fault is not None:
         wanted += f"\nAn earlier answer was refused: {fault}."
     if turns and turns[0].role is Role.SYSTEM:

@@ -10,9 +10,9 @@ from waggle.core.chat_values import Role, Turn
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.round_values import Budget
 from waggle.gateway.chat_shapes import MAX_CHOICES
-from waggle.gateway.errors import ApiError
+from waggle.gateway.errors import REPLY, ApiError
 from waggle.gateway.json_answers import TRIES, JsonFormat, answer_in_json
-from waggle.gateway.to_openai import Answer, JsonObject
+from waggle.gateway.to_openai import Answer, together
 from waggle.gateway.to_values import ForModel, ForSwarm, Job, paid_for, seed_of
 
 LEAST_SECONDS = 0.1
@@ -43,23 +43,23 @@ async def answer_job_in_json(
 
     async def write(turns: tuple[Turn, ...], written: tuple[Answer, ...]) -> Answer | None:
         seconds = time.monotonic() - began if written else 0.0
-        left = None if budget_tokens is None else budget_tokens - sum(map(_tokens, written))
+        left = None if budget_tokens is None else budget_tokens - sum(one.tokens for one in written)
         tried = _tried(job, turns, len(written), left, seconds)
         if tried is None:
             return None
         answer = await do(tried, len(written))
         if answer.tool_calls:
-            raise _WantsTools(_together(answer, (*written, answer)))
+            raise _WantsTools(together(answer, (*written, answer), {"tries": len(written) + 1}))
         if answer.waggle.get("abstained"):
             message = "the swarm abstained: it is not sure enough of any answer of the form asked for"
-            raise ApiError(422, message, type="invalid_response_error", code="json_invalid")
+            raise ApiError(422, message, type=REPLY, code="abstained", waggle=answer.waggle)
         return answer
 
     try:
-        made = await answer_in_json(form, turns_of_job(job), write, tries)
+        made = await answer_in_json(form, turns_of_job(job), write, tries if _may_differ(job) else 1)
     except _WantsTools as called:
         return called.answer
-    return _together(with_fields(made.written[-1], text=made.text), made.written)
+    return together(with_fields(made.written[-1], text=made.text), made.written, {"tries": len(made.written)})
 
 
 def turns_of_job(job: Job) -> tuple[Turn, ...]:
@@ -70,6 +70,12 @@ def turns_of_job(job: Job) -> tuple[Turn, ...]:
         case ForModel():
             question, turns = job.asked.question, job.asked.turns
     return turns or (Turn(role=Role.USER, content=question),)
+
+
+def _may_differ(job: Job) -> bool:
+    """Whether another try may give another answer: who reads the question alone sees neither schema nor fault."""
+    sampling = job.options.sampling if isinstance(job, ForSwarm) else job.asked.sampling
+    return job.reads or sampling.temperature > 0
 
 
 def _tried(job: Job, turns: tuple[Turn, ...], number: int, tokens: int | None, seconds: float) -> Job | None:
@@ -103,26 +109,3 @@ def _longest(asked: GenerateRequest, tokens: int | None, *, first: bool) -> int:
 
 def _max_tokens(job: Job) -> int:
     return job.options.max_tokens if isinstance(job, ForSwarm) else job.asked.max_tokens
-
-
-def _together(answer: Answer, written: tuple[Answer, ...]) -> Answer:
-    """An answer that cost what all tries cost."""
-    spent: JsonObject = {}
-    for one in written:
-        parts = one.waggle.get("spent")
-        for name, value in parts.items() if isinstance(parts, dict) else ():
-            spent[name] = _sum(spent.get(name, 0), value)
-    return with_fields(
-        answer,
-        prompt_tokens=sum(one.prompt_tokens for one in written),
-        completion_tokens=sum(one.completion_tokens for one in written),
-        waggle=answer.waggle | {"spent": spent, "tries": len(written)},
-    )
-
-
-def _sum(first: object, second: object) -> object:
-    return first + second if isinstance(first, int | float) and isinstance(second, int | float) else second
-
-
-def _tokens(answer: Answer) -> int:
-    return answer.prompt_tokens + answer.completion_tokens

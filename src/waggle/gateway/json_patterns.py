@@ -1,13 +1,17 @@
 """How much work a regular expression may make: an upper bound from its syntax tree, so that none can stall us.
 
 A search that goes back tries one way after the other of matching a text. `most_steps` bounds their number for texts of
-a given length, and what may be too many is refused before it is ever run. The bound is coarse on purpose: `(a|bc)*` is
-refused although it is harmless, `(\\d{1,3}\\.){3}` is not. Knows nothing of JSON.
+a given length, and what may be too many is refused before it is ever run. What is repeated counts as a single repeated
+character where it can be read in one way only (`json_repeats`), so `^[a-z]+(-[a-z]+)*$` is served; of what else is
+repeated the bound is coarse: `(a+)+b` is refused, and so are some that are harmless. Knows nothing of JSON.
 """
 
 import re
+from functools import lru_cache
 from math import comb
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from waggle.gateway.json_repeats import tries_in_one_way
 
 if TYPE_CHECKING:
     import sre_parse
@@ -22,6 +26,7 @@ MAX_STEPS = 100_000_000
 _MAX_WIDE = 12
 _NARROW = 8
 _ONE_WAY = {"LITERAL", "NOT_LITERAL", "ANY", "IN", "AT"}
+_OWN_FLAGS = re.compile(r"\(\?[a-zA-Z-]*[a-zA-Z]:")
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
 
 
@@ -57,6 +62,7 @@ def is_quick(pattern: str, characters: int) -> bool:
         return False
 
 
+@lru_cache(maxsize=1024)
 def most_steps(pattern: str, characters: int) -> int:
     """At most how many characters a search in a text of this length looks at.
 
@@ -68,6 +74,8 @@ def most_steps(pattern: str, characters: int) -> int:
     try:
         tree = sre_parse.parse(pattern)
         re.compile(pattern)
+        if _OWN_FLAGS.search(pattern):
+            tree.state.flags |= re.IGNORECASE  # flags for a part of it: nothing is sure then about what it repeats
     except (re.error, RecursionError, OverflowError, FutureWarning):
         raise UnsafePattern("a pattern is no regular expression that can be used here") from None
     wide, choices = _of_sequence(tree, characters)
@@ -104,9 +112,21 @@ def _of_node(operator: str, argument: Any, characters: int) -> _Ways:  # noqa: A
 
 
 def _of_repeat(least: int, most: int, body: "sre_parse.SubPattern", characters: int) -> _Ways:
-    """Each number of repetitions is a choice, and each repetition may be matched in any of the body's ways."""
+    """What is read in one way may end anywhere; else all ways of so many repetitions are counted."""
     if most > 1 and int(body.getwidth()[0]) == 0:
         raise UnsafePattern("a pattern repeats what may be empty")
+    tries = tries_in_one_way(body) if most > 1 else None
+    try:
+        counted = _count_repeats(least, most, body, characters)
+    except UnsafePattern:
+        if tries is None:
+            raise
+        return _Ways(wide=1, choices=tries)
+    return counted if tries is None else min(counted, _Ways(wide=1, choices=tries))
+
+
+def _count_repeats(least: int, most: int, body: "sre_parse.SubPattern", characters: int) -> _Ways:
+    """Each number of repetitions is a choice, and each repetition may be matched in any of the body's ways."""
     once, longest = _of_sequence(body, characters), min(most, characters)
     numbers = longest - min(least, longest) + 1
     if once == _Ways():

@@ -110,6 +110,10 @@ class KeyStore:
         self._add(info, _hash(text))
         return text, info
 
+    def needed(self) -> bool:
+        """Always: where there is a store, callers need a key of it."""
+        return True
+
     def check(self, text: str) -> KeyInfo | None:
         """The live key whose text this is; None for any other text, whatever it holds."""
         if not KEY.match(text):

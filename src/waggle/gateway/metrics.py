@@ -37,7 +37,7 @@ ROUTES = frozenset(
 )
 ONE_MODEL, OTHER_API, PAGES = "/v1/models/{id}", "/v1/other", "pages"
 STRATEGIES = frozenset({"swarm", "vote", "best", "solo"})
-PURPOSES = frozenset({"propose", "judge", "generate", "embed"})
+PURPOSES = frozenset({"propose", "judge", "generate", "embed", "waste"})
 OTHER = "other"
 FULL = 429
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -117,6 +117,7 @@ class Metrics:
             self._ballots.labels(result).inc(getattr(outcome.ballots, result))
         self.observe_tokens("propose", outcome.spent.proposing_tokens)
         self.observe_tokens("judge", outcome.spent.judging_tokens)
+        self.observe_tokens("waste", record.wasted_tokens)
         self._prompt_tokens.inc(max(0, outcome.spent.prompt_tokens))
 
     def observe_tokens(self, purpose: str, tokens: int) -> None:
@@ -176,7 +177,10 @@ class _Now(Collector):
             yield _gauge("waggle_peers", "Nodes known.", "liveness", {kind.value: n for kind, n in counts.items()})
             usable = sum(not peer.reason for peer in self._service.peers())
             yield _gauge("waggle_peers_usable", "Nodes that work may be given to.", None, {"": usable})
-            yield _gauge("waggle_models", "Models on offer.", None, {"": len(self._service.models())})
+            models = self._service.models()
+            usable = sum(model.usable for model in models)
+            yield _gauge("waggle_models", "Models on offer.", None, {"": usable})
+            yield _gauge("waggle_models_down", "Models that no node can use now.", None, {"": len(models) - usable})
 
     def _work(self) -> Iterator[Metric]:
         if self._service is not None:

@@ -7,9 +7,9 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from waggle.gateway.choosing import SOLO, STRATEGIES
 from waggle.gateway.errors import unknown_model
 from waggle.gateway.response_shapes import ERRORS
-from waggle.gateway.to_values import SOLO, STRATEGIES
 from waggle.node.service import ServedModel, Service
 
 router = APIRouter(tags=["models"])
@@ -19,7 +19,11 @@ OWNER = "waggle"
 
 
 class ModelFacts(BaseModel):
-    """What OpenAI has no field for. Skills are shares of right answers by kind of question, "" for all kinds."""
+    """What OpenAI has no field for. Skills are shares of right answers by kind of question, "" for all kinds.
+
+    `nodes` can be used now; `down` are others that have it, each with the reason why it cannot. `converses` says
+    whether it reads a whole conversation or only the question at its end.
+    """
 
     strategy: str
     nodes: Sequence[str]
@@ -27,6 +31,9 @@ class ModelFacts(BaseModel):
     context_tokens: int | None = None
     tokens_per_second: float | None = None
     embeds: bool = False
+    converses: bool | None = None
+    calls_tools: bool | None = None
+    down: dict[str, str] = {}
     skills: dict[str, float] = {}
 
 
@@ -67,12 +74,19 @@ async def show_model(request: Request, name: str) -> ModelEntry:
 def entries_of(models: Sequence[ServedModel]) -> Iterator[ModelEntry]:
     """The swarm's ways of answering, then every model alone.
 
-    The swarm can hold as long a conversation as the model with the least room.
+    The swarm can answer what its model with the most room can read: those with less leave it to the others.
     """
-    everyone = sorted({node for model in models for node in model.nodes})
-    known = [model.context_tokens for model in models if model.context_tokens > 0]
+    there = [model for model in models if model.usable]
+    everyone = sorted({node for model in there for node in model.nodes})
+    known = [model.context_tokens for model in there if model.context_tokens > 0]
     for name, strategy in STRATEGIES.items():
-        facts = ModelFacts(strategy=strategy, nodes=everyone, context_tokens=min(known, default=None))
+        facts = ModelFacts(
+            strategy=strategy,
+            nodes=everyone,
+            context_tokens=max(known, default=None),
+            converses=any(model.converses for model in there),
+            calls_tools=any(model.calls_tools for model in there),
+        )
         yield ModelEntry(id=name, waggle=facts)
     for model in models:
         yield ModelEntry(id=SOLO + model.name, waggle=_facts_of(model))
@@ -86,5 +100,8 @@ def _facts_of(model: ServedModel) -> ModelFacts:
         context_tokens=model.context_tokens or None,
         tokens_per_second=model.tokens_per_second,
         embeds=model.embeds,
+        converses=model.converses,
+        calls_tools=model.calls_tools,
+        down={str(node): reason for node, reason in model.down.items()},
         skills=model.skills,
     )

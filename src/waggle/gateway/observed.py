@@ -16,6 +16,7 @@ from typing import Any
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
+from waggle.core.owner import working_for
 from waggle.core.round_values import Record
 from waggle.gateway.metrics import Metrics, route_of, strategy_of
 from waggle.node.logs import facts, fault_of, logged_request, request_id
@@ -50,7 +51,7 @@ _call: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 class NamedCalls:
-    """Gives the id of a request of the API to all that is done for it; inside the guard, which makes the id."""
+    """Gives request id and owner to all that is done for a request of the API; inside the guard, which knows them."""
 
     def __init__(self, app: App) -> None:
         """Wrap an application."""
@@ -64,7 +65,8 @@ class NamedCalls:
         before = _call.get()
         _call.set(call)
         try:
-            with logged_request(str(scope["state"].get("request", ""))):
+            key = scope["state"].get("key")
+            with logged_request(str(scope["state"].get("request", ""))), working_for(key.id if key else ""):
                 log.debug("request begins", extra=facts(route=route_of(scope["path"])))
                 await self._app(scope, receive, send)
         finally:
@@ -109,7 +111,7 @@ class ObservedCalls:
         call, key = state.get("call") or Call(), state.get("key")
         self._metrics.observe_request(route, status, seconds)
         self._telemetry.observe_request(request, route=route, status=status, at=at, seconds=seconds)
-        level = logging.DEBUG if route in QUIET and status < CRASHED else logging.INFO
+        level = level_of(route, status)
         if not log.isEnabledFor(level if fault is None else logging.ERROR):
             return
         with logged_request(request):
@@ -126,6 +128,13 @@ class ObservedCalls:
                     fault=fault,
                 ),
             )
+
+
+def level_of(route: str, status: int) -> int:
+    """How much an end matters: what the gateway could not do is seen without asking for more words."""
+    if route in QUIET:
+        return logging.INFO if status >= CRASHED else logging.DEBUG
+    return logging.WARNING if status >= CRASHED else logging.INFO
 
 
 class ObservedService:
@@ -150,7 +159,8 @@ class ObservedService:
             at = time.time()
             record = await self.inner.ask(question, options, watch, request)
             spent = record.outcome.spent
-            _charge(spent.proposing_tokens + spent.judging_tokens, strategy_of(options.strategy))
+            used = spent.proposing_tokens + spent.judging_tokens + record.wasted_tokens
+            _charge(used, strategy_of(record.plan.strategy))
             self._metrics.observe_record(record)
             name = request_id() or record.plan.round_id
             self._telemetry.observe_record(record, request=name, at=at, within=_call.get() is not None)
@@ -186,6 +196,11 @@ class ObservedService:
     def load(self) -> Load:
         """As `Service.load`."""
         return self.inner.load
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """As `Service.troubles`."""
+        return self.inner.troubles
 
 
 def _charge(tokens: int, model: str) -> None:

@@ -10,7 +10,8 @@ class GatewayOptions:
     """Limits hold for the whole gateway where they do not say otherwise; those of one key are kept with the key.
 
     `max_running` requests are answered at once, `max_waiting` wait in line (`max_waiting_per_key` of one key), the rest
-    is told when to come again. `min_confidence` is what an answer of the swarm needs where a request does not say.
+    is told when to come again. `min_confidence` and `budget_seconds` hold for a question whose request does not say,
+    `budget_tokens` also where it asks for more; None is no ceiling.
     """
 
     host: str = "127.0.0.1"
@@ -29,4 +30,6 @@ class GatewayOptions:
     keep_alive_seconds: float = 5.0
     drain_seconds: float = 20.0
     min_confidence: float = 0.5
+    budget_seconds: float = 60.0
+    budget_tokens: int | None = None
     max_tokens: int = 256

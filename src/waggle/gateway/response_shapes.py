@@ -31,10 +31,11 @@ class Usage(BaseModel):
 
 
 class SpentShape(BaseModel):
-    """The same by purpose; `prompt_tokens` are among the other two."""
+    """The same by purpose, `wasted_tokens` for calls that came to nothing; `prompt_tokens` are among these three."""
 
     proposing_tokens: int
     judging_tokens: int
+    wasted_tokens: int = 0
     prompt_tokens: int
     seconds: float
 

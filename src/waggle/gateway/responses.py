@@ -1,6 +1,8 @@
 """POST /v1/responses: the newer way to ask, answered by the same jobs as a chat. Nothing is kept between requests."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -8,22 +10,23 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from waggle.gateway.answering import Answerer, Wanted
-from waggle.gateway.calling import CLIENT_GONE, answerer_of, extension_of, place, request_id, setting_of
+from waggle.gateway.answering import Answerer
+from waggle.gateway.calling import CLIENT_GONE, answerer_of, extension_of, in_words_of, place, request_id, setting_of
 from waggle.gateway.conversation import fault
 from waggle.gateway.errors import ApiError
 from waggle.gateway.json_answers import JsonFormat, read_format
 from waggle.gateway.json_text import to_json
 from waggle.gateway.response_shapes import ERRORS, WaggleShape
-from waggle.gateway.responses_input import chat_of, renamed
+from waggle.gateway.responses_input import chat_of, in_words_of_responses
 from waggle.gateway.responses_output import response_of
 from waggle.gateway.responses_shapes import ResponsesRequest
 from waggle.gateway.responses_stream import ResponseEvents, Told
 from waggle.gateway.streaming import ClientGone, EventStream, Write, until_gone
 from waggle.gateway.strict_tools import strict_schemas
 from waggle.gateway.to_openai import Answer, Head
-from waggle.gateway.to_values import ForModel, Job, chat_jobs
-from waggle.gateway.watching import watched
+from waggle.gateway.to_values import ForModel, Job, Task, chat_jobs
+from waggle.gateway.wanted import Wanted
+from waggle.gateway.watching import overheard, watched
 
 router = APIRouter(prefix="/v1", tags=["responses"])
 
@@ -63,23 +66,21 @@ class ResponseBody(BaseModel):
 @router.post("/responses", response_model=ResponseBody, responses=ERRORS | STREAM)
 async def create_response(body: ResponsesRequest, request: Request) -> Response:
     """Answer an input with the swarm, or with one model of it."""
-    extension = extension_of(body.waggle, request.headers)
+    extension = extension_of(request, body.waggle)
     form = await _form(body)
     if body.stream_options is not None and not body.stream:
         raise fault("stream_options", "only a stream has them")
-    try:
+    with _named(request, body):
         chat = chat_of(body)
         strict = await strict_schemas(chat.tools or ())
-        (job,) = chat_jobs(chat, extension, setting_of(request))
-    except ApiError as error:
-        raise renamed(error) from error
+        (task,) = chat_jobs(chat, extension, setting_of(request))
     head = Head(request=request_id(request), created=int(time.time()), model=body.model)
-    wanted = Wanted(form, extension.budget_tokens, strict)
-    response = _Response(answerer_of(request, head, extension), head, job, wanted, extension.stream == "draft")
+    wanted = Wanted(form, extension.budget_tokens, strict, body.parallel_tool_calls is False)
+    response = _Response(answerer_of(request, head, extension), head, task, wanted, extension.stream == "draft")
     if body.stream:
         return EventStream(partial(_stream, request, body, response))
     try:
-        answer = await until_gone(request.receive, _whole(request, response))
+        answer = await until_gone(request.receive, _whole(request, body, response))
     except ClientGone:
         return Response(status_code=CLIENT_GONE)
     return Response(to_json(response_of(body, head, answer, time.time())), media_type="application/json")
@@ -91,33 +92,51 @@ class _Response:
 
     answerer: Answerer
     head: Head
-    job: Job
+    task: Task
     wanted: Wanted
     drafts: bool
 
     async def make(self, keep_alive_seconds: float, told: Told | None = None) -> Answer:
         """Make it, and tell of it meanwhile. Raises ApiError."""
 
+        live = isinstance(self.task, ForModel) and self.wanted.form is None
+
         async def do(job: Job, request: str) -> Answer:
             if told is None:
                 return await self.answerer.answer(job, request)
-            if isinstance(job, ForModel) and self.wanted.form is None:
-                return await self.answerer.answer(job, request, heard=told.piece)
+            if live:
+                return await overheard(self.answerer, job, request, keep_alive_seconds, told.piece, told.sign)
             return await watched(self.answerer, job, request, keep_alive_seconds, told.sign)
 
-        return await self.wanted.of(self.job, self.head.request, 0, do)
+        return await self.wanted.of(self.task, self.head.request, 0, do)
 
 
-async def _whole(request: Request, response: _Response) -> Answer:
-    async with place(request):
-        return await response.make(request.app.state.options.keep_alive_seconds)
+@contextmanager
+def _named(request: Request, body: ResponsesRequest) -> Iterator[None]:
+    """Name what is at fault as the client did. Raises ApiError, what was raised inside."""
+    try:
+        with in_words_of(request, body.waggle):
+            yield
+    except ApiError as error:
+        raise in_words_of_responses(error) from error
+
+
+async def _whole(request: Request, body: ResponsesRequest, response: _Response) -> Answer:
+    with _named(request, body):
+        async with place(request):
+            return await response.make(request.app.state.options.keep_alive_seconds)
 
 
 async def _stream(request: Request, body: ResponsesRequest, response: _Response, write: Write) -> None:
     seconds = request.app.state.options.keep_alive_seconds
     async with place(request):
         events = ResponseEvents(body, response.head, write, drafts=response.drafts)
-        await events.tell(partial(response.make, seconds))
+
+        async def make(told: Told) -> Answer:
+            with _named(request, body):
+                return await response.make(seconds, told)
+
+        await events.tell(make)
 
 
 async def _form(body: ResponsesRequest) -> JsonFormat | None:

@@ -5,6 +5,7 @@ it. Nothing is kept between requests: what would need that is refused with a rea
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from waggle.gateway.chat_shapes import (
@@ -21,7 +22,7 @@ from waggle.gateway.chat_shapes import (
     ToolMessage,
     UserMessage,
 )
-from waggle.gateway.errors import ApiError, unsupported
+from waggle.gateway.errors import ApiError, renamed, unsupported
 from waggle.gateway.responses_shapes import (
     ChosenFunction,
     FlatFunctionTool,
@@ -36,7 +37,8 @@ from waggle.gateway.responses_shapes import (
 )
 
 RESEND = "nothing is kept between requests: send the whole conversation as input"
-NAMES = {"messages": "input", "max_completion_tokens": "max_output_tokens"}
+NAMES = {"messages": "input", "max_completion_tokens": "max_output_tokens", "max_tokens": "max_output_tokens"}
+USAGE = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 
 
 def check_stateless(body: ResponsesRequest) -> None:
@@ -70,17 +72,14 @@ def chat_of(body: ResponsesRequest) -> ChatRequest:
     )
 
 
-def renamed(error: ApiError) -> ApiError:
-    """An error about a field of the chat, in the words of a response's request."""
+def in_words_of_responses(error: ApiError) -> ApiError:
+    """An error about a field of the chat, and what it cost, in the words of a response's request."""
+    error = replace(error, usage={USAGE.get(name, name): tokens for name, tokens in error.usage.items()})
     if error.param is None:
         return error
     head = error.param.partition("[")[0]
-    if head == "tools":
-        param = error.param.replace(".function", "")
-    else:
-        param = NAMES.get(head, error.param)
-    message = error.message.replace(error.param, param, 1)
-    return ApiError(error.status, message, type=error.type, code=error.code, param=param)
+    param = error.param.replace(".function", "") if head == "tools" else NAMES.get(head, error.param)
+    return renamed(error, {error.param: param})
 
 
 def messages_of(items: Sequence[Item]) -> list[Message]:

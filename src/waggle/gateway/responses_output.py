@@ -9,6 +9,11 @@ from waggle.gateway.responses_shapes import ResponsesRequest
 from waggle.gateway.to_openai import Answer, Head, JsonObject
 
 RATE = "rate_limit_exceeded"
+DETAILS: JsonObject = {
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens_details": {"reasoning_tokens": 0},
+}
+"""None are kept for later, and what was only thought is not counted apart."""
 PLAIN = {"format": {"type": "text"}}
 
 
@@ -34,7 +39,9 @@ def failed(body: ResponsesRequest, head: Head, error: ApiError) -> JsonObject:
     """A response that there will not be."""
     code = RATE if error.status == 429 else "invalid_prompt" if error.status == 400 else "server_error"
     told = {"code": code, "message": error.message, "param": error.param, "type": error.type}
-    return _response(body, head) | {"status": "failed", "error": told, "output": []}
+    beside = {"usage": {**DETAILS, **error.usage} if error.usage else None, "waggle": error.waggle}
+    known = {name: value for name, value in beside.items() if value}
+    return _response(body, head) | {"status": "failed", "error": told, "output": []} | known
 
 
 def output_of(head: Head, answer: Answer) -> list[JsonObject]:
@@ -83,14 +90,9 @@ def status_of(answer: Answer) -> str:
 
 
 def usage_of(answer: Answer) -> JsonObject:
-    """Tokens of all calls; none are kept for later, and what was only thought is not counted apart."""
-    return {
-        "input_tokens": answer.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": answer.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": answer.prompt_tokens + answer.completion_tokens,
-    }
+    """Tokens of all calls."""
+    tokens = {"input_tokens": answer.prompt_tokens, "output_tokens": answer.completion_tokens}
+    return {**DETAILS, **tokens, "total_tokens": answer.tokens}
 
 
 def _response(body: ResponsesRequest, head: Head) -> JsonObject:

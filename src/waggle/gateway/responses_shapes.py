@@ -15,6 +15,7 @@ from waggle.gateway.chat_shapes import (
     CallId,
     Label,
     Name,
+    Neutral,
     Shape,
     Text,
     TokenCount,
@@ -29,6 +30,11 @@ Nothing = Annotated[list[Unset], Field(max_length=0)] | None
 
 def _kind(value: object) -> str:
     return "(text)" if isinstance(value, str) else "(list)"
+
+
+def _part(value: object) -> str:
+    found = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"({found})"
 
 
 class InputText(Shape):
@@ -54,7 +60,16 @@ class OutputRefusal(Shape):
     refusal: Text
 
 
-Part = Annotated[InputText | OutputText | OutputRefusal, Field(discriminator="type")]
+Part = Annotated[
+    Annotated[InputText, Tag("(input_text)")]
+    | Annotated[OutputText, Tag("(output_text)")]
+    | Annotated[OutputRefusal, Tag("(refusal)")],
+    Discriminator(
+        _part,
+        custom_error_type="unknown_part",
+        custom_error_message="only text is taken: a part's type is one of input_text, output_text and refusal",
+    ),
+]
 Parts = Annotated[list[Part], Field(min_length=1, max_length=256)]
 TextParts = Annotated[list[InputText], Field(min_length=1, max_length=256)]
 Content = Annotated[Annotated[Text, Tag("(text)")] | Annotated[Parts, Tag("(list)")], Discriminator(_kind)]
@@ -129,6 +144,15 @@ class ChosenFunction(Shape):
     name: Name
 
 
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("(text)")] | Annotated[ChosenFunction, Tag("(list)")],
+    Discriminator(_kind),
+]
+Conversation = Annotated[
+    Annotated[Label, Tag("(text)")] | Annotated[dict[str, object], Tag("(list)")], Discriminator(_kind)
+]
+
+
 class TextFormat(Shape):
     """What form the answer has to have; `name` and `schema` belong to json_schema."""
 
@@ -145,13 +169,13 @@ class TextConfig(Shape):
     """How the text has to be."""
 
     format: TextFormat | None = None
-    verbosity: Literal["medium"] | None = None
+    verbosity: Annotated[Literal["medium"] | None, Neutral] = None
 
 
 class Reasoning(Shape):
     """Effort can only be none: how long a model thinks is its own affair."""
 
-    effort: Literal["none"] | None = None
+    effort: Annotated[Literal["none"] | None, Neutral] = None
     summary: Unset = None
     generate_summary: Unset = None
 
@@ -159,7 +183,7 @@ class Reasoning(Shape):
 class ResponseStreamOptions(Shape):
     """There is no padding against those who measure packets, so it can only be off."""
 
-    include_obfuscation: bool | None = None
+    include_obfuscation: Annotated[Literal[False] | None, Neutral] = None
 
 
 class ResponsesRequest(Shape):
@@ -169,7 +193,7 @@ class ResponsesRequest(Shape):
     input: Input
     instructions: Text | None = None
     tools: Annotated[list[FlatFunctionTool], Field(max_length=MAX_TOOLS)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | ChosenFunction | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
@@ -182,15 +206,15 @@ class ResponsesRequest(Shape):
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    truncation: Literal["disabled"] | None = None
+    service_tier: Annotated[Literal["auto", "default"] | None, Neutral] = None
+    truncation: Annotated[Literal["disabled"] | None, Neutral] = None
     reasoning: Reasoning | None = None
-    include: Nothing = None
-    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    include: Annotated[list[Unset] | None, Field(max_length=0), Neutral] = None
+    top_logprobs: Annotated[Literal[0] | None, Neutral] = None
     max_tool_calls: Unset = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: Label | None = None
-    conversation: Label | dict[str, object] | None = None
+    conversation: Conversation | None = None
     prompt: dict[str, object] | None = None
     waggle: WaggleOptions | None = None

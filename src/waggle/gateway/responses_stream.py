@@ -2,12 +2,12 @@
 
 The response is announced at once. With the committee, comments then carry the round's progress and, where wished, the
 best draft so far comes as events of our own; the winner's text follows in pieces. A model alone is passed on token by
-token, unless its answer has to be JSON: then nothing is given out before it fits. The end is one event that holds the
-whole response, finished or failed; there is no [DONE] here.
+token, with comments where it is silent for long, unless its answer has to be JSON: then nothing is given out before it
+fits. The end is one event that holds the whole response, finished or failed; there is no [DONE] here.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -17,8 +17,8 @@ from waggle.gateway import responses_output as shapes
 from waggle.gateway.errors import ApiError
 from waggle.gateway.progress import Seen, draft_of, progress_of
 from waggle.gateway.responses_shapes import ResponsesRequest
-from waggle.gateway.streaming import Write, comment, event
-from waggle.gateway.to_openai import Answer, Head, JsonObject
+from waggle.gateway.streaming import Write, comment, event, note_failure
+from waggle.gateway.to_openai import Answer, Head, JsonObject, Written
 
 PIECE = 256
 DRAFT = "waggle.draft"
@@ -26,9 +26,9 @@ DRAFT = "waggle.draft"
 
 @dataclass(frozen=True)
 class Told:
-    """How whoever makes the answer tells of it: `piece` by piece of text, and `sign` by sign of life of a round."""
+    """How whoever makes the answer tells of it: `piece` by piece of text, and `sign` by sign of life."""
 
-    piece: Callable[[str, float | None], Awaitable[None]]
+    piece: Callable[[str, Sequence[Written]], Awaitable[None]]
     sign: Callable[[Seen | None], Awaitable[None]]
 
 
@@ -50,11 +50,12 @@ class ResponseEvents:
         try:
             answer = await make(Told(self.piece, self.sign))
         except ApiError as error:
+            note_failure(error)
             await self._send("response.failed", {"response": shapes.failed(self._body, self._head, error)})
         else:
             await self._finish(answer)
 
-    async def piece(self, text: str, logprob: float | None = None) -> None:
+    async def piece(self, text: str, written: Sequence[Written] = ()) -> None:
         """A piece of the message's text; the first one opens the message."""
         if not self._said:
             item = shapes.message_item(self._head, None, "in_progress")

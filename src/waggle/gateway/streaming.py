@@ -6,6 +6,7 @@ Text of a model only ever stands inside JSON strings, so it can neither end the 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TypeVar
@@ -15,7 +16,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from waggle.gateway.errors import ApiError, error_body, internal
 from waggle.gateway.json_text import to_json
+from waggle.node.logs import facts
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Write = Callable[[bytes], Awaitable[None]]
 SEND_SECONDS = 30.0  # a reader that takes nothing for this long is dropped
@@ -87,6 +90,7 @@ class EventStream(Response):
             if not started:
                 raise
             told = error if isinstance(error, ApiError) else internal()
+            note_failure(told)
             await write(event(error_body(told)))
             await self._taken(send, END)
             if told is not error:
@@ -100,6 +104,12 @@ class EventStream(Response):
                 await send(message)
         except (TimeoutError, OSError):
             raise ClientGone from None
+
+
+def note_failure(error: ApiError) -> None:
+    """Log that a stream ended with an error: its status said that all was well."""
+    level = logging.WARNING if error.status >= internal().status else logging.INFO
+    log.log(level, "stream failed", extra=facts(status=error.status, code=error.code))
 
 
 def event(value: object, name: str | None = None) -> bytes:

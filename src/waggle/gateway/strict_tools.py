@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from waggle.core.chat_values import ToolCall
 from waggle.gateway.chat_shapes import FunctionTool
-from waggle.gateway.errors import ApiError
+from waggle.gateway.errors import REPLY, ApiError
 from waggle.gateway.json_answers import JsonFormat, NotJson, read_json
 from waggle.gateway.json_schemas import BadSchema, check_schema
 
@@ -38,4 +38,4 @@ async def check_calls(calls: Sequence[ToolCall], strict: Schemas) -> None:
                 raise NotJson("there is more than the JSON")
         except NotJson:
             message = "the model called a strict tool with arguments that do not fit its schema"
-            raise ApiError(422, message, type="invalid_response_error", code="invalid_tool_call") from None
+            raise ApiError(422, message, type=REPLY, code="invalid_tool_call") from None

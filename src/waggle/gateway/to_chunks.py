@@ -25,8 +25,8 @@ class Chunks(Protocol):
         """What is said before there is any text; None where nothing can be."""
         ...
 
-    def text(self, index: int, text: str, written: Written | None, offset: int) -> JsonObject:
-        """A piece of text that begins after `offset` characters; `written` where log-probabilities are wanted."""
+    def text(self, index: int, text: str, written: Sequence[Written], offset: int) -> JsonObject:
+        """A piece of text that begins after `offset` characters; `written` are tokens with log-probabilities."""
         ...
 
     def closing(self, index: int, answer: Answer) -> JsonObject:
@@ -44,9 +44,9 @@ class ChatChunks:
         """The role."""
         return _chat(index, {"role": "assistant", "content": "", "refusal": None})
 
-    def text(self, index: int, text: str, written: Written | None, offset: int) -> JsonObject:
+    def text(self, index: int, text: str, written: Sequence[Written], offset: int) -> JsonObject:
         """A delta of the content."""
-        return _chat(index, {"content": text}) | {"logprobs": None if written is None else chat_logprobs([written])}
+        return _chat(index, {"content": text}) | {"logprobs": chat_logprobs(written) if written else None}
 
     def closing(self, index: int, answer: Answer) -> JsonObject:
         """All calls of tools at once, and why the choice ended."""
@@ -64,9 +64,9 @@ class TextChunks:
         """Nothing: these have no role."""
         return None
 
-    def text(self, index: int, text: str, written: Written | None, offset: int) -> JsonObject:
+    def text(self, index: int, text: str, written: Sequence[Written], offset: int) -> JsonObject:
         """A piece of the text."""
-        logprobs = None if written is None else text_logprobs([written], offset)
+        logprobs = text_logprobs(written, offset) if written else None
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": None}
 
     def closing(self, index: int, answer: Answer) -> JsonObject:

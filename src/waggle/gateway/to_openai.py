@@ -7,6 +7,7 @@ object `waggle` says what OpenAI has no field for: how sure the swarm is, who st
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import Finish, Generation
@@ -35,6 +36,11 @@ class Answer(Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     waggle: JsonObject = {}
 
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.prompt_tokens + self.completion_tokens
+
 
 class Head(Struct, frozen=True, kw_only=True):
     """What all parts of a response share: the request's id, when it was made, and the model's name as asked for."""
@@ -48,11 +54,26 @@ def answer_of_record(record: Record, stop: Sequence[str], *, explain: bool) -> A
     """The committee's answer, or the sentence that stands for an abstention."""
     outcome, spent = record.outcome, record.outcome.spent
     best = before_stop(outcome.answer or "", stop)
-    return Answer(
+    runner_up = None if outcome.runner_up is None else before_stop(outcome.runner_up, stop)
+    answer = Answer(
         text=ABSTAINED if outcome.abstained else best,
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.proposing_tokens + spent.judging_tokens - spent.prompt_tokens,
-        waggle=_told(record, best) | (_explained(outcome) if explain else {}),
+        waggle=_told(record, best, runner_up) | (_explained(outcome) if explain else {}),
+    )
+    return with_wasted(answer, record.wasted_tokens, record.wasted_prompt_tokens)
+
+
+def with_wasted(answer: Answer, tokens: int, prompt_tokens: int) -> Answer:
+    """The answer that cost so many tokens more, in calls that came to nothing."""
+    spent = answer.waggle["spent"]
+    assert isinstance(spent, dict)
+    wasted = {"wasted_tokens": tokens, "prompt_tokens": spent["prompt_tokens"] + prompt_tokens}
+    return replace(
+        answer,
+        prompt_tokens=answer.prompt_tokens + prompt_tokens,
+        completion_tokens=answer.completion_tokens + tokens - prompt_tokens,
+        waggle=answer.waggle | {"spent": spent | wasted},
     )
 
 
@@ -92,7 +113,26 @@ def before_stop(text: str, stop: Sequence[str]) -> str:
     return text[: min(places)] if places else text
 
 
-def usage_of(answers: Sequence[Answer]) -> JsonObject:
+def together(answer: Answer, made: Sequence[Answer], more: JsonObject) -> Answer:
+    """An answer that cost what all of `made` cost; `more` is told with it."""
+    spent: JsonObject = {}
+    for one in made:
+        parts = one.waggle.get("spent")
+        for name, value in parts.items() if isinstance(parts, dict) else ():
+            spent[name] = _sum(spent.get(name, 0), value)
+    return replace(
+        answer,
+        prompt_tokens=sum(one.prompt_tokens for one in made),
+        completion_tokens=sum(one.completion_tokens for one in made),
+        waggle=answer.waggle | {"spent": spent} | more,
+    )
+
+
+def _sum(first: object, second: object) -> object:
+    return first + second if isinstance(first, int | float) and isinstance(second, int | float) else second
+
+
+def usage_of(answers: Sequence[Answer]) -> dict[str, int]:
     """Tokens of all calls of all choices."""
     prompts = sum(answer.prompt_tokens for answer in answers)
     completions = sum(answer.completion_tokens for answer in answers)
@@ -181,7 +221,7 @@ def _token(token: Written) -> JsonObject:
     }
 
 
-def _told(record: Record, best: str) -> JsonObject:
+def _told(record: Record, best: str, runner_up: str | None) -> JsonObject:
     outcome, spent = record.outcome, record.outcome.spent
     return {
         "round_id": record.plan.round_id,
@@ -190,7 +230,7 @@ def _told(record: Record, best: str) -> JsonObject:
         "abstained": outcome.abstained,
         "best_guess": best if outcome.abstained else None,
         "supporters": outcome.candidates[0].supporters if outcome.candidates else (),
-        "runner_up": outcome.runner_up,
+        "runner_up": runner_up,
         "spent": {
             "proposing_tokens": spent.proposing_tokens,
             "judging_tokens": spent.judging_tokens,

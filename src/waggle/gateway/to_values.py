@@ -1,50 +1,78 @@
 """From what a client sent to what is asked of the swarm: pure, and the only place that reads OpenAI's meanings.
 
-A request becomes one job per choice. A job for the committee is a question with options; a job for one model is a
-`GenerateRequest`. Turns that are about tools go to one model, since a call cannot be put to the vote.
+A request becomes one task per choice. A job for the committee is a question with options; a job for one model is a
+`GenerateRequest`. A call of a tool cannot be put to the vote: where one may be made, a model that calls tools is asked
+first, and the committee answers where it calls none.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from waggle.core.chat_values import Role, Turn
+from waggle.core.chat_values import Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
 from waggle.gateway.chat_shapes import MAX_CHOICES, Asked, ChatRequest, CompletionRequest, WaggleOptions
-from waggle.gateway.conversation import asked_text, fault, question_of, tool_choice_of, tools_of, turns_of
-from waggle.gateway.errors import ApiError, small_budget, unavailable, unknown_model, unsupported
+from waggle.gateway.choosing import (
+    STRATEGIES,
+    check_no_round,
+    check_round_options,
+    check_tools,
+    most_capable,
+    named_model,
+    unread,
+    would_answer_alone,
+)
+from waggle.gateway.conversation import asked_text, fault, question_of, tool_choice_of, tools_of, turns_of, with_names
+from waggle.gateway.errors import ApiError, small_budget, unsupported
 from waggle.gateway.options import GatewayOptions
 from waggle.node.planning import AskOptions
 from waggle.node.service import ServedModel
 
-SWARM, SOLO = "swarm", "solo/"
-STRATEGIES = {SWARM: "swarm", "swarm/vote": "vote", "swarm/best": "best"}
 SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no two choices of a request share a seed
 SEED_BITS = 63
 PROMPT_MARGIN = 64  # tokens of a chat template around a text
+NO_LOGPROBS = "only a model alone (solo/...) has them"
 
 
 @dataclass(frozen=True)
 class ForSwarm:
-    """A question for the committee; its answer is cut at the first of `stop`."""
+    """A question for the committee; its answer is cut at the first of `stop`.
+
+    `ignored` is what of the request nobody who is asked reads; `reads` says whether they read more than the question.
+    """
 
     question: str
     options: AskOptions
     stop: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    reads: bool = True
 
 
 @dataclass(frozen=True)
 class ForModel:
-    """Work for one model, which may take `seconds`; `logprobs` says whether those are wanted."""
+    """Work for one model, which may take `seconds`; `logprobs` says whether those are wanted, the rest as above."""
 
     model: str
     asked: GenerateRequest
     seconds: float
     logprobs: bool = False
+    ignored: tuple[str, ...] = ()
+    reads: bool = True
 
 
 Job = ForSwarm | ForModel
+
+
+@dataclass(frozen=True)
+class ToolsFirst:
+    """A turn in which a tool may be called: `calling` is done first and, where that calls none, `answering`."""
+
+    calling: ForModel
+    answering: ForSwarm
+
+
+Task = Job | ToolsFirst
 
 
 @dataclass(frozen=True)
@@ -56,23 +84,31 @@ class Setting:
     request: str
 
 
-def chat_jobs(body: ChatRequest, extension: WaggleOptions, setting: Setting) -> tuple[Job, ...]:
-    """One job per choice of a chat. Raises ApiError for what cannot be done."""
+def chat_jobs(body: ChatRequest, extension: WaggleOptions, setting: Setting) -> tuple[Task, ...]:
+    """One task per choice of a chat. Raises ApiError for what cannot be done."""
     if body.logprobs and body.response_format is not None and body.response_format.type != "text":
         raise unsupported("logprobs", "an answer of a certain form has none")
     turns = turns_of(body.messages)
     question = question_of(turns)
+    kept = () if len(turns) == 1 else with_names(turns, body.messages)
     tools = tools_of(body)
     choice = tool_choice_of(body, tools)
     tools = () if choice == "none" else tools
-    model = _one_model(body.model, setting.models, alone=bool(tools) or turns[-1].role is Role.TOOL)
-    kept = () if len(turns) == 1 else turns
-    if model is None:
-        if body.logprobs:
-            raise unsupported("logprobs", "only a model alone (solo/...) has them")
-        return _for_swarm(body, extension, setting, (question,), kept, body.max_completion_tokens)
-    asked = GenerateRequest(question=question, turns=kept, tools=tools, tool_choice=choice)
-    return _for_model(body, extension, setting, model, (asked,), body.max_completion_tokens, bool(body.logprobs))
+    longest = body.max_completion_tokens
+    model = named_model(body.model, setting.models)
+    if model is None and not tools:
+        return _for_swarm(body, extension, setting, (question,), kept, longest)
+    one = most_capable(setting.models) if model is None else model
+    if tools:
+        check_tools(one)
+    asked = (GenerateRequest(question=question, turns=kept, tools=tools, tool_choice=choice),)
+    forced = model is not None or choice != "auto"
+    if forced:
+        check_no_round(extension)
+    if forced or would_answer_alone(one, setting.models, kept, extension):
+        return _for_model(body, extension, setting, one, asked, longest)
+    answering = _for_swarm(body, extension, setting, (question,), kept, longest)
+    return tuple(map(ToolsFirst, _for_model(body, extension, setting, one, asked, longest), answering))
 
 
 def completion_jobs(body: CompletionRequest, extension: WaggleOptions, setting: Setting) -> tuple[Job, ...]:
@@ -81,20 +117,11 @@ def completion_jobs(body: CompletionRequest, extension: WaggleOptions, setting: 
     prompts = tuple(asked_text(prompt, "prompt") for prompt in given)
     if len(prompts) * (body.n or 1) > MAX_CHOICES:
         raise ApiError(400, f"at most {MAX_CHOICES} choices can be had at once", code="invalid_value", param="n")
-    model = _one_model(body.model, setting.models, alone=False)
+    model = named_model(body.model, setting.models)
     if model is None:
-        if body.logprobs is not None:
-            raise unsupported("logprobs", "only a model alone (solo/...) has them")
         return _for_swarm(body, extension, setting, prompts, (), None)
-    asked = tuple(GenerateRequest(question=prompt) for prompt in prompts)
-    return _for_model(body, extension, setting, model, asked, None, body.logprobs is not None)
-
-
-def most_capable(models: Sequence[ServedModel]) -> str:
-    """The model to give a turn to that only one can take: the best skill over all kinds of question, then by name."""
-    if not models:
-        raise unavailable()
-    return min(models, key=lambda model: (-_overall(model), -model.context_tokens, model.name)).name
+    check_no_round(extension)
+    return _for_model(body, extension, setting, model, [GenerateRequest(question=prompt) for prompt in prompts], None)
 
 
 def request_of(request: str, number: int) -> str:
@@ -117,8 +144,14 @@ def _for_swarm(
     turns: tuple[Turn, ...],
     max_tokens: int | None,
 ) -> tuple[ForSwarm, ...]:
+    if _wants_logprobs(body):
+        raise unsupported("logprobs", NO_LOGPROBS)
+    check_round_options(extension, STRATEGIES[body.model])
+    readers = [model for model in setting.models if model.usable]
+    ignored = unread(turns, readers) if turns else ()
+    reads = any(model.converses for model in readers) or not readers
     ceiling, given = setting.options.request_seconds, extension.budget_seconds
-    budget = Budget(tokens=extension.budget_tokens, seconds=min(given or Budget().seconds, ceiling))
+    budget = Budget(tokens=extension.budget_tokens, seconds=min(given or setting.options.budget_seconds, ceiling))
     least = extension.min_confidence
     jobs = []
     for number in range(len(questions) * (body.n or 1)):
@@ -134,7 +167,7 @@ def _for_swarm(
             proposers=extension.proposers,
             judges=extension.judges,
         )
-        jobs.append(ForSwarm(questions[number // (body.n or 1)], options, _stops(body)))
+        jobs.append(ForSwarm(questions[number // (body.n or 1)], options, _stops(body), ignored, reads))
     return tuple(jobs)
 
 
@@ -142,11 +175,11 @@ def _for_model(
     body: Asked,
     extension: WaggleOptions,
     setting: Setting,
-    model: str,
+    model: ServedModel,
     asked: Sequence[GenerateRequest],
     max_tokens: int | None,
-    logprobs: bool,
 ) -> tuple[ForModel, ...]:
+    ignored = unread(asked[0].turns, (model,)) if asked[0].turns else ()
     ceiling = setting.options.request_seconds
     longest = _max_tokens(body, max_tokens, setting.options)
     jobs = []
@@ -161,23 +194,15 @@ def _for_model(
             tools=plain.tools,
             tool_choice=plain.tool_choice,
         )
-        jobs.append(ForModel(model, request, min(extension.budget_seconds or ceiling, ceiling), logprobs))
+        seconds = min(extension.budget_seconds or ceiling, ceiling)
+        jobs.append(ForModel(model.name, request, seconds, _wants_logprobs(body), ignored, model.converses))
     return tuple(jobs)
 
 
-def _one_model(name: str, models: Sequence[ServedModel], *, alone: bool) -> str | None:
-    """The model that answers alone; None where the committee does."""
-    if name in STRATEGIES:
-        return most_capable(models) if alone else None
-    chosen = name.removeprefix(SOLO)
-    if chosen == name or all(model.name != chosen for model in models):
-        raise unknown_model(name)
-    return chosen
-
-
-def _overall(model: ServedModel) -> float:
-    skills = model.skills
-    return skills[""] if "" in skills else sum(skills.values()) / len(skills) if skills else 0.0
+def _wants_logprobs(body: Asked) -> bool:
+    """A chat says whether, the older endpoint how many alternatives to each."""
+    given = body.logprobs if isinstance(body, ChatRequest | CompletionRequest) else None
+    return given is not None and given is not False
 
 
 def _sampling(body: Asked, request: str, number: int) -> Sampling:

@@ -15,10 +15,14 @@ from msgspec import Struct
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import MAX_ADDRESSES, PeerAddress, parse_address
+from waggle.mesh.libp2p.addresses import HOSTS
+from waggle.trust.keys import is_node_id
 
 SCHEME = "waggle:"
 USUAL_NETWORK = "waggle"
 MAX_INVITE_LENGTH = 2_500
+ID_LENGTH = 52
+"""Characters of a node id, which holds an Ed25519 key."""
 _NETWORK = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FORM = "an invite looks like waggle:///ip4/203.0.113.5/tcp/4001/p2p/12D3Koo..."
 
@@ -49,7 +53,10 @@ def parse_invite(text: str, *, network: str | None = None) -> Invite:
     if len(text) > MAX_INVITE_LENGTH:
         raise UsageError(f"an invite has at most {MAX_INVITE_LENGTH} characters, this one {len(text)}")
     body, named = _split_network(text)
-    addresses = [parse_address(part) for part in _multiaddrs(body).split(",")]
+    parts = _multiaddrs(body).split(",")
+    if named is None:
+        _refuse_cut_off(parts)
+    addresses = [_parse_whole(part) for part in parts]
     if len(addresses) > MAX_ADDRESSES:
         raise UsageError(f"an invite holds at most {MAX_ADDRESSES} addresses, this one {len(addresses)}")
     _require_one_peer(addresses)
@@ -87,6 +94,23 @@ def _multiaddrs(body: str) -> str:
     if not 1 <= len(rest) - len(bare) <= 3:
         raise UsageError(f"{body[:80]!r} is no invite: {_FORM}")
     return "/" + bare
+
+
+def _refuse_cut_off(parts: list[str]) -> None:
+    """Raise UsageError where the end of the last address is missing, as when less than all of a line was copied."""
+    words = parts[-1].split("/")
+    begins = words[1] in HOSTS if len(words) > 1 else words == [""] and len(parts) > 1
+    ends = words[-2:-1] == ["p2p"] and (is_node_id(words[-1]) or len(words[-1]) >= ID_LENGTH)
+    if begins and not ends:
+        raise UsageError("the invite is cut off: it does not end in /p2p/ and a whole node id; copy all of it")
+
+
+def _parse_whole(text: str) -> PeerAddress:
+    """An address whose node id is one. Raises UsageError."""
+    address = parse_address(text)
+    if not address.text.startswith("/memory/") and not is_node_id(address.peer):
+        raise UsageError(f"{address.peer[:60]!r} in the invite is no node id: copy the invite once more")
+    return address
 
 
 def _split_network(text: str) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ go round between askers, so one who asks a hundred things holds up another's one
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from waggle.core.errors import PeerBusy
@@ -21,17 +21,19 @@ FIRST_GUESS_SECONDS = 1.0
 class Admission:
     """Hands out places; all methods belong to one event loop."""
 
-    def __init__(self, *, capacity: int, queue: int, queue_per_asker: int) -> None:
+    def __init__(self, *, capacity: int, queue: int, queue_per_asker: int, unbounded: Collection[NodeId] = ()) -> None:
         """No work yet.
 
         Args:
             capacity: pieces of work at once.
             queue: pieces that may wait, of all askers together.
             queue_per_asker: of those, how many may be one asker's.
+            unbounded: askers for whom that does not hold: the whole queue may be theirs.
         """
         self._capacity = capacity
         self._queue = queue
         self._queue_per_asker = queue_per_asker
+        self._unbounded = frozenset(unbounded)
         self._running = 0
         self._waiting: OrderedDict[NodeId, deque[asyncio.Future[None]]] = OrderedDict()  # whose turn it is first
         self._mean_seconds = FIRST_GUESS_SECONDS
@@ -62,7 +64,8 @@ class Admission:
             self._running += 1
             return
         own = self._waiting.get(asker, ())
-        if len(own) >= self._queue_per_asker or self._count_waiting() >= self._queue:
+        much = len(own) >= self._queue_per_asker and asker not in self._unbounded
+        if much or self._count_waiting() >= self._queue:
             raise PeerBusy("no room now", self._wait_seconds())
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(asker, deque()).append(turn)

@@ -33,7 +33,7 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Transport
 from waggle.node.heartbeat import receive_alive
-from waggle.node.planning import AskOptions
+from waggle.node.planning import AskOptions, is_settled
 from waggle.node.runner import Watch, draw
 from waggle.swarm.round import step
 from waggle.swarm.state import State
@@ -44,6 +44,7 @@ Reach = Callable[[NodeId], Awaitable[None]]
 
 OPEN_SECONDS = 5.0
 PAUSE_SECONDS = 0.5  # before the same nodes are asked once more
+MAX_FULL = 3  # nodes without room, after which the others are not asked either: each asks the whole swarm
 MAX_COMMITTEE = 256  # proposers, or judges, of a plan that is replayed
 MAX_WAVES = 16
 LEAST_SECONDS = 0.5  # less time than this is not worth another try
@@ -79,25 +80,33 @@ class Client:
         """Ask the first of these nodes that answers, within the question's own budget of seconds.
 
         A node that dies on the way is replaced by the next one, with the same request id: what the swarm has done for
-        it already is not done again.
+        it already is not done again. Where the swarm is full, it is asked again when it says that there will be room.
 
         Raises:
             EngineUnavailable: a node said why it cannot answer. PeerUnreachable: none of them could be reached in time.
+            PeerBusy: there was no room all the time; says when to come again.
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + asked.budget.seconds
         last: WaggleError = PeerUnreachable("there is no node to ask")
         while nodes:
+            full: list[PeerBusy] = []
             for node in nodes:
                 left = ends - loop.time()
-                if left < LEAST_SECONDS:
-                    raise last
+                if left < LEAST_SECONDS or len(full) == MAX_FULL:
+                    break
                 budget = replace(asked.budget, seconds=left)
                 try:
                     return await self._ask_one(node, replace(asked, budget=budget), watch)
+                except PeerBusy as error:
+                    full.append(error)
                 except (MeshError, RemoteProtocolError) as error:
                     last = error
-            await asyncio.sleep(PAUSE_SECONDS)
+            last = _no_room(full) if full else last
+            pause = _pause(full)
+            if ends - loop.time() < pause + LEAST_SECONDS:
+                raise last
+            await asyncio.sleep(pause)
         raise last
 
     async def _ask_one(self, node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
@@ -110,6 +119,17 @@ class Client:
             return await _listen(_spoken(channel), node, asked, watch)
         finally:
             await channel.close()
+
+
+def _no_room(full: Sequence[PeerBusy]) -> PeerBusy:
+    """The one that lets us come again first, and when that is."""
+    soonest = min(full, key=lambda error: error.retry_after or 0.0)
+    return PeerBusy(f"{soonest}: {soonest.advice}", soonest.retry_after)
+
+
+def _pause(full: Sequence[PeerBusy]) -> float:
+    """Seconds until another try is worth it."""
+    return max(PAUSE_SECONDS, min((error.retry_after or 0.0 for error in full), default=0.0))
 
 
 async def _spoken(channel: SignedChannel) -> AsyncIterator[Message]:
@@ -144,8 +164,8 @@ def _is_fit(plan: Plan, asked: PleaseAnswer) -> bool:
     """Whether this is a plan for our question, and one that can be replayed without much work."""
     committees = (plan.proposers, plan.standby, plan.judges)
     small = all(len(committee) <= MAX_COMMITTEE for committee in committees) and plan.waves <= MAX_WAVES
-    ours = plan.question, plan.turns, plan.strategy
-    return small and ours == (asked.question, asked.turns, asked.strategy)
+    ours = (plan.question, plan.turns) == (asked.question, asked.turns)
+    return small and ours and is_settled(plan.strategy, asked.strategy)
 
 
 def _after(state: State, event: Event, node: NodeId) -> State:

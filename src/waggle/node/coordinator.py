@@ -5,6 +5,7 @@ import logging
 from contextlib import suppress
 
 from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError
+from waggle.core.owner import working_for
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, CannotAnswer, PleaseAnswer
 from waggle.mesh.transport import Stream, Transport
@@ -19,7 +20,7 @@ QUESTION_SECONDS = 10.0
 
 
 class Coordinator:
-    """Answers whoever asks; the same question asked twice is one round."""
+    """Answers whoever asks; the same question asked twice by one asker is one round."""
 
     def __init__(self, key: NodeKey, questions: Questions) -> None:
         self._key = key
@@ -36,7 +37,7 @@ class Coordinator:
                 asked = await channel.expect(PleaseAnswer)
             if asked.request != channel.round_id:
                 raise RemoteProtocolError(f"{channel.peer}: the request is not the one that its envelope names")
-            with logged_request(asked.request):
+            with logged_request(asked.request), working_for(channel.peer, asked.request):
                 await self._follow(channel, asked)
 
     async def _follow(self, channel: SignedChannel, asked: PleaseAnswer) -> None:

@@ -70,6 +70,8 @@ def _open_folders(folders: Sequence[Path]) -> list[tuple[str, Engine]]:
     if not folders:
         return []
     for folder in folders:
+        if folder.is_file():
+            raise UsageError(f"{str(folder)!r} is a file: give the folder that holds config.json and *.safetensors")
         if not folder.is_dir():
             raise UsageError(f"{str(folder)!r} is neither a model folder nor an address like http://host:port/v1#model")
     from waggle.engines.batching.host import LocalHost

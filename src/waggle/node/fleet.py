@@ -53,8 +53,8 @@ class _Child:
 
     async def start(self, root: Path, network: str, invites: Sequence[str], options: Sequence[str]) -> None:
         self.home.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = [sys.executable, "-m", "waggle", "join", *invites, "--with-parent", "--no-multicast"]
-        command += ["--name", self.home.name, "--network", network, *options]
+        command = [sys.executable, "-m", "waggle", "join", *invites, "--with-parent"]
+        command += ["--no-multicast", "--no-remember", "--name", self.home.name, "--network", network, *options]
         for engine in self.engines:
             command += ["--engine", engine]
         with self.home.log.open("ab") as log:
@@ -138,6 +138,15 @@ class Fleet:
             await child.until_up()
             tell(child.home.name, count)
         return info
+
+    def invites(self) -> list[str]:
+        """One to each node that runs."""
+        found = (child.home.running() for child in self._children)
+        return [format_invite(info.addresses, self._network) for info in found if info is not None]
+
+    def faults(self) -> dict[str, str]:
+        """Why each node that has ended did so, by name."""
+        return {child.home.name: child.fault for child in self._children if child.fault}
 
     async def look(self) -> list[Member]:
         """All nodes as they are now."""

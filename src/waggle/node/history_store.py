@@ -1,5 +1,6 @@
-"""The SQLite file of past rounds: one row to search by and one JSON record per round, the oldest of them forgotten.
+"""The SQLite file of past rounds: one row to search by and one JSON record per round, within bounds.
 
+Past a bound the oldest rounds of the key that holds the most go, so that nobody pushes out what others asked.
 Knows nothing of threads or queues, and lets SQLite's errors through: `history` decides what they mean. Several
 processes may have the file open at once (WAL). A file that was moved away or replaced under us is noticed and opened
 anew. All values reach SQL as parameters only.
@@ -24,7 +25,7 @@ WAL_BYTES = 4 * 1024 * 1024
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 BESIDE = ("-wal", "-shm")
 FORGET_SHARE = 16
-"""Where the file grew too large, a sixteenth of the rounds goes at once."""
+"""A sixteenth of a key's rounds goes at once, where more than one has to."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS rounds (
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS rounds (
 );
 CREATE INDEX IF NOT EXISTS rounds_at ON rounds (at);
 CREATE INDEX IF NOT EXISTS rounds_request ON rounds (request);
+CREATE INDEX IF NOT EXISTS rounds_key ON rounds (key);
 CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 SEARCH_TABLE = """
@@ -43,6 +45,9 @@ CREATE TRIGGER IF NOT EXISTS words_in AFTER INSERT ON rounds BEGIN
 CREATE TRIGGER IF NOT EXISTS words_out AFTER DELETE ON rounds BEGIN
     INSERT INTO words(words, rowid, question, answer) VALUES ('delete', old.number, old.question, old.answer); END;
 """
+MOST_HELD = "SELECT key, count(*) FROM rounds GROUP BY key ORDER BY count(*) DESC, min(number) LIMIT 1"
+LARGEST = """SELECT key, count(*) FROM rounds JOIN records USING (number)
+GROUP BY key ORDER BY sum(length(body)) DESC, min(number) LIMIT 1"""
 COLUMNS = "round_id, request, at, question, answer, strategy, confidence, abstained, tokens, seconds, source, key"
 SHOWN = COLUMNS.replace("question, answer", f"substr(question, 1, {SHOWN_CHARACTERS}), "
                         f"substr(answer, 1, {SHOWN_CHARACTERS})")  # fmt: skip
@@ -109,17 +114,18 @@ class HistoryStore:
         return True
 
     def _forget(self, connection: sqlite3.Connection) -> None:
-        """Remove the oldest rounds, past the most that are kept in number and in bytes."""
-        surplus = self._span(connection) - self._most_rounds
-        if surplus > 0:
-            self._remove_oldest(connection, surplus)
-        while self._used(connection) > self._most_bytes and (left := self._span(connection)):
-            self._remove_oldest(connection, max(1, left // FORGET_SHARE))
+        """Remove the oldest rounds of whoever holds the most, past the most that are kept in number and in bytes."""
+        while (surplus := self._count(connection) - self._most_rounds) > 0:
+            key, held = connection.execute(MOST_HELD).fetchone()
+            self._remove_oldest(connection, key, min(surplus, max(1, held // FORGET_SHARE)))
+        while self._used(connection) > self._most_bytes and (found := connection.execute(LARGEST).fetchone()):
+            key, held = found
+            self._remove_oldest(connection, key, max(1, held // FORGET_SHARE))
 
-    def _remove_oldest(self, connection: sqlite3.Connection, rounds: int) -> None:
-        oldest = "SELECT number FROM rounds ORDER BY number LIMIT ?"
-        connection.execute(f"DELETE FROM records WHERE number IN ({oldest})", (rounds,))
-        connection.execute(f"DELETE FROM rounds WHERE number IN ({oldest})", (rounds,))
+    def _remove_oldest(self, connection: sqlite3.Connection, key: str, rounds: int) -> None:
+        oldest = "SELECT number FROM rounds WHERE key = ? ORDER BY number LIMIT ?"
+        connection.execute(f"DELETE FROM records WHERE number IN ({oldest})", (key, rounds))
+        connection.execute(f"DELETE FROM rounds WHERE number IN ({oldest})", (key, rounds))
 
     def _used(self, connection: sqlite3.Connection) -> int:
         pages, free, size = (
@@ -127,11 +133,6 @@ class HistoryStore:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
-
-    def _span(self, connection: sqlite3.Connection) -> int:
-        """How many rounds there are, without counting them: numbers follow each other, and the oldest go first."""
-        ends = "(SELECT max(number) FROM rounds) - (SELECT min(number) FROM rounds) + 1"
-        return int(connection.execute(f"SELECT {ends}").fetchone()[0] or 0)
 
     def _count(self, connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT count(*) FROM rounds").fetchone()[0])

@@ -1,6 +1,6 @@
 """A node's own folder: its key, its lock, what runs there, its files and its log; nobody else may read it.
 
-    HOME/nodes/NAME/  node.key  lock  run.json  control.sock  files/  node.log
+    HOME/nodes/NAME/  node.key  lock  run.json  last.json  control.sock  files/  node.log
 
 The lock is the truth about what runs: the kernel drops it with the process, however that ends, so a `run.json` that
 `kill -9` left behind is known for what it is. Whoever starts a node takes the lock before anything else.
@@ -59,6 +59,11 @@ class NodeHome:
         return self.folder / "node.key"
 
     @property
+    def last(self) -> Path:
+        """Its ports and peers of last time, as JSON."""
+        return self.folder / "last.json"
+
+    @property
     def files(self) -> Path:
         """The folder of the model files that it fetched."""
         return self.folder / "files"
@@ -105,8 +110,9 @@ class NodeHome:
         for _ in range(LOCK_TRIES):
             with suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+                with _writing(self._lock_file):
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
                 return
             time.sleep(LOCK_PAUSE)
         pid = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
@@ -134,11 +140,16 @@ class NodeHome:
         return False
 
     def publish(self, info: RunInfo) -> None:
-        """Tell this user's commands of the node that runs here; whole or not at all. Only under the lock."""
+        """Tell this user's commands of the node that runs here; whole or not at all. Only under the lock.
+
+        Raises:
+            UsageError: the file cannot be written; names it.
+        """
         unfinished = self.run_file.with_suffix(".new")
-        unfinished.write_bytes(msgspec.json.encode(info))
-        unfinished.chmod(0o600)
-        unfinished.replace(self.run_file)
+        with _writing(self.run_file):
+            unfinished.write_bytes(msgspec.json.encode(info))
+            unfinished.chmod(0o600)
+            unfinished.replace(self.run_file)
 
     def retire(self) -> None:
         """Nothing runs here any more."""
@@ -164,6 +175,14 @@ class NodeHome:
         short = Path(f"/tmp/waggle-{os.geteuid()}")
         make_private(short)
         return short / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.sock"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def find_running(root: Path) -> list[RunInfo]:

@@ -4,8 +4,10 @@ import asyncio
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from waggle import __version__
-from waggle.core.errors import UsageError
+from waggle.core.errors import MeshError, UsageError
 from waggle.mesh.invite import format_invite
 from waggle.node.control.messages import (
     MOST_PEERS,
@@ -24,6 +26,7 @@ from waggle.node.control.messages import (
     Unshare,
 )
 from waggle.node.mesh_node import MeshNode
+from waggle.node.ways import ways_of
 
 REPLY_SECONDS = 0.2  # for the reply to a leave to get out before the node ends
 
@@ -42,8 +45,7 @@ class LocalControl:
             case Status():
                 return await self._status()
             case Peers(skip=skip):
-                peers = sorted(self._node.peers(), key=lambda peer: (peer.advert.name, peer.node))
-                return PeersReply(peers=tuple(peers[skip : skip + MOST_PEERS]), total=len(peers))
+                return await self._peers(skip)
             case Invite():
                 addresses = await self._node.transport.addresses()
                 return InviteReply(invites=(format_invite(addresses, self._node.options.network),))
@@ -55,6 +57,16 @@ class LocalControl:
             case Unshare(name=name):
                 return await self._unshare(name)
 
+    async def _peers(self, skip: int) -> PeersReply:
+        peers = sorted(self._node.peers(), key=lambda peer: (peer.advert.name, peer.node))
+        names = {peer.node: peer.advert.name for peer in peers}
+        try:
+            ways = ways_of(await self._node.transport.links(), names)
+        except MeshError:  # the daemon is being started again
+            ways = {}
+        page = (replace(peer, way=ways.get(peer.node, "")) for peer in peers[skip : skip + MOST_PEERS])
+        return PeersReply(peers=tuple(page), total=len(peers))
+
     async def _status(self) -> StatusReply:
         return StatusReply(
             node=self._node.id,
@@ -65,6 +77,7 @@ class LocalControl:
             load=self._node.load,
             seconds=time.monotonic() - self._started,
             peers=len(self._node.peers()),
+            troubles=self._node.membership.troubles,
         )
 
     async def _share(self, path: Path) -> Shared:

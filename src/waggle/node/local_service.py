@@ -1,33 +1,49 @@
-"""The swarm of one process as a `Service`: the gateway and the page work without a network, and so do their tests."""
+"""The swarm of one process as a `Service`: the gateway and the page work without a network, and so do their tests.
+
+Every engine is a node. A model that several of them have is written by the one that is least busy, and by another one
+where that fails (`search`); an engine in trouble is told as such, and tried again until it works (`engine_watch`).
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import TypeVar
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, StreamedToken
-from waggle.core.errors import EngineUnavailable, UsageError
+from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
 from waggle.core.round_values import Record
-from waggle.engines.protocol import Engine
+from waggle.node.engine_watch import EngineWatch
+from waggle.node.offers import offer_of
 from waggle.node.planning import AskOptions, check_turns
 from waggle.node.runner import Watch
+from waggle.node.search import Lately, Place, Search, do, write
+from waggle.node.served import served_at
 from waggle.node.service import ServedModel
 from waggle.node.swarm import Swarm
 
-T = TypeVar("T")
 HERE = NodeId("here")
 
 
 class LocalService:
-    """A `Service` over engines of this process; every engine is a node of its own. `make_local_service` makes one."""
+    """A `Service` over engines of this process; `make_local_service` makes one that watches them."""
 
     def __init__(self, swarm: Swarm, cards: Mapping[NodeId, EngineCard]) -> None:
-        """Serve a swarm whose engines described themselves as `cards`."""
-        self._swarm = swarm
-        self._cards = dict(cards)
+        """Serve a swarm whose engines described themselves as `cards`; nothing is asked of them yet."""
+        self._watch = EngineWatch(
+            {str(node): engine for node, engine in swarm.engines.items()},
+            {str(node): card for node, card in cards.items()},
+        )
+        watched = {NodeId(name): engine for name, engine in self._watch.engines.items()}
+        self._swarm = Swarm(watched, swarm.calibration, swarm.clock)
+        self._lately = Lately()
+        self._looking: asyncio.Task[None] | None = None
         self._running = 0
+
+    async def start(self) -> None:
+        """Ask all engines what they are, and look after them from now on. Raises EngineRefused where none is usable."""
+        await self._watch.begin()
+        self._looking = asyncio.create_task(self._watch.keep_looking(), name="looking after engines")
 
     @property
     def id(self) -> NodeId:
@@ -45,34 +61,30 @@ class LocalService:
         self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
     ) -> AsyncGenerator[StreamedToken, None]:
         """Have one model write; errors as those of `Service.generate`."""
-        engine = self._engine(model)
         check_turns(asked.turns)
+        search = Search(self.places, self._lately, model, seconds, late=EngineUnavailable)
         with self._at_work():
-            ends = asyncio.get_running_loop().time() + seconds
-            async with aclosing(engine.stream(asked)) as tokens:
-                while (token := await _before(ends, anext(tokens, None), model)) is not None:
+            text = write(search, lambda place: self._swarm.engines[place.node].stream(asked))
+            async with aclosing(text) as tokens:
+                async for token in tokens:
                     yield token
 
     async def embed(self, model: str, texts: Sequence[str], seconds: float) -> list[list[float]]:
         """One unit-length vector per text; errors as those of `Service.embed`."""
-        engine = self._engine(model)
+        search = Search(self.places, self._lately, model, seconds, late=EngineUnavailable)
         with self._at_work():
-            return await _before(asyncio.get_running_loop().time() + seconds, engine.embed(texts), model)
+            return await do(search, lambda place: self._swarm.engines[place.node].embed(texts))
 
     def models(self) -> tuple[ServedModel, ...]:
         """Every engine's model, by name."""
-        found: dict[str, ServedModel] = {}
-        for node, card in sorted(self._cards.items(), key=lambda item: item[1].model):
-            known = found.get(card.model)
-            found[card.model] = ServedModel(
-                name=card.model,
-                family=card.family,
-                context_tokens=card.context_tokens,
-                nodes=(*(known.nodes if known else ()), node),
-                skills=card.skills,
-                tokens_per_second=card.tokens_per_second,
-            )
-        return tuple(found.values())
+        return served_at(self.places())
+
+    def places(self) -> list[Place]:
+        """Every engine."""
+        return [
+            Place(NodeId(name), offer_of(self._watch.card(name)), float(engine.in_flight), down=engine.trouble)
+            for name, engine in self._watch.engines.items()
+        ]
 
     def peers(self) -> tuple[Peer, ...]:
         """Nobody: there is no network."""
@@ -83,16 +95,17 @@ class LocalService:
         """Questions under way."""
         return Load(running=self._running, waiting=0, capacity=max(1, self._running))
 
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """None: there is no network."""
+        return ()
+
     async def close(self) -> None:
         """Close every engine."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         await self._swarm.close()
-
-    def _engine(self, model: str) -> Engine:
-        for node, card in self._cards.items():
-            if model in (card.model, node):
-                return self._swarm.engines[node]
-        names = ", ".join(served.name for served in self.models())
-        raise UsageError(f"no model {model!r} in this swarm; there are {names}")
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -103,15 +116,12 @@ class LocalService:
             self._running -= 1
 
 
-async def _before(ends: float, work: Awaitable[T], model: str) -> T:
-    try:
-        async with asyncio.timeout_at(ends):
-            return await work
-    except TimeoutError:
-        raise EngineUnavailable(f"{model} did not answer in time") from None
-
-
 async def make_local_service(swarm: Swarm) -> LocalService:
-    """Serve a swarm; asks every engine what it is. Raises EngineError."""
-    cards = {node: await engine.describe() for node, engine in swarm.engines.items()}
-    return LocalService(swarm, cards)
+    """Serve a swarm; engines that do not say what they are, are tried again later. Raises EngineRefused for none."""
+    service = LocalService(swarm, {})
+    try:
+        await service.start()
+    except BaseException:
+        await service.close()
+        raise
+    return service

@@ -11,14 +11,13 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Literal, TextIO
 
 from msgspec import Struct
 
 from waggle.core.errors import WaggleError
+from waggle.core.request import request_id as request_id
+from waggle.core.request import requested
 
 Fact = str | int | float | bool | None
 Form = Literal["pretty", "json"]
@@ -30,24 +29,11 @@ MOST_QUESTION = 200
 MOST_FRAMES = 8
 MOST_RECENT = 1_000
 
-_request: ContextVar[str] = ContextVar("request", default="")
 _prompts_are_logged = False
 
 
-def request_id() -> str:
-    """The request that this task works for; empty where there is none."""
-    return _request.get()
-
-
-@contextmanager
-def logged_request(request: str) -> Iterator[None]:
-    """While the block runs, and in the tasks that it starts, log lines carry this request's id."""
-    before = _request.get()
-    _request.set(request)
-    try:
-        yield
-    finally:
-        _request.set(before)  # not by a token: a generator may be closed in another context than it began in
+logged_request = requested
+"""While the block runs, and in the tasks that it starts, log lines carry this request's id."""
 
 
 def facts(**values: Fact) -> dict[str, dict[str, Fact]]:

@@ -28,8 +28,9 @@ from waggle.mesh.transport import Stream, Transport
 from waggle.node.admission import Admission
 from waggle.node.calibration import Calibration
 from waggle.node.coordinator import Coordinator
+from waggle.node.engine_watch import EngineWatch
 from waggle.node.mesh_swarm import CommitteeSize, MeshSwarm
-from waggle.node.offers import choose_by, offers_of
+from waggle.node.offers import MAX_OFFERS, choose_by, offer_of
 from waggle.node.participant import Participant
 from waggle.node.planning import AskOptions
 from waggle.node.questions import Questions
@@ -52,6 +53,7 @@ class NodeOptions:
     capacity: int = 8
     queue: int = 64
     queue_per_asker: int = 32
+    price: int = 0
     relays: bool = False
     committee: CommitteeSize = field(default_factory=CommitteeSize)
     pace: Pace | None = None
@@ -59,16 +61,15 @@ class NodeOptions:
 
 
 class MeshNode:
-    """A node; `start` brings it up, `leave` or `close` ends it. `make_node` asks the engines for the offers."""
+    """A node; `start` brings it up, `leave` or `close` ends it. `make_node` asks the engines what they are."""
 
     def __init__(
         self,
         key: NodeKey,
         transport: Transport,
-        engines: Mapping[str, Engine],
+        watch: EngineWatch,
         options: NodeOptions | None = None,
         *,
-        offers: tuple[ModelOffer, ...] = (),
         calibration: Calibration | None = None,
         store: FileStore | None = None,
         rng: Random | None = None,
@@ -78,8 +79,7 @@ class MeshNode:
 
         Args:
             key: whose id is the transport's.
-            engines: by model name; none for a node that only coordinates and passes on.
-            offers: what the engines are, as `offers_of` tells.
+            watch: the engines, by model name; none for a node that only coordinates and passes on.
             store: its model files, if it shares any.
             wall: the date in seconds since 1970.
         """
@@ -88,15 +88,16 @@ class MeshNode:
         self.transport = transport
         self.store = store
         self._calibration = calibration
-        self._offers = offers
+        self._watch = watch
+        self._told: tuple[ModelOffer, ...] = ()  # with the latest advert
         self.work = NodeWork(
-            engines,
+            watch.engines,
             Admission(
                 capacity=self.options.capacity,
                 queue=self.options.queue,
                 queue_per_asker=self.options.queue_per_asker,
             ),
-            choose_by(calibration, list(engines)),
+            choose_by(calibration, lambda: watch.usable() or list(watch.engines)),
         )
         self.membership = Membership(
             transport,
@@ -112,14 +113,14 @@ class MeshNode:
         self.swarm = MeshSwarm(
             key,
             self.work,
-            lambda: self._offers,
+            lambda: self.offers,
             self.membership.usable,
             self._open,
             calibration=calibration,
             size=self.options.committee,
         )
         self._questions = Questions(self._answer)
-        self._review: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def id(self) -> NodeId:
@@ -133,8 +134,13 @@ class MeshNode:
 
     @property
     def offers(self) -> tuple[ModelOffer, ...]:
-        """The models that it offers."""
-        return self._offers
+        """The models that it offers: those whose engines can be used now."""
+        return tuple(self._offer(name) for name in self._watch.usable()[:MAX_OFFERS])
+
+    def offers_down(self) -> tuple[tuple[ModelOffer, str], ...]:
+        """The models whose engines cannot be used now, and why."""
+        engines = self._watch.engines.items()
+        return tuple((self._offer(name), engine.trouble) for name, engine in engines if engine.trouble)
 
     def peers(self) -> tuple[Peer, ...]:
         """The other nodes that it knows of."""
@@ -150,9 +156,12 @@ class MeshNode:
         await Coordinator(self.key, self._questions).serve(self.transport)
         await Solo(self.key, self.work).serve(self.transport)
         if self.store is not None:
-            await FileServer(self.transport, self.store).start()
+            await FileServer(self.transport, self.store, tell_owner=self.membership.note).start()
         failures = await self.membership.start(invites)
-        self._review = asyncio.create_task(self._keep_reviewing())
+        self._tasks = [
+            asyncio.create_task(self._keep_reviewing(), name="reviewing the advert"),
+            asyncio.create_task(self._watch.keep_looking(), name="looking after engines"),
+        ]
         return failures
 
     async def ask(
@@ -168,9 +177,9 @@ class MeshNode:
 
     async def close(self) -> None:
         """End without a word. Twice is harmless."""
-        if self._review is not None:
-            self._review.cancel()
-            await asyncio.gather(self._review, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._questions.close()
         await self.membership.close()
         await self.transport.close()
@@ -178,27 +187,40 @@ class MeshNode:
             await engine.close()
 
     async def refresh(self) -> None:
-        """Tell the swarm what has changed: models shared since, speeds measured since."""
-        self._offers = await offers_of(self.work.engines, self._calibration, self.work.speed)
+        """Tell the swarm what has changed: models shared since, speeds measured since, engines gone or back."""
         await self.membership.update(self._description())
 
+    def _offer(self, name: str) -> ModelOffer:
+        card, speed = self._watch.card(name), self.work.speed(name)
+        return offer_of(card, name, calibration=self._calibration, speed=speed, price=self.options.price)
+
     def _description(self) -> Description:
+        self._told = self.offers
         return Description(
             version=__version__,
             name=self.options.name,
-            offers=self._offers,
+            offers=self._told,
             shared=shared_files(self.store) if self.store else (),
             relays=self.options.relays,
         )
 
     async def _keep_reviewing(self) -> None:
         while True:
-            await asyncio.sleep(REVIEW_SECONDS)
-            if any(self._has_changed(offer) for offer in self._offers):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REVIEW_SECONDS):
+                    await self._watch.changed.wait()
+            self._watch.changed.clear()
+            if self._has_changed():
                 with suppress(MeshError):
                     await self.refresh()
 
-    def _has_changed(self, offer: ModelOffer) -> bool:
+    def _has_changed(self) -> bool:
+        """Whether the latest advert names other models than can be used now, or has their speeds wrong."""
+        if {offer.model for offer in self._told} != {offer.model for offer in self.offers}:
+            return True
+        return any(self._is_faster_or_slower(offer) for offer in self._told)
+
+    def _is_faster_or_slower(self, offer: ModelOffer) -> bool:
         measured, told = self.work.speed(offer.model), offer.tokens_per_second
         return measured is not None and (told is None or abs(measured - told) > SPEED_CHANGE * told)
 
@@ -238,8 +260,13 @@ async def make_node(
     rng: Random | None = None,
     wall: Callable[[], float] = time.time,
 ) -> MeshNode:
-    """A node that offers these engines; arguments as those of `MeshNode`. Raises EngineError."""
-    offers = await offers_of(engines, calibration, lambda model: None)
-    return MeshNode(
-        key, transport, engines, options, offers=offers, calibration=calibration, store=store, rng=rng, wall=wall
-    )
+    """A node that offers these engines, by model name; arguments as those of `MeshNode`.
+
+    An engine that cannot be reached is offered as soon as it can.
+
+    Raises:
+        EngineRefused: none can be used, and waiting mends none of them.
+    """
+    watch = EngineWatch(engines)
+    await watch.begin()
+    return MeshNode(key, transport, watch, options, calibration=calibration, store=store, rng=rng, wall=wall)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from waggle.core.errors import EngineUnavailable
+from waggle.core.errors import EngineUnavailable, PeerBusy
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.mesh_values import ModelOffer, Peer
 from waggle.core.round_values import Plan, Record, Standing
 from waggle.node.calibration import Calibration
 from waggle.node.clock import Clock, SystemClock
-from waggle.node.planning import AskOptions, check_question, confidence_model, plan_round
+from waggle.node.pace import Pace
+from waggle.node.planning import SOLO, AskOptions, check_question, confidence_model, plan_round, settle
 from waggle.node.remote import OpenStream, RemoteWorker
 from waggle.node.runner import RoundRunner, Watch, draw
 from waggle.node.work import NodeWork
@@ -31,7 +32,7 @@ LEAST_EXPECTED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class CommitteeSize:
-    """How many nodes take part in a round. A proposer `hedge_factor` times slower than advertised is doubled."""
+    """How many nodes take part in a round. A proposer `hedge_factor` times slower than expected is doubled."""
 
     proposers: int = 7
     standby: int = 2
@@ -62,6 +63,7 @@ class MeshSwarm:
         self._calibration = calibration
         self._size = size or CommitteeSize()
         self._clock = clock or SystemClock()
+        self._pace = Pace()
 
     async def ask(
         self, question: str, options: AskOptions | None = None, watch: Watch | None = None, request: str | None = None
@@ -74,12 +76,19 @@ class MeshSwarm:
         Raises:
             UsageError: an empty or oversize question, or an unknown strategy or model.
             EngineUnavailable: there is nobody to ask.
+            PeerBusy: there is no answer, because nodes have no room now; `retry_after` says when to come again.
         """
         request = request or secrets.token_hex(16)
         plan = self.plan(question, options or AskOptions(), request)
         nodes = {standing.node for standing in (*plan.proposers, *plan.standby, *plan.judges)}
         workers = {node: self._worker(node, plan, request) for node in nodes}
-        return await RoundRunner(plan, workers, self._clock, watch).run()
+        runner = RoundRunner(plan, workers, self._clock, watch)
+        record = await runner.run()
+        self._pace.note(record, self._clock.now())
+        if record.outcome.answer is None and runner.full:
+            waits = [full.retry_after for full in runner.full if full.retry_after is not None]
+            raise PeerBusy("the swarm has no room now", min(waits, default=None))
+        return record
 
     def _worker(self, node: NodeId, plan: Plan, request: str) -> Worker:
         if node == self._key.node_id:
@@ -92,10 +101,12 @@ class MeshSwarm:
         standings, familiarity = self._options(question, options)
         if not standings:
             raise EngineUnavailable("no node with a model is there: join a swarm, or give this node an engine")
+        own = [option.standing for option in standings if option.standing.node == self._key.node_id]
+        options, alone = settle(options, own)  # a stranger's answer needs the others' check
         round_id = RoundId(request or secrets.token_hex(16))
         everyone = options.strategy.startswith("solo:")  # any node may be the one that is named
         committee = choose_committee(
-            standings,
+            standings if everyone else self._punctual(standings),
             proposers=len(standings) if everyone else self._size.proposers,
             standby=self._size.standby,
             judges=self._size.judges,
@@ -104,8 +115,8 @@ class MeshSwarm:
         base = Plan(
             round_id=round_id,
             question=question,
-            proposers=committee.proposers,
-            standby=committee.standby,
+            proposers=(alone,) if alone else committee.proposers,
+            standby=() if alone else committee.standby,
             judges=committee.judges,
             familiarity=familiarity,
             confidence=confidence_model(self._calibration, options.strategy),
@@ -117,8 +128,7 @@ class MeshSwarm:
     def _options(self, question: str, options: AskOptions) -> tuple[list[Option], float]:
         """Every model of every node that could take part, and how familiar the question is."""
         guess = self._calibration.guess(question) if self._calibration else None
-        own = [(self._key.node_id, offer) for offer in self._own_offers()]
-        offered = own + [(peer.node, offer) for peer in self._peers() for offer in peer.advert.offers]
+        offered = self._offered(options)
         known = self._calibration.nodes if self._calibration else {}
         if self._calibration is None or guess is None or not any(offer.model in known for _, offer in offered):
             measured = {offer.model: Standing(node=node) for node, offer in offered}
@@ -128,19 +138,36 @@ class MeshSwarm:
             measured = {model: self._calibration.standing(NodeId(model), guess) for model in models}
             familiarity = guess.certainty
         near = {peer.node: peer for peer in self._peers()}
-        return [
-            _option(measured[offer.model], node, offer, near.get(node), options.max_tokens) for node, offer in offered
-        ], familiarity
+        found = [
+            self._option(measured[offer.model], node, offer, near.get(node), options.max_tokens)
+            for node, offer in offered
+        ]
+        return found, familiarity
 
+    def _option(
+        self, measured: Standing, node: NodeId, offer: ModelOffer, peer: Peer | None, max_tokens: int
+    ) -> Option:
+        away = peer.round_trip or 0.0 if peer else 0.0
+        load = peer.load if peer else None
+        advertised = away + max_tokens / offer.tokens_per_second if offer.tokens_per_second else None
+        expected = self._pace.expected(node, advertised)
+        if expected is not None:
+            expected = max(LEAST_EXPECTED_SECONDS, expected)
+        return Option(
+            standing=replace(measured, node=node, model=offer.model, expected_seconds=expected),
+            busy=(load.running + load.waiting) / max(1, load.capacity) if load else 0.0,
+            round_trip=away,
+        )
 
-def _option(measured: Standing, node: NodeId, offer: ModelOffer, peer: Peer | None, max_tokens: int) -> Option:
-    away = peer.round_trip or 0.0 if peer else 0.0
-    load = peer.load if peer else None
-    expected = None
-    if offer.tokens_per_second:
-        expected = max(LEAST_EXPECTED_SECONDS, away + max_tokens / offer.tokens_per_second)
-    return Option(
-        standing=replace(measured, node=node, model=offer.model, expected_seconds=expected),
-        busy=(load.running + load.waiting) / max(1, load.capacity) if load else 0.0,
-        round_trip=away,
-    )
+    def _offered(self, options: AskOptions) -> list[tuple[NodeId, ModelOffer]]:
+        """Every model of every node; a conversation is for those that read one, where there are any."""
+        own = [(self._key.node_id, offer) for offer in self._own_offers()]
+        offered = own + [(peer.node, offer) for peer in self._peers() for offer in peer.advert.offers]
+        if not options.turns or options.strategy.startswith(SOLO):
+            return offered
+        return [(node, offer) for node, offer in offered if offer.converses] or offered
+
+    def _punctual(self, options: list[Option]) -> list[Option]:
+        """Without those who let a deadline pass lately, where there are others."""
+        now = self._clock.now()
+        return [option for option in options if not self._pace.is_late(option.standing.node, now)] or options

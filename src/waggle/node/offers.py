@@ -1,10 +1,10 @@
-"""What a node offers the swarm: its engines' cards, with its own measurements where it has made any."""
+"""What a node offers the swarm: its engines' cards, with its own measurements where it has made any. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
+from waggle.core.engine_values import EngineCard
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import ModelOffer
-from waggle.engines.protocol import Engine
 from waggle.node.calibration import Calibration
 
 MAX_OFFERS = 16  # what an advert holds
@@ -12,25 +12,22 @@ MAX_SKILLS = 32
 MAX_NAME = 128
 
 
-async def offers_of(
-    engines: Mapping[str, Engine], calibration: Calibration | None, speed_of: Callable[[str], float | None]
-) -> tuple[ModelOffer, ...]:
-    """One offer per engine; skills are the calibration's where it knows the model, else what the card says.
+def offer_of(
+    card: EngineCard,
+    name: str | None = None,
+    *,
+    calibration: Calibration | None = None,
+    speed: float | None = None,
+    price: int = 0,
+) -> ModelOffer:
+    """An engine as an offer; skills are the calibration's where it knows the model, else what the card says.
 
     Args:
-        engines: by model name.
-        speed_of: measured tokens per second of a model, None before the first answer.
-
-    Raises:
-        EngineError: an engine cannot describe itself.
+        name: the model's name here, the card's where this is left out.
+        speed: measured tokens per second; None before the first answer.
+        price: credits for 1,000 tokens.
     """
-    return tuple(
-        [await _offer(name, engines[name], calibration, speed_of(name)) for name in list(engines)[:MAX_OFFERS]]
-    )
-
-
-async def _offer(name: str, engine: Engine, calibration: Calibration | None, speed: float | None) -> ModelOffer:
-    card = await engine.describe()
+    name = card.model if name is None else name
     measured = calibration.nodes.get(name) if calibration else None
     skills = (
         {kind: count.right / count.asked for kind, count in measured.proposer.items() if count.asked}
@@ -44,14 +41,23 @@ async def _offer(name: str, engine: Engine, calibration: Calibration | None, spe
         parameters=card.parameters,
         skills=dict(sorted(skills.items())[:MAX_SKILLS]),
         tokens_per_second=speed or card.tokens_per_second,
+        price=price,
+        converses=card.converses,
+        calls_tools=card.calls_tools,
+        embeds=card.embeds,
     )
 
 
-def choose_by(calibration: Calibration | None, models: list[str]) -> Callable[[str], str]:
-    """Which of a node's own models answers a question that names none: the most skilled at its kind."""
-    known = [model for model in models if calibration and model in calibration.nodes]
+def choose_by(calibration: Calibration | None, usable: Callable[[], Sequence[str]]) -> Callable[[str], str]:
+    """Which of a node's own models answers a question that names none: the most skilled at its kind.
+
+    Args:
+        usable: the models that work now, the default one first.
+    """
 
     def choose(question: str) -> str:
+        models = usable()
+        known = [model for model in models if calibration and model in calibration.nodes]
         if calibration is None or not known:
             return models[0] if models else ""
         guess = calibration.guess(question)

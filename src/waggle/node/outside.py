@@ -4,13 +4,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from waggle.core.errors import MeshError
+from waggle.core.errors import MeshError, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.mesh.files.fetching.fetch import Fetched, Progress, fetch
 from waggle.mesh.files.store import FileStore
+from waggle.mesh.libp2p.p2pd.scratch import scratch_folder
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.members.visit import Visitor
@@ -20,13 +20,14 @@ from waggle.node.runner import Watch
 from waggle.trust.keys import NodeKey
 
 MAX_SOURCES = 16
+ELSEWHERE = "If that node has ended, give another one's invite: --via takes several"
 
 
 @asynccontextmanager
 async def passer_by() -> AsyncIterator[tuple[Libp2pTransport, NodeKey]]:
     """A transport that only dials, under a key made for the occasion."""
-    with TemporaryDirectory(prefix="waggle-") as folder:
-        path = Path(folder) / "key"
+    with scratch_folder() as folder:
+        path = folder / "key"
         key = NodeKey.load_or_create(path)
         transport = await start_libp2p(Settings(key_path=path, listen=()))
         try:
@@ -50,9 +51,17 @@ async def ask_via(
     check_question(question)
     async with passer_by() as (transport, key):
         visitor = Visitor(transport, network)
-        first = await visitor.visit(invites)
+        first = await _enter(visitor, invites)
         client = Client(transport, key, visitor.reach)
         return await client.ask(_in_order(first, visitor), request_of(question, options), watch)
+
+
+async def _enter(visitor: Visitor, invites: Sequence[Sequence[str]]) -> NodeId:
+    """Look at the swarm; gives the node that showed it. Raises PeerUnreachable, which says what to do about it."""
+    try:
+        return await visitor.visit(invites)
+    except PeerUnreachable as error:
+        raise PeerUnreachable(f"{error}. {ELSEWHERE}") from None
 
 
 def _in_order(first: NodeId, visitor: Visitor) -> list[NodeId]:
@@ -81,7 +90,7 @@ async def fetch_via(
     """
     async with passer_by() as (transport, _):
         visitor = Visitor(transport, network)
-        first = await visitor.visit(invites)
+        first = await _enter(visitor, invites)
 
         async def sources() -> list[NodeId]:
             return await _sharers(visitor, first, model)
@@ -91,14 +100,14 @@ async def fetch_via(
 
 
 async def _sharers(visitor: Visitor, first: NodeId, model: str) -> list[NodeId]:
-    """Those whose adverts name the model and who can be reached; the node we know in any case."""
-    named = [
-        advert.node
-        for advert in visitor.adverts()
-        if advert.node != first and any(model in (shared.name, shared.manifest) for shared in advert.shared)
-    ]
+    """Those whose adverts name the model, or all that share some, and who can be reached; the node we know anyway.
+
+    An advert names the first of many models only, and who has none of that name may still tell what there is.
+    """
+    sharing = [advert for advert in visitor.adverts() if advert.node != first and advert.shared]
+    named = [one for one in sharing if any(model in (shared.name, shared.manifest) for shared in one.shared)]
     reached = [first]
-    for node in named[:MAX_SOURCES]:
+    for node in [advert.node for advert in named or sharing][:MAX_SOURCES]:
         with suppress(MeshError):
             await visitor.reach(node)
             reached.append(node)

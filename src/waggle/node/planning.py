@@ -6,6 +6,7 @@ round with one proposer. So they share deadlines, budgets, records and confidenc
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_options
 
 from msgspec.structs import replace
 
@@ -14,12 +15,15 @@ from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, ConfidenceModel, Plan, Standing
 from waggle.node.calibration import Calibration
+from waggle.routing.gate import one_is_enough
 from waggle.swarm.state import prompt_ceiling
 
 MAX_QUESTION_BYTES = 64 * 1024
 MAX_CONVERSATION_BYTES = 512 * 1024
 MAX_TURNS = 512
 SOLO = "solo:"
+AUTO = "auto"
+"""The strategy that leaves it to the gate: `settle` puts another in its place."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,24 @@ def check_turns(turns: Sequence[Turn]) -> None:
         raise UsageError("the conversation is not valid Unicode text: remove the lone surrogates") from None
     if size > MAX_CONVERSATION_BYTES:
         raise UsageError(f"the conversation is longer than {MAX_CONVERSATION_BYTES // 1024} KiB")
+
+
+def settle(options: AskOptions, trusted: Sequence[Standing]) -> tuple[AskOptions, Standing | None]:
+    """The options with the gate's choice in place of "auto", and the node that answers alone, if one does.
+
+    `trusted` are the nodes whose answer needs no check, with their standing on the question. Who asks for a certain
+    number of proposers or judges asks for the committee.
+    """
+    if options.strategy != AUTO:
+        return options, None
+    free = options.proposers is None and options.judges is None
+    alone = one_is_enough(trusted) if free else None
+    return replace_options(options, strategy="swarm" if alone is None else "best"), alone
+
+
+def is_settled(strategy: str, asked: str) -> bool:
+    """Whether a plan of this strategy is one for what was asked."""
+    return strategy in ("swarm", "best") if asked == AUTO else strategy == asked
 
 
 def confidence_model(calibration: Calibration | None, strategy: str) -> ConfidenceModel | None:
@@ -128,7 +150,7 @@ def _shaped(plan: Plan, options: AskOptions) -> Plan:
             chosen = _named(plan, strategy.removeprefix(SOLO))
             return replace(plan, proposers=chosen[:1], standby=chosen[1:], judges=())
         case strategy:
-            raise UsageError(f"unknown strategy {strategy!r}; there are swarm, vote, best and solo:MODEL")
+            raise UsageError(f"unknown strategy {strategy!r}; there are auto, swarm, vote, best and solo:MODEL")
 
 
 def _swarm(plan: Plan, options: AskOptions) -> Plan:

@@ -1,8 +1,9 @@
-"""Questions that this node answers for others: each is one round, and everyone who asks the same one follows it.
+"""Questions that this node answers for others: each is one round, and its asker may follow it any number of times.
 
 A client that lost its coordinator, or its own link, asks again with the same request id and is told everything from
-the start. A round that nobody follows any longer is stopped after a short grace. Finished ones are kept for a while,
-bounded in number and bytes.
+the start. To anybody else that id means nothing: it opens no round of another's, and takes no name from it. A round
+that nobody follows any longer is stopped after a short grace. Finished ones are kept for a while, bounded in number
+and bytes.
 """
 
 import asyncio
@@ -107,25 +108,26 @@ class Question:
 
 
 class Questions:
-    """All questions of this node by request id, those under way and those answered lately."""
+    """All questions of this node by asker and request id, those under way and those answered lately."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._known: OrderedDict[str, Question] = OrderedDict()  # the oldest first
+        self._known: OrderedDict[tuple[NodeId, str], Question] = OrderedDict()  # the oldest first
 
     def ask(self, asked: PleaseAnswer, asker: NodeId) -> Question:
-        """The question under way, or the new one.
+        """The asker's question under way, or the new one.
 
         Raises:
-            PeerBusy: too many are under way. RemoteProtocolError: the request id was used for another question.
+            PeerBusy: too many are under way. RemoteProtocolError: the asker used the request id for another question.
         """
-        known = self._known.get(asked.request)
+        name = asker, asked.request
+        known = self._known.get(name)
         if known is not None and known.useful:
             if replace(known.asked, budget=Budget()) != replace(asked, budget=Budget()):
                 raise RemoteProtocolError("this request id belongs to another question")
             return known
         self._make_room(asker)
-        question = self._known[asked.request] = Question(asked, asker, self._answer)
+        question = self._known[name] = Question(asked, asker, self._answer)
         return question
 
     async def close(self) -> None:
@@ -136,9 +138,9 @@ class Questions:
         running = [question for question in self._known.values() if not question.done]
         if len(running) >= MAX_RUNNING or sum(q.asker == asker for q in running) >= MAX_RUNNING_PER_ASKER:
             raise PeerBusy("this node coordinates as many rounds as it can", RETRY_SECONDS)
-        finished = [request for request, question in self._known.items() if question.done]
-        size = sum(self._known[request].size for request in finished)
-        for request in finished:
+        finished = [name for name, question in self._known.items() if question.done]
+        size = sum(self._known[name].size for name in finished)
+        for name in finished:
             if len(self._known) < MAX_KEPT and size <= MAX_KEPT_BYTES:
                 return
-            size -= self._known.pop(request).size
+            size -= self._known.pop(name).size

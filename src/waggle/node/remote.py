@@ -14,6 +14,7 @@ from waggle.core.errors import EngineUnavailable, PeerBusy, PeerUnreachable, Rem
 from waggle.core.ids import NodeId
 from waggle.core.round_values import AskBallot, AskProposal, Ballot, Plan, Proposal
 from waggle.mesh.channel import SignedChannel
+from waggle.mesh.limits import MAX_RELAYED_BYTES
 from waggle.mesh.messages import (
     CannotJudge,
     CannotPropose,
@@ -35,7 +36,9 @@ from waggle.trust.keys import NodeKey
 
 T = TypeVar("T")
 MAX_PAIRS_PER_MESSAGE = 64
-MAX_BATCH_BYTES = 1024 * 1024
+MAX_BATCH_BYTES = MAX_RELAYED_BYTES * 3 // 4
+"""Texts in one message of several pairs, so that the whole fits a relayed link."""
+PAIR_BYTES = 96  # of a pair besides its texts
 CLOSE_SECONDS = 1.0
 
 OpenStream = Callable[[NodeId], Awaitable[Stream]]
@@ -215,18 +218,31 @@ class RemoteWorker:
 
 
 def _batches(asks: Sequence[AskBallot]) -> Iterator[list[AskBallot]]:
-    """In parts that fit a message, by number and by bytes."""
+    """In parts that fit a message, by number and by bytes; one pair is one at least, however long its texts.
+
+    Every part repeats the question. Where that is long, a part has as many bytes of pairs again: so the whole is at
+    most doubled.
+    """
+    repeated = _question_bytes(asks[0]) if asks else 0
+    room = max(MAX_BATCH_BYTES - repeated, repeated)
     batch: list[AskBallot] = []
     size = 0
     for ask in asks:
-        more = len(ask.first_text.encode()) + len(ask.second_text.encode())
-        if batch and (len(batch) == MAX_PAIRS_PER_MESSAGE or size + more > MAX_BATCH_BYTES):
+        more = len(ask.first_text.encode()) + len(ask.second_text.encode()) + PAIR_BYTES
+        if batch and (len(batch) == MAX_PAIRS_PER_MESSAGE or size + more > room):
             yield batch
             batch, size = [], 0
         batch.append(ask)
         size += more
     if batch:
         yield batch
+
+
+def _question_bytes(ask: AskBallot) -> int:
+    texts = [ask.question]
+    for turn in ask.turns:
+        texts += [turn.content, *(call.arguments for call in turn.tool_calls)]
+    return sum(len(text.encode()) for text in texts)
 
 
 def _pair(ask: AskBallot) -> Pair:

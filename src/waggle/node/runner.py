@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from waggle.core.errors import EngineUnavailable, RemoteProtocolError, WaggleError
+from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     AskBallot,
@@ -35,6 +35,7 @@ from waggle.core.round_values import (
     RoundStarted,
     SetTimer,
 )
+from waggle.core.wasted import counting_waste
 from waggle.engines.protocol import Engine
 from waggle.node.clock import Clock
 from waggle.node.logs import facts, logged_request, request_id
@@ -68,6 +69,8 @@ class RoundRunner:
         self._proposing: dict[NodeId, asyncio.Task[None]] = {}
         self._timers: set[asyncio.Task[None]] = set()
         self._started = clock.now()
+        self.full: list[PeerBusy] = []
+        """What nodes without room for a proposal said."""
 
     async def run(self) -> Record:
         """Run to the end; at most `plan.budget.seconds`, plus what cancelling takes.
@@ -76,7 +79,7 @@ class RoundRunner:
             asyncio.CancelledError: the caller lost interest; all work has been stopped by then.
         """
         plan = self._state.plan
-        with logged_request(request_id() or plan.round_id):
+        with logged_request(request_id() or plan.round_id), counting_waste() as wasted:
             log_plan(plan)
             try:
                 await self._play()
@@ -85,7 +88,13 @@ class RoundRunner:
                 await self._close_workers()
             assert self._state.outcome is not None
             log_outcome(plan, self._state.outcome)
-        return Record(plan=plan, events=tuple(self._events), outcome=self._state.outcome)
+        return Record(
+            plan=plan,
+            events=tuple(self._events),
+            outcome=self._state.outcome,
+            wasted_tokens=wasted.tokens,
+            wasted_prompt_tokens=wasted.prompt_tokens,
+        )
 
     async def _play(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -162,6 +171,8 @@ class RoundRunner:
             made = await self._worker(ask.node).propose(ask)
         except Exception as error:  # noqa: BLE001  # the node's outermost loop: any crash costs only its worker
             log.info("proposal failed", extra=facts(node=ask.node, kind=type(error).__name__))
+            if isinstance(error, PeerBusy):
+                self.full.append(error)
             self._inbox.put_nowait(ProposalFailed(at=self._now(), node=ask.node, reason=_said(error)))
         else:
             self._inbox.put_nowait(
@@ -193,6 +204,8 @@ class RoundRunner:
 
 def _said(error: Exception) -> str:
     """What may be told of a failure: our own errors in their words, anything else by its kind alone."""
+    if isinstance(error, PeerBusy):
+        return clipped(f"{error}: {error.advice}")
     return clipped(str(error)) if isinstance(error, WaggleError) else f"crashed ({type(error).__name__})"
 
 

@@ -17,7 +17,7 @@ from waggle.engines.protocol import Engine
 from waggle.mesh.files.store import FileStore
 from waggle.mesh.invite import Invite, format_invite
 from waggle.mesh.lan.multicast import Multicast
-from waggle.mesh.libp2p.direct import DirectSeeker
+from waggle.mesh.libp2p.p2pd.scratch import sweep
 from waggle.mesh.libp2p.relay import start_relay
 from waggle.mesh.libp2p.settings import Settings as Libp2pSettings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
@@ -31,6 +31,9 @@ from waggle.node.mesh_node import MeshNode, NodeOptions, make_node
 from waggle.node.mesh_swarm import CommitteeSize
 from waggle.node.neighbours import log_neighbours
 from waggle.node.outside import passer_by
+from waggle.node.reach import reach_of
+from waggle.node.twins import Twins
+from waggle.node.whereabouts import Memory
 from waggle.trust.keys import NodeKey
 
 log = logging.getLogger(__name__)
@@ -71,7 +74,8 @@ async def run_node(
         beside: what runs with the node, a gateway say; it begins before `ready` is told and ends before the farewell.
 
     Raises:
-        UsageError: the home, the key, an address or an invite is no good, or the node runs already somewhere.
+        UsageError: the home, the key, an address or an invite is no good, or the node runs already somewhere; this may
+            also be found out later.
         MeshError: the network cannot be started.
     """
     home = NodeHome(settings.home, settings.name)
@@ -81,10 +85,19 @@ async def run_node(
         key = NodeKey.load_or_create(home.key)
         if is_old and invites:
             await refuse_a_twin(key.node_id, invites, settings.network)
-        node = await _bring_up(settings, home, key, engines, calibration)
+        sweep()
+        memory = Memory(home.last if settings.remember else None, settings.network, key.node_id)
+        transport, relays = await _start_transport(settings, home, memory)
+        node = await _bring_up(settings, home, key, transport, engines, calibration, relays=relays)
         stack.push_async_callback(node.close)
-        await stack.enter_async_context(neighbourhood(node, multicast=settings.multicast))
+        twins = Twins(key, note=node.membership.note, end=stop.set)
+        await twins.serve(node.transport)
+        await stack.enter_async_context(neighbourhood(node, twins, multicast=settings.multicast))
+        takes_places = not relays and not settings.relays
+        reach = await stack.enter_async_context(reach_of(node, transport, takes_places=takes_places))
         failures = await node.start([address for invite in invites for address in invite.addresses])
+        await stack.enter_async_context(memory.followed(node.membership))
+        await reach.first_place()
         control = LocalControl(node, stop)
         await stack.enter_async_context(ControlServer(home.control_path(), control.handle))
         async with beside(node) as url:
@@ -92,6 +105,8 @@ async def run_node(
             home.publish(info)
             ready(Ready(info=info, invite=format_invite(info.addresses, settings.network), failures=failures))
             await stop.wait()
+        if twins.fault is not None:
+            raise twins.fault  # without a farewell, which would be the other one's
         await node.leave()
 
 
@@ -99,39 +114,51 @@ async def _bring_up(
     settings: Settings,
     home: NodeHome,
     key: NodeKey,
+    transport: Libp2pTransport,
     engines: Mapping[str, Engine],
     calibration: Calibration | None,
+    *,
+    relays: bool,
 ) -> MeshNode:
-    transport = await _start_transport(settings, home)
+    """The node over this transport, which is closed where that fails; `relays` is whether it does."""
+    options = _options(settings, relays=relays)
     try:
-        return await make_node(
-            key, transport, engines, _options(settings), calibration=calibration, store=FileStore(home.files)
-        )
+        return await make_node(key, transport, engines, options, calibration=calibration, store=FileStore(home.files))
     except BaseException:
         await transport.close()
         raise
 
 
-async def _start_transport(settings: Settings, home: NodeHome) -> Libp2pTransport:
-    """A node that relays tests itself first, and goes on without relaying where that fails."""
+async def _start_transport(settings: Settings, home: NodeHome, memory: Memory) -> tuple[Libp2pTransport, bool]:
+    """The transport, and whether it relays; it listens where it did last time unless told where."""
+    listen = settings.listen or await memory.listen_again(EVERYWHERE)
+    transport, relays = await _start_at(listen, settings, home)
+    if not settings.listen:
+        memory.keep_ports(transport.listen)
+    return transport, relays
+
+
+async def _start_at(listen: tuple[str, ...], settings: Settings, home: NodeHome) -> tuple[Libp2pTransport, bool]:
+    """A node that is to relay tests itself first, and goes on without where that fails."""
     wanted = Libp2pSettings(
         key_path=home.key,
-        listen=settings.listen or EVERYWHERE,
+        listen=listen,
         announce=settings.announce,
         relays=settings.relays,
         port_map=settings.port_map,
     )
     if not settings.serve_as_relay:
-        return await start_libp2p(wanted)
+        return await start_libp2p(wanted), False
     transport, report = await start_relay(wanted)
     if not report.healthy:
         log.warning("this node does not relay: %s", report.checks[-1].reason)
-    return transport
+    return transport, report.healthy
 
 
 @asynccontextmanager
-async def neighbourhood(node: MeshNode, *, multicast: bool) -> AsyncIterator[None]:
-    """While the block runs: be found in the local network, and turn relayed links into direct ones."""
+async def neighbourhood(node: MeshNode, twins: Twins, *, multicast: bool) -> AsyncIterator[None]:
+    """While the block runs: be found in the local network, look for twins, note who comes and goes."""
+    node.membership.set_on_double(twins.sight)
     lan = Multicast(
         node.key,
         node.transport.addresses,
@@ -139,34 +166,30 @@ async def neighbourhood(node: MeshNode, *, multicast: bool) -> AsyncIterator[Non
         rng=Random(),
         wall=time.time,
         network=node.options.network,
+        on_double=twins.sight,
     )
-    seeker = DirectSeeker(node.transport, lambda peer: _addresses_of(node, peer), Random())
-    seeking = asyncio.create_task(seeker.run(), name="seeking direct links")
     noting = asyncio.create_task(log_neighbours(node.membership.usable, node.membership.changed), name="noting nodes")
+    looking = asyncio.create_task(twins.run(), name="looking for twins")
     if multicast:
         await lan.start()
     try:
         yield
     finally:
         await lan.close()
-        seeking.cancel()
-        noting.cancel()
-        await asyncio.gather(seeking, noting, return_exceptions=True)
+        for task in (noting, looking):
+            task.cancel()
+        await asyncio.gather(noting, looking, return_exceptions=True)
 
 
-def _addresses_of(node: MeshNode, peer: NodeId) -> tuple[str, ...]:
-    known = node.membership.peer(peer)
-    return known.advert.addresses if known else ()
-
-
-def _options(settings: Settings) -> NodeOptions:
+def _options(settings: Settings, *, relays: bool) -> NodeOptions:
     return NodeOptions(
         name=settings.name,
         network=settings.network,
         capacity=settings.capacity,
         queue=settings.queue,
         queue_per_asker=settings.queue_per_asker,
-        relays=settings.serve_as_relay,
+        price=settings.price,
+        relays=relays,
         committee=CommitteeSize(
             proposers=settings.max_nodes, judges=settings.max_nodes, hedge_factor=settings.hedge_factor
         ),

@@ -8,9 +8,9 @@ Values are percent-encoded as in any address, so that a blank is `%20` and a new
 from urllib.parse import parse_qsl
 
 from waggle.core.errors import UsageError
-from waggle.engines.openai.settings import ServerSettings
+from waggle.engines.openai.settings import PromptCache, ServerSettings
 
-NAMES = ("marker", "instructions", "context", "embeddings", "family")
+NAMES = ("marker", "instructions", "context", "embeddings", "family", "cache", "tools", "turns")
 LARGEST_CONTEXT = 2**24
 
 
@@ -18,10 +18,12 @@ def read_server_spec(spec: str, *, key_variable: str | None = None) -> ServerSet
     """The settings of one server.
 
     `marker` is what the model writes before its answer, `instructions` what it is told before every question,
-    `context` its length in tokens, `embeddings` the model that embeds, `family` who trained it.
+    `context` its length in tokens, `embeddings` the model that embeds, `family` who trained it,
+    `cache` whether it keeps callers' prompts apart: `salted` (vLLM, SGLang), `off` (llama.cpp) or `shared`,
+    `tools` whether it can call any and `turns` whether it reads a conversation: `yes` or `no`.
 
     Raises:
-        UsageError: no model, an option that is not known or twice there, or a context that is no number of tokens.
+        UsageError: no model, an option that is not known or twice there, or a value that cannot be.
     """
     url, _, rest = spec.partition("#")
     model, _, query = rest.partition("?")
@@ -37,6 +39,9 @@ def read_server_spec(spec: str, *, key_variable: str | None = None) -> ServerSet
         context_tokens=_context(options.get("context", "4096")),
         embedding_model=options.get("embeddings"),
         family=options.get("family"),
+        cache=_cache(options.get("cache", "shared")),
+        tools=_is_yes("tools", options.get("tools", "yes")),
+        turns=_is_yes("turns", options.get("turns", "yes")),
     )
 
 
@@ -55,3 +60,16 @@ def _context(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LARGEST_CONTEXT and len(text) < 9):
         raise UsageError(f"context should be a number of tokens up to {LARGEST_CONTEXT}, found {text[:40]!r}")
     return int(text)
+
+
+def _cache(text: str) -> PromptCache:
+    try:
+        return PromptCache(text)
+    except ValueError:
+        raise UsageError(f"cache should be one of {', '.join(PromptCache)}, found {text[:40]!r}") from None
+
+
+def _is_yes(name: str, text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise UsageError(f"{name} should be yes or no, found {text[:40]!r}")
+    return text == "yes"

@@ -18,7 +18,11 @@ from waggle.node.runner import Watch
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):
-    """A model of the swarm, and the nodes that have it. `skills` by kind of question; speed in tokens per second."""
+    """A model of the swarm, and the nodes that have it. `skills` by kind of question; speed in tokens per second.
+
+    `nodes` are those that can be used now; `down` are nodes whose engine cannot, with the reason. `converses` and
+    `calls_tools` are those of `EngineCard`, and hold for every node that has it.
+    """
 
     name: str
     family: str = ""
@@ -27,6 +31,14 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     skills: dict[str, float] = {}
     tokens_per_second: float | None = None
     embeds: bool = True
+    converses: bool = True
+    calls_tools: bool = False
+    down: dict[NodeId, str] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Whether some node can use it now, as far as is known."""
+        return bool(self.nodes) or not self.down
 
 
 class Service(Protocol):
@@ -71,7 +83,7 @@ class Service(Protocol):
         ...
 
     def models(self) -> tuple[ServedModel, ...]:
-        """All models of nodes that can be used now, by name."""
+        """All models, by name; those that no node can use now are told by having no `nodes`, and why by `down`."""
         ...
 
     def peers(self) -> tuple[Peer, ...]:
@@ -81,4 +93,9 @@ class Service(Protocol):
     @property
     def load(self) -> Load:
         """How busy our own node is."""
+        ...
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What hinders our own node in the swarm, in words; some are a peer's."""
         ...

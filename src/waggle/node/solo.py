@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
 
-from waggle.core.engine_values import Generation, StreamedToken
+from waggle.core.engine_values import GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import (
     EngineRefused,
     LocalProtocolError,
@@ -23,6 +23,7 @@ from waggle.core.errors import (
     UsageError,
     WaggleError,
 )
+from waggle.core.owner import working_for
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
     MODEL_PROTOCOL,
@@ -38,6 +39,7 @@ from waggle.mesh.transport import Stream, Transport
 from waggle.node.heartbeat import keep_saying_still_here
 from waggle.node.logs import facts, logged_request
 from waggle.node.planning import check_turns
+from waggle.node.solo_bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens
 from waggle.node.work import NodeWork
 from waggle.node.workers import clipped
 from waggle.trust.keys import NodeKey
@@ -50,8 +52,6 @@ MAX_SECONDS = 3_600.0
 MAX_UNSENT = 1_024  # tokens that wait for a slow reader before the engine has to
 MAX_TOKENS_PER_FRAME = 256
 MAX_FRAME_CHARACTERS = 64 * 1024
-MAX_PIECE = 4_096  # characters of one entry of a frame; a longer token takes several
-MAX_WRITTEN = 256 * 1024  # characters of one text; `Generated` holds no more
 MAX_LOGPROBS = 16_384  # more are left out of `Generated`: a message has a bound on its values
 MAX_NUMBERS = 32_768  # of the vectors of one frame, for the same reason
 
@@ -76,7 +76,7 @@ class Solo:
                 asked = await channel.expect(PleaseGenerate, PleaseEmbed)
             if asked.request != channel.round_id:
                 raise RemoteProtocolError(f"{channel.peer}: the request is not the one that its envelope names")
-            with logged_request(asked.request):  # which the tasks take over
+            with logged_request(asked.request), working_for(channel.peer, asked.request):  # which the tasks take over
                 log.info("one model alone", extra=facts(asker=channel.peer, kind=type(asked).__name__))
                 await self._until_gone(channel, asked)
 
@@ -106,7 +106,7 @@ class Solo:
         written = asyncio.Queue[StreamedToken | CannotGenerate](MAX_UNSENT)
         writing = asyncio.create_task(self._write(channel, asked, written))
         try:
-            await _send_all(channel, written)
+            await _send_all(channel, written, asked.asked)
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
@@ -144,7 +144,9 @@ class Solo:
             await _send(channel, Embedded(vectors=tuple(tuple(vector) for vector in vectors[start : start + step])))
 
 
-async def _send_all(channel: SignedChannel, written: "asyncio.Queue[StreamedToken | CannotGenerate]") -> None:
+async def _send_all(
+    channel: SignedChannel, written: "asyncio.Queue[StreamedToken | CannotGenerate]", asked: GenerateRequest
+) -> None:
     """Send what there is as soon as the one before is sent; the last word ends it."""
     while True:
         said = [await written.get()]
@@ -157,7 +159,7 @@ async def _send_all(channel: SignedChannel, written: "asyncio.Queue[StreamedToke
             await _send(channel, last)
             return
         if last.generation is not None:
-            await _send(channel, Generated(generation=_sendable(last.generation)))
+            await _send(channel, Generated(generation=_sendable(last.generation, asked)))
             return
 
 
@@ -193,7 +195,13 @@ def _logprob(logprob: float | None) -> float | None:
     return None if logprob is None or math.isnan(logprob) else min(max(logprob, -1e9), 0.0)
 
 
-def _sendable(made: Generation) -> Generation:
+def _sendable(made: Generation, asked: GenerateRequest) -> Generation:
+    """As peers take it. They believe no more tokens than one model can use, also where a whole swarm stands behind."""
+    made = replace(
+        made,
+        prompt_tokens=min(made.prompt_tokens, most_prompt_tokens(asked)),
+        completion_tokens=min(made.completion_tokens, asked.max_tokens),
+    )
     if len(made.logprobs) > MAX_LOGPROBS:
         return replace(made, logprobs=())
     known = [_logprob(logprob) for logprob in made.logprobs]

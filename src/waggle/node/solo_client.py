@@ -22,6 +22,7 @@ from waggle.core.errors import (
     WaggleError,
 )
 from waggle.core.ids import NodeId
+from waggle.core.wasted import waste
 from waggle.engines.answer import StopCutter
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
@@ -37,7 +38,7 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Stream
 from waggle.node.heartbeat import receive_alive
-from waggle.node.solo import MAX_PIECE, MAX_WRITTEN
+from waggle.node.solo_bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens
 from waggle.trust.keys import NodeKey
 
 OpenStream = Callable[[NodeId, str], Awaitable[Stream]]
@@ -49,7 +50,6 @@ MAX_BATCH_CHARACTERS = 512 * 1024
 MAX_REASON = 200
 CLOSE_SECONDS = 1.0
 UNIT_TOLERANCE = 1e-3  # of the length of a vector
-TEMPLATE_TOKENS = 16_384  # that instructions and a chat template may add to a prompt
 
 
 class SoloClient:
@@ -70,17 +70,22 @@ class SoloClient:
             UsageError: the request is beyond what can be sent.
         """
         check = _Check(peer, asked.asked)
-        async with self._conversation(peer, asked) as channel:
-            while True:
-                match await _hear(channel):
-                    case Wrote(tokens=tokens):
-                        for text, logprob in tokens:
-                            yield check.take(text, logprob)
-                    case Generated(generation=generation):
-                        yield check.end(generation)
-                        return
-                    case _:
-                        raise RemoteProtocolError(f"{peer}: a message of a kind that is not due now")
+        last: StreamedToken | None = None
+        try:
+            async with self._conversation(peer, asked) as channel:
+                while last is None:
+                    match await _hear(channel):
+                        case Wrote(tokens=tokens):
+                            for text, logprob in tokens:
+                                yield check.take(text, logprob)
+                        case Generated(generation=generation):
+                            last = check.end(generation)
+                        case _:
+                            raise RemoteProtocolError(f"{peer}: a message of a kind that is not due now")
+                yield last
+        finally:
+            if last is None:
+                waste(0, check.heard)
 
     async def embed(
         self, peer: NodeId, model: str, texts: Sequence[str], seconds: float, request: str
@@ -158,6 +163,11 @@ class _Check:
         self._size = 0
         self._most = asked.max_tokens + MAX_WRITTEN // MAX_PIECE + 1  # a long token takes several entries
 
+    @property
+    def heard(self) -> int:
+        """Entries, about as many as tokens."""
+        return len(self._pieces)
+
     def take(self, text: str, logprob: float | None) -> StreamedToken:
         """One entry of a frame. Raises RemoteProtocolError beyond what was asked for."""
         self._pieces.append(text)
@@ -180,7 +190,7 @@ class _Check:
             return "the generation is not what was streamed"
         if not made.text.startswith(made.trace) or made.answer not in made.text:
             return "answer or trace is no part of the text"
-        if made.completion_tokens > self._asked.max_tokens or made.prompt_tokens > _most_prompt_tokens(self._asked):
+        if made.completion_tokens > self._asked.max_tokens or made.prompt_tokens > most_prompt_tokens(self._asked):
             return "more tokens than were asked for"
         if len(made.logprobs) not in (0, made.completion_tokens) or any(value > 0 for value in made.logprobs):
             return "the log-probabilities do not fit the text"
@@ -197,14 +207,6 @@ class _Check:
             return "the end does not fit the calls of tools"
         must_call = choice not in ("auto", "none") and made.finish is Finish.STOP
         return "no tool is called where one had to be" if must_call else None
-
-
-def _most_prompt_tokens(asked: GenerateRequest) -> int:
-    """No text has more tokens than bytes; schemas of tools may be laid out anew, with spaces."""
-    said = [asked.question, *(turn.content for turn in asked.turns)]
-    said += [text for turn in asked.turns for call in turn.tool_calls for text in (call.name, call.arguments)]
-    said += [text for tool in asked.tools for text in (tool.name, tool.description, tool.parameters)]
-    return 2 * sum(len(text.encode()) for text in said) + TEMPLATE_TOKENS
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -1,7 +1,7 @@
 """A swarm inside one process: named engines and what was measured of them; ask it a question, get a record."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId, RoundId
@@ -9,7 +9,8 @@ from waggle.core.round_values import Plan, Record, Standing
 from waggle.engines.protocol import Engine
 from waggle.node.calibration import Calibration
 from waggle.node.clock import Clock, SystemClock
-from waggle.node.planning import AskOptions, check_question, confidence_model, plan_round
+from waggle.node.engine_watch import reads_conversations, trouble_of
+from waggle.node.planning import SOLO, AskOptions, check_question, confidence_model, plan_round, settle
 from waggle.node.runner import Watch, run_round
 
 
@@ -43,7 +44,8 @@ class Swarm:
     def plan(self, question: str, options: AskOptions, request: str | None = None) -> Plan:
         """Fix everything that decides how the round goes."""
         check_question(question)
-        standings, familiarity = self._standings(question)
+        standings, familiarity = self._standings(question, self._those_for(options))
+        options, _ = settle(options, standings)  # the most skilled one is the first anyway
         base = Plan(
             round_id=RoundId(request or secrets.token_hex(16)),
             question=question,
@@ -54,12 +56,19 @@ class Swarm:
         )
         return plan_round(base, options)
 
-    def _standings(self, question: str) -> tuple[tuple[Standing, ...], float]:
+    def _those_for(self, options: AskOptions) -> list[NodeId]:
+        """Whose engines work, as far as is known; a conversation is for those that read one, where there are any."""
+        nodes = [node for node, engine in self.engines.items() if not trouble_of(engine)] or list(self.engines)
+        if not options.turns or options.strategy.startswith(SOLO):
+            return nodes
+        return [node for node in nodes if reads_conversations(self.engines[node])] or nodes
+
+    def _standings(self, question: str, nodes: Sequence[NodeId]) -> tuple[tuple[Standing, ...], float]:
         """Who weighs how much on this question, the most skilled first, and how familiar the question is."""
         if self.calibration is None:
-            return tuple(Standing(node=node) for node in self.engines), 0.5
+            return tuple(Standing(node=node) for node in nodes), 0.5
         guess = self.calibration.guess(question)
-        standings = [self.calibration.standing(node, guess) for node in self.engines]
+        standings = [self.calibration.standing(node, guess) for node in nodes]
         return tuple(sorted(standings, key=lambda standing: (-standing.skill, standing.node))), guess.certainty
 
     async def close(self) -> None:

@@ -78,7 +78,7 @@ def test_without_standard_input_the_question_is_empty(waggle: Waggle, monkeypatc
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--engine", ""], "an engine without a name"),
+        (["--engine", ""], "--engine must be a list of texts"),
         (["--engine", "localhost:11434/v1#m"], "neither a model folder nor an address"),
         (["--engine", "http://localhost:1/v1"], "which model of http://localhost:1/v1?"),
         (["--engine", "http://a:b@localhost:1/v1#m"], "a key belongs in the environment"),
@@ -89,7 +89,7 @@ def test_without_standard_input_the_question_is_empty(waggle: Waggle, monkeypatc
         (["--seed", "-1"], "greater than or equal to 0"),
         (["--budget-seconds", "nan"], "--budget-seconds"),
         (["--budget-seconds", "inf"], "--budget-seconds"),
-        (["--budget-tokens", "0"], "--budget-tokens"),
+        (["--budget-tokens", "-1"], "--budget-tokens"),
         (["--min-confidence", "nan"], "--min-confidence"),
         (["--max-tokens", "0"], "--max-tokens"),
     ],

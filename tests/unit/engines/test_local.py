@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ import torch
 from tests.unit.models.tiny import tiny_folder
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, JudgeRequest, Sampling
-from waggle.core.errors import CheckpointError, EngineError, EngineRefused, EngineUnavailable
+from waggle.core.errors import TOO_LONG, CheckpointError, EngineError, EngineRefused, EngineUnavailable
+from waggle.core.wasted import counting_waste
 from waggle.engines.batching.conversation import messages_of
 from waggle.engines.batching.host import LocalHost
 from waggle.engines.batching.jobs import Job
@@ -178,8 +180,22 @@ async def test_the_card_tells_model_skills_and_measured_speed(engine: LocalEngin
     expected = sum(parameter.numel() for parameter in load_decoder(folder).parameters())
     assert (card.model, card.family, card.skills) == ("tiny", "qwen3", {"chain_sum": 0.5})
     assert (card.context_tokens, card.parameters, card.answer_marker) == (256, expected, "\nAnswer:")
+    assert (card.converses, card.calls_tools) == (False, False)
     assert card.tokens_per_second is not None
     assert card.tokens_per_second > 0
+
+
+async def test_what_a_call_had_computed_before_it_was_cut_off_is_told(engine: LocalEngine) -> None:
+    with counting_waste() as wasted:
+        async with aclosing(engine.stream(msgspec.structs.replace(QUESTION, max_tokens=200))) as tokens:
+            async for _ in tokens:
+                break
+    done = await engine.generate(QUESTION)
+    assert wasted.prompt_tokens == done.prompt_tokens
+    assert wasted.tokens > wasted.prompt_tokens
+    with counting_waste() as nothing:
+        await engine.generate(QUESTION)
+    assert nothing.tokens == 0
 
 
 async def test_hidden_states_are_within_reach(marked: LocalModel) -> None:
@@ -200,6 +216,13 @@ async def test_equal_texts_have_equal_embeddings_in_any_company(engine: LocalEng
     company = await engine.embed(["honey " * 30, "a bee", "", "wax"])
     assert alone[0] == company[1]
     assert company[1] != company[3]
+
+
+async def test_a_text_beyond_the_context_is_refused_and_not_embedded_in_part(engine: LocalEngine) -> None:
+    context = engine.model.network.context
+    assert len(await engine.embed(["7" * 20])) == 1
+    with pytest.raises(EngineRefused, match=f"{TOO_LONG} {context}"):
+        await engine.embed(["a bee", "7 " * 2 * context])
 
 
 async def test_a_template_that_fails_is_an_engine_error(tmp_path: Path) -> None:

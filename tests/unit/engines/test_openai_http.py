@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from waggle.core.engine_values import GenerateRequest, JudgeRequest, Sampling
-from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable, UsageError
+from waggle.core.errors import TOO_LONG, EngineError, EngineRefused, EngineUnavailable, UsageError
 from waggle.engines.openai.bounded_http import retry_after_s
 from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.openai_http import OpenAIHttpEngine
@@ -249,6 +249,41 @@ def test_a_refusal_is_not_tried_again_and_says_what_to_do(code: int, advice: str
     assert [str(request.url.host) for request in network.asked] == ["bees.test"]
 
 
+TOO_MANY = (
+    "This model's maximum context length is 256 tokens. However, your messages resulted in 900 tokens.",
+    "the request exceeds the available context size, try increasing it",
+    "Requested tokens (900) exceed context window of 256",
+    '{"error": {"code": "context_length_exceeded"}}',
+)
+
+
+@pytest.mark.parametrize("said", TOO_MANY)
+def test_a_question_that_is_too_long_for_the_server_is_told_as_such_and_not_asked_again(said: str) -> None:
+    network = Network(httpx.Response(400, content=said.encode() + b"x" * 100_000))
+
+    async def scene() -> None:
+        with pytest.raises(EngineRefused, match=TOO_LONG) as caught:
+            await engine_on(network).generate(QUESTION)
+        assert "256" not in str(caught.value)  # nothing that the server said
+        with pytest.raises(EngineRefused, match=TOO_LONG):
+            await engine_on(Network(httpx.Response(400, content=said.encode()))).embed(["bee"])
+
+    run_virtual(scene())
+    assert len(network.asked) == 1
+
+
+def test_another_refusal_is_not_taken_for_one_of_length() -> None:
+    network = Network(*[httpx.Response(400, content=b'{"error": "no such field"}')] * 3)
+
+    async def scene() -> None:
+        with pytest.raises(EngineRefused, match="status 400") as caught:
+            await engine_on(network).generate(QUESTION)
+        assert TOO_LONG not in str(caught.value)
+
+    run_virtual(scene())
+    assert len(network.asked) == 3  # with less asked for each time
+
+
 def test_the_whole_call_has_a_bound_even_while_bytes_keep_coming() -> None:
     async def drip() -> Reply:
         return httpx.Response(200)
@@ -463,6 +498,25 @@ def test_a_server_without_embeddings_is_a_clear_refusal(code: int) -> None:
             await engine_on(Network(status(code))).embed(["bee"])
 
     run_virtual(scene())
+
+
+def test_whether_a_server_embeds_is_found_out_once() -> None:
+    listed = httpx.Response(200, content=b'{"data": []}')
+    vector = httpx.Response(200, content=b'{"data": [{"index": 0, "embedding": [1.0]}]}')
+
+    async def scene(*replies: Reply, **settings: object) -> tuple[bool, bool, list[str]]:
+        network = Network(*replies)
+        engine = engine_on(network, **settings)
+        found = [(await engine.describe()).embeds for _ in range(2)]
+        return found[0], found[1], [request.url.path.rpartition("/")[2] for request in network.asked]
+
+    told = run_virtual(scene(listed, vector, listed))
+    assert told == (True, True, ["models", "embeddings", "models"])
+    told = run_virtual(scene(listed, status(404), listed))
+    assert told == (False, False, ["models", "embeddings", "models"])
+    told = run_virtual(scene(listed, *[status(503)] * 4, listed, vector))
+    assert told[:2] == (False, True)  # it had too much to do
+    assert run_virtual(scene(listed, listed, embedding_model="bge"))[2] == ["models", "models"]
 
 
 def card_of(reply: Reply, **settings: object) -> tuple[str, str, int, int | None]:

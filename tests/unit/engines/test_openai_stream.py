@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from waggle.core.engine_values import Finish, Generation
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable
-from waggle.engines.openai.stream import StreamReader
+from waggle.engines.openai.stream import LEAST_BELIEVED, StreamReader
 from waggle.engines.openai.wire import (
     ChatAsk,
     ChatMessage,
@@ -63,9 +63,24 @@ def test_the_servers_counts_are_taken() -> None:
     assert (done.prompt_tokens, done.completion_tokens, done.finish) == (7, 5, Finish.LENGTH)
 
 
-def test_a_server_cannot_claim_more_tokens_than_were_asked_for() -> None:
-    done = read(event("42"), event(finish="stop"), Chunk(usage=Usage(3, 9_999_999)), max_tokens=5)[1]
-    assert done.completion_tokens == 5
+def test_a_server_behind_which_are_many_calls_is_believed_what_they_took() -> None:
+    done = read(event("42"), event(finish="stop"), Chunk(usage=Usage(195, 341)), max_tokens=256)[1]
+    assert (done.prompt_tokens, done.completion_tokens) == (195, 341)
+    done = read(event("42"), event(finish="stop"), Chunk(usage=Usage(3, 400_000)), max_tokens=8_192)[1]
+    assert done.completion_tokens == 400_000
+
+
+def test_a_server_is_not_believed_a_count_beyond_reason() -> None:
+    done = read(event("42"), event(finish="stop"), Chunk(usage=Usage(9_999_999, 9_999_999)), max_tokens=5)[1]
+    assert (done.prompt_tokens, done.completion_tokens) == (LEAST_BELIEVED, LEAST_BELIEVED)
+
+
+def test_what_was_used_so_far_is_known_at_any_time() -> None:
+    reader = StreamReader(prompt="a question of words", max_tokens=99, stops=(), marker=None)
+    assert reader.used == (0, 0)
+    reader.feed(event("4"))
+    reader.feed(event("2"))
+    assert reader.used == (4, 2)
 
 
 def test_confidence_is_that_of_the_answers_own_tokens() -> None:
@@ -198,7 +213,7 @@ def test_whatever_is_streamed_the_texts_add_up_and_the_limits_hold(chunks: list[
     assert "".join(shown) == done.text
     assert "#a" not in done.text
     assert "bb" not in done.text
-    assert done.completion_tokens <= 4
+    assert done.completion_tokens <= (4 if all(chunk.usage is None for chunk in chunks) else 9)
 
 
 def test_only_what_is_set_is_sent() -> None:

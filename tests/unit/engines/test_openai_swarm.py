@@ -1,12 +1,27 @@
 """A swarm behind a server: its abstention is no answer, and its confidence stands in for log-probabilities."""
 
+from collections.abc import AsyncIterator
+
+import httpx
 import msgspec
 import pytest
 
 from waggle.core.engine_values import Generation
 from waggle.core.errors import EngineRefused
+from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.openai.stream import StreamReader
 from waggle.engines.openai.wire import Chunk, Model, read_as
+from waggle.engines.openai_http import OpenAIHttpEngine
+
+
+class Whole(httpx.AsyncByteStream):
+    """A body that comes at once."""
+
+    def __init__(self, value: object) -> None:
+        self.body = msgspec.json.encode(value)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.body
 
 
 def read(*events: dict[str, object]) -> Generation:
@@ -53,6 +68,15 @@ def test_log_probabilities_of_the_answer_come_before_what_a_server_says_of_itsel
 def test_a_note_of_another_shape_is_refused(note: object) -> None:
     with pytest.raises(EngineRefused, match="wrong shape"):
         read(said("42"), end(waggle=note))
+
+
+@pytest.mark.parametrize("can", [True, False])
+async def test_what_a_swarm_says_that_it_cannot_do_is_not_asked_of_it(can: bool) -> None:
+    entry = {"id": "swarm", "waggle": {"converses": can, "calls_tools": can}}
+    network = httpx.MockTransport(lambda request: httpx.Response(200, stream=Whole({"data": [entry]})))
+    settings = ServerSettings(base_url="http://bees.test/v1", model="swarm")
+    card = await OpenAIHttpEngine(settings, transport=network).describe()
+    assert (card.converses, card.calls_tools) == (can, can)
 
 
 def test_the_context_of_a_swarm_is_what_its_gateway_says() -> None:

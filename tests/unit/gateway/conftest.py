@@ -111,9 +111,16 @@ class FakeService:
         raise EngineUnavailable("nobody embeds")
 
     def models(self) -> tuple[ServedModel, ...]:
-        return (ServedModel(name="ant", skills={"": 0.5}), ServedModel(name="bee", skills={"": 0.9}))
+        return (
+            ServedModel(name="ant", skills={"": 0.5}),
+            ServedModel(name="bee", skills={"": 0.9}, calls_tools=True),
+        )
 
     def peers(self) -> tuple[Peer, ...]:
+        return ()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
         return ()
 
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from waggle.gateway.admission import Admission, Busy
+from waggle.gateway.admission import NO_KEY, PAGES, Admission, Busy
 from waggle.gateway.options import GatewayOptions
 
 
@@ -142,10 +142,10 @@ async def test_the_options_say_how_much_there_is() -> None:
             await held.enter_async_context(admission.place("c"))
 
 
-@pytest.mark.parametrize(("keyed", "waiting"), [(True, 1), (False, 3)])
-async def test_without_keys_the_whole_line_is_everybodys(keyed: bool, waiting: int) -> None:
-    line = Line(Admission.of(GatewayOptions(max_running=1, max_waiting=3, max_waiting_per_key=1), keyed=keyed))
-    tasks = await line.queue("", "", "", "", "")
+@pytest.mark.parametrize(("key", "waiting"), [("ann", 1), (PAGES, 1), (NO_KEY, 3)])
+async def test_without_keys_the_whole_line_is_everybodys(key: str, waiting: int) -> None:
+    line = Line(Admission.of(GatewayOptions(max_running=1, max_waiting=3, max_waiting_per_key=1)))
+    tasks = await line.queue(*[key] * 5)
     assert line.admission.load.waiting == waiting
     line.go.set()
     ends = await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 import pytest
 from fastapi import FastAPI
+from msgspec.structs import replace
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
 
@@ -20,7 +21,7 @@ from waggle.gateway.app import make_app
 from waggle.gateway.chat_shapes import ChatRequest, WaggleOptions
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.to_openai import ABSTAINED
-from waggle.gateway.to_values import Setting, chat_jobs
+from waggle.gateway.to_values import Setting, ToolsFirst, chat_jobs
 from waggle.node.planning import AskOptions
 from waggle.node.service import ServedModel
 
@@ -64,7 +65,7 @@ async def test_usage_counts_the_prompts_and_completions_of_all_calls(play: Play,
     assert made.usage is not None
     assert isinstance(spent, dict)
     assert made.usage.prompt_tokens == spent["prompt_tokens"] == 5 * play.calls
-    assert made.usage.total_tokens == spent["proposing_tokens"] + spent["judging_tokens"]
+    assert made.usage.total_tokens == spent["proposing_tokens"] + spent["judging_tokens"] + spent["wasted_tokens"]
 
 
 async def test_judging_is_counted_as_well() -> None:
@@ -77,7 +78,7 @@ async def test_judging_is_counted_as_well() -> None:
     assert spent["judging_tokens"] > 0
     assert told["runner_up"] == "7"
     assert made.usage is not None
-    assert made.usage.total_tokens == spent["proposing_tokens"] + spent["judging_tokens"]
+    assert made.usage.total_tokens == spent["proposing_tokens"] + spent["judging_tokens"] + spent["wasted_tokens"]
     assert {"candidates", "ballots", "failed", "reason"} <= set(told)
 
 
@@ -133,6 +134,14 @@ async def test_stop_strings_cut_the_swarm_s_answer_too() -> None:
     assert whole.choices[0].message.content == "one END two STOP three"
 
 
+async def test_the_runner_up_is_cut_where_the_answer_would_be() -> None:
+    record = await recorded("one END two")
+    record = replace(record, outcome=replace(record.outcome, runner_up="three END four"))
+    async with caller(make_app(FakeService(record=record), GatewayOptions())) as client:
+        assert waggle_of(await answered(client, stop=" END"))["runner_up"] == "three"
+        assert waggle_of(await answered(client))["runner_up"] == "three END four"
+
+
 async def test_several_choices_are_several_rounds_with_ids_of_their_own(play: Play, client: httpx.AsyncClient) -> None:
     made = await answered(client, n=3, temperature=1, seed=5)
     assert [choice.index for choice in made.choices] == [0, 1, 2]
@@ -168,11 +177,58 @@ async def test_logprobs_of_a_model_alone_add_up_to_its_text() -> None:
     assert (shown.tokens, shown.text_offset, shown.token_logprobs) == (["4", "2é"], [0, 1], [-0.5, -0.5])
 
 
-async def test_a_model_that_gives_no_logprobs_is_a_400_where_they_are_asked_for() -> None:
-    tokens = [StreamedToken(text=token.text, generation=token.generation) for token in tokens_of("42")]
-    async with caller(make_app(FakeService(tokens=tokens), GatewayOptions())) as client:
-        response = await post(client, {"model": "solo/ant", "logprobs": True})
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("path", "asks"), [(CHAT, {"logprobs": True, "top_logprobs": 0}), (TEXT, {"logprobs": 0})])
+async def test_a_model_that_gives_no_logprobs_is_a_400_where_they_are_asked_for(
+    path: str, asks: dict[str, object], stream: bool
+) -> None:
+    tokens = [StreamedToken(text=token.text, generation=token.generation) for token in tokens_of("4", "2")]
+    service = FakeService(tokens=tokens)
+    about = {"prompt": QUESTION} if path == TEXT else {"messages": [{"role": "user", "content": QUESTION}]}
+    async with caller(make_app(service, GatewayOptions())) as client:
+        response = await client.post(path, json={"model": "solo/ant", "stream": stream, **about, **asks})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "logprobs")
+    assert service.given == 1  # nothing more is made in vain
+
+
+HELD = (("a", -0.1), ("", -0.2), ("bc", -0.3), ("", -0.4), ("d", None))
+"""Text that may begin a stop string is held back by an engine, and told with a later token or at the end."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_tokens_whose_text_was_held_back_keep_their_logprobs(stream: bool) -> None:
+    *_, end = tokens_of("abc", "d")
+    assert end.generation is not None
+    tokens = [StreamedToken(text=text, logprob=logprob) for text, logprob in HELD[:-1]]
+    service = FakeService(tokens=[*tokens, StreamedToken(text="d", generation=end.generation)])
+    async with caller(make_app(service, GatewayOptions())) as client:
+        response = await post(client, {"model": "solo/ant", "logprobs": True, "stream": stream})
+    assert response.status_code == 200
+    bodies = [json.loads(line[6:]) for line in response.text.split("\n") if line.startswith("data: {")] or [
+        response.json()
+    ]
+    found = [choice["logprobs"]["content"] for body in bodies for choice in body["choices"] if choice["logprobs"]]
+    told = [(token["token"], token["logprob"], token["top_logprobs"]) for tokens in found for token in tokens]
+    assert told == [("a", -0.1, []), ("", -0.2, []), ("bc", -0.3, []), ("d", -0.4, [])]
+
+
+@pytest.mark.parametrize(
+    ("path", "asks", "param"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 3}, "top_logprobs"),
+        (CHAT, {"messages": [{"role": "user", "content": "x"}], "top_logprobs": 1}, "top_logprobs"),
+        (TEXT, {"prompt": "x", "logprobs": 3}, "logprobs"),
+        ("/v1/responses", {"input": "x", "top_logprobs": 3}, "top_logprobs"),
+    ],
+)
+async def test_alternatives_to_a_token_are_a_400_that_says_what_can_be_had(
+    client: httpx.AsyncClient, path: str, asks: dict[str, object], param: str
+) -> None:
+    response = await client.post(path, json={"model": "solo/ant", **asks})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["param"], error["code"]) == (param, "unsupported_parameter")
+    assert error["message"].endswith("ask for 0 or leave it out")
 
 
 async def test_a_model_that_was_cut_off_says_so() -> None:
@@ -434,6 +490,7 @@ async def test_what_a_client_had_made_before_it_went_is_charged(model: str) -> N
     body = ChatRequest.model_validate({"model": model, "messages": [USER], "max_tokens": 500})
     setting = Setting(models=play.service.models(), options=GatewayOptions(), request="0" * 32)
     (job,) = chat_jobs(body, WaggleOptions(), setting)
+    assert not isinstance(job, ToolsFirst)
     working = asyncio.create_task(answerer.answer(job, "0" * 32))
     await asyncio.sleep(0.2)
     working.cancel()

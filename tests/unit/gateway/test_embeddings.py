@@ -9,10 +9,12 @@ import httpx
 import openai
 import pytest
 from fastapi import FastAPI
+from msgspec.structs import replace
 from openai.types import CreateEmbeddingResponse
 
 from tests.unit.gateway.conftest import Serve
-from waggle.core.errors import EngineUnavailable
+from waggle.core.engine_values import EngineCard
+from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script
 from waggle.engines.scripted import EMBEDDING_LENGTH, ScriptedEngine
@@ -149,6 +151,57 @@ class Failing(ScriptedEngine):
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         raise EngineUnavailable("http://10.0.0.7:11434 said no to /home/ada")
+
+
+class Short(ScriptedEngine):
+    """Embeds words, and no sentences."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        if any(" " in text for text in texts):
+            raise EngineRefused(f"http://10.0.0.7 says: a text takes 900 tokens, {TOO_LONG} 4096")
+        raise EngineRefused("http://10.0.0.7 says: no")
+
+
+async def test_a_text_that_is_too_long_for_the_model_is_refused_and_not_cut() -> None:
+    service = await make_local_service(Swarm({NodeId("ant"): Short(Script(name="ant"), {})}))
+    app = make_app(service, GatewayOptions())
+    refused = await post(app, model="solo/ant", input=["a", "a very long text"])
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", "input")
+    assert "4096 tokens" in error["message"]
+    other = await post(app, model="solo/ant", input="a")
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "refused")
+    assert "10.0.0.7" not in refused.text + other.text
+
+
+class Mute(ScriptedEngine):
+    """Says of itself that it has no embeddings."""
+
+    async def describe(self) -> EngineCard:
+        return replace(await super().describe(), embeds=False)
+
+
+async def test_a_model_is_listed_as_embedding_only_where_its_engine_does() -> None:
+    engines = {NodeId("ant"): ScriptedEngine(Script(name="ant"), {}), NodeId("mute"): Mute(Script(name="mute"), {})}
+    app = make_app(await make_local_service(Swarm(engines)), GatewayOptions())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
+        listed = {entry["id"]: entry["waggle"]["embeds"] for entry in (await client.get("/v1/models")).json()["data"]}
+    assert (listed["solo/ant"], listed["solo/mute"]) == (True, False)
+    refused = await post(app, model="solo/mute", input="a")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+
+
+@pytest.mark.parametrize("name", ["X-Waggle-Judges", "X-Waggle-Budget-Tokens", "X-Waggle-Min-Confidence"])
+async def test_what_only_rounds_understand_is_refused_by_header(app: FastAPI, name: str) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
+        body = {"model": "ant", "input": "a"}
+        for header, value, code in (
+            (name, "1", "unsupported_parameter"),
+            ("X-Waggle-Colour", "1", "unknown_parameter"),
+        ):
+            refused = await client.post("/v1/embeddings", json=body, headers={header: value})
+            error = refused.json()["error"]
+            assert (refused.status_code, error["code"], error["param"]) == (400, code, header)
 
 
 async def test_a_node_that_fails_is_an_error_that_names_nothing() -> None:

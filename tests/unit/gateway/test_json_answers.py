@@ -119,7 +119,8 @@ async def test_without_a_schema_any_object_will_do_and_nothing_else() -> None:
 
 
 def test_the_schema_joins_the_instructions_that_are_there() -> None:
-    told = with_schema((Turn(role=Role.SYSTEM, content="Be brief."), *ASKED), JsonFormat(PERSON))
+    told = with_schema((Turn(role=Role.SYSTEM, content="Be brief."), *ASKED), JsonFormat(PERSON, "One of the crew."))
+    assert "What it is for: One of the crew." in told[0].content
     assert [turn.role for turn in told] == [Role.SYSTEM, Role.USER]
     assert told[0].content.startswith("Be brief.\n\n")
     assert json.dumps(PERSON) in told[0].content
@@ -136,6 +137,17 @@ def test_the_schema_joins_the_instructions_that_are_there() -> None:
 async def test_both_ways_to_ask_for_a_form_are_read(form: object, schema: object) -> None:
     found = await read_format(form, "response_format")
     assert found == JsonFormat(schema)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "json_schema", "json_schema": {"name": "p", "description": "One.", "schema": PERSON}},
+        {"type": "json_schema", "name": "p", "description": "One.", "schema": PERSON},
+    ],
+)
+async def test_what_a_form_is_for_is_kept(form: object) -> None:
+    assert await read_format(form, "response_format") == JsonFormat(PERSON, "One.")
 
 
 @pytest.mark.parametrize("form", [None, {"type": "text"}])

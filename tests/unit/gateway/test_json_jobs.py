@@ -1,8 +1,10 @@
 """The tries of one job that has to answer in JSON: each differs, all share one budget, all are counted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as with_fields
 
 from waggle.core.chat_values import Role, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
@@ -105,11 +107,23 @@ async def test_the_time_is_that_of_all_tries(job: Job, seconds_of: Callable[[Job
 
 
 async def test_an_abstention_ends_it_at_once() -> None:
-    doing = Doing("The swarm abstained.", waggle={"abstained": True})
+    doing = Doing("The swarm abstained.", waggle={"abstained": True, "round_id": "ab", "best_guess": "{}"})
     with pytest.raises(ApiError, match="abstained") as failed:
         await answer_job_in_json(OBJECT, SWARM, doing)
-    assert (failed.value.status, failed.value.code) == (422, "json_invalid")
+    assert (failed.value.status, failed.value.code) == (422, "abstained")
+    assert failed.value.waggle == {"abstained": True, "round_id": "ab", "best_guess": "{}"}
     assert doing.numbers == [0]
+
+
+@pytest.mark.parametrize(("temperature", "tries"), [(0.0, 1), (1.0, 3)])
+async def test_who_reads_neither_schema_nor_fault_is_asked_again_only_where_chance_may_help(
+    temperature: float, tries: int
+) -> None:
+    asked = with_fields(MODEL.asked, sampling=Sampling(temperature=temperature))
+    doing = Doing("no", "no", "no")
+    with pytest.raises(ApiError, match=f"in {tries} tries"):
+        await answer_job_in_json(OBJECT, replace(MODEL, asked=asked, reads=False), doing)
+    assert len(doing.numbers) == tries
 
 
 async def test_a_call_of_a_tool_has_no_form_to_fit() -> None:

@@ -169,7 +169,7 @@ def _advert(number: int) -> Advert:
 async def test_what_is_so_now_is_asked_for_when_it_is_read() -> None:
     local = await make_local_service(Swarm({NodeId("a"): ScriptedEngine(Script(), {})}))
     jobs = {"hive": 3.0}
-    metrics = Metrics(Served(local._swarm, local._cards), Full(), lambda: jobs)
+    metrics = Metrics(Served(local._swarm, {}), Full(), lambda: jobs)
     told = values(metrics)
     assert told["waggle_peers,liveness=alive"] == 2
     assert told["waggle_peers,liveness=suspect"] == 1
@@ -187,7 +187,7 @@ async def test_what_is_so_now_is_asked_for_when_it_is_read() -> None:
 
 async def test_a_gauge_that_cannot_be_read_does_not_hide_the_others() -> None:
     local = await make_local_service(Swarm({NodeId("a"): ScriptedEngine(Script(), {})}))
-    told = values(Metrics(Lost(local._swarm, local._cards), Full()))
+    told = values(Metrics(Lost(local._swarm, {}), Full()))
     assert "waggle_peers_usable" not in told
     assert told["waggle_admission,state=running"] == 3
 

@@ -25,7 +25,7 @@ async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI
 async def test_the_swarm_its_ways_and_every_model_alone_are_on_offer(client: openai.AsyncOpenAI) -> None:
     listed = await client.models.list()
     names = [model.id async for model in listed]
-    assert names == ["swarm", "swarm/vote", "swarm/best", "solo/ant", "solo/bee", "solo/cat"]
+    assert names == ["swarm", "swarm/committee", "swarm/vote", "swarm/best", "solo/ant", "solo/bee", "solo/cat"]
 
 
 async def test_every_model_listed_can_be_looked_up(client: openai.AsyncOpenAI) -> None:
@@ -55,7 +55,7 @@ async def test_an_unknown_model_is_not_found(client: openai.AsyncOpenAI, name: s
     }
 
 
-def test_a_swarm_holds_as_much_as_its_smallest_model_and_has_everybody_s_nodes() -> None:
+def test_a_swarm_holds_as_much_as_its_largest_model_and_has_everybody_s_nodes() -> None:
     here, there = NodeId("here"), NodeId("there")
     models = [
         ServedModel(name="a", context_tokens=100, nodes=(there, here)),
@@ -63,8 +63,8 @@ def test_a_swarm_holds_as_much_as_its_smallest_model_and_has_everybody_s_nodes()
         ServedModel(name="c", context_tokens=0),
     ]
     swarm = next(entries_of(models)).waggle
-    assert (swarm.context_tokens, swarm.nodes) == (50, ["here", "there"])
+    assert (swarm.context_tokens, swarm.nodes) == (100, ["here", "there"])
 
 
 def test_a_swarm_of_nobody_is_still_listed() -> None:
-    assert [entry.id for entry in entries_of([])] == ["swarm", "swarm/vote", "swarm/best"]
+    assert [entry.id for entry in entries_of([])] == ["swarm", "swarm/committee", "swarm/vote", "swarm/best"]

@@ -105,6 +105,17 @@ async def test_a_request_s_end_is_counted_and_logged(recent: RecentLogs) -> None
     assert line.facts == {"route": CHAT, "status": 429, "model": "swarm", "tokens": 7}
 
 
+@pytest.mark.parametrize(
+    ("route", "status", "level"),
+    [(CHAT, 503, "warning"), (CHAT, 429, "info"), (CHAT, 200, "info"), ("/health/ready", 503, "info")],
+)
+async def test_what_the_gateway_could_not_do_is_a_warning(
+    recent: RecentLogs, route: str, status: int, level: str
+) -> None:
+    await ObservedCalls(App(status), Metrics())(scope_of(route), nothing, drop)
+    assert recent.lines()[-1].level == level
+
+
 async def test_a_crash_is_an_error_without_its_words(recent: RecentLogs) -> None:
     metrics = Metrics()
     with pytest.raises(ValueError, match="secret"):

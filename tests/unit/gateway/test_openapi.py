@@ -91,6 +91,18 @@ def test_every_operation_is_described_and_none_is_forgotten(description: OpenApi
     assert {(method.upper(), path) for path, methods in raw.items() for method in methods} == set(OPERATIONS)
 
 
+def test_keys_headers_and_what_the_door_refuses_are_described(description: OpenApiSchema) -> None:
+    raw = description.raw_schema
+    assert raw["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for method, path in OPERATIONS:
+        told = raw["paths"][path][method.lower()]
+        headers = {one["name"] for one in told.get("parameters", ()) if one["in"] == "header"}
+        assert ("X-Request-Id" in headers) is path.startswith("/v1/")
+        assert ({"414", "421", "431"} <= set(told["responses"])) is path.startswith("/v1/")
+        asks = path in POSTS and "embeddings" not in path
+        assert ({"X-Waggle-Min-Confidence", "X-Waggle-Budget-Tokens", "X-Waggle-Judges"} <= headers) is asks
+
+
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_what_may_be_sent_is_answered_as_described(description: OpenApiSchema, method: str, path: str) -> None:
     statuses = play_against(description, method, path, GenerationMode.POSITIVE, FEW)

@@ -44,6 +44,12 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "thinking": ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
     "cutting": ({"truncation": "auto"}, "truncation"),
     "including": ({"include": ["message.output_text.logprobs"]}, "include"),
+    "padding": (
+        {"stream": True, "stream_options": {"include_obfuscation": True}},
+        "stream_options.include_obfuscation",
+    ),
+    "a better place": ({"service_tier": "priority"}, "service_tier"),
+    "more words": ({"text": {"verbosity": "high"}}, "text.verbosity"),
     "a field that nobody knows": ({"colour": "blue"}, "colour"),
     "too hot": ({"temperature": 3}, "temperature"),
     "no tokens": ({"max_output_tokens": 0}, "max_output_tokens"),
@@ -65,6 +71,25 @@ async def test_what_cannot_be_honoured_is_refused_by_name(
     error = refused.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert (error["param"] or "").startswith(param)
+
+
+UNSUPPORTED = ("thinking", "cutting", "including", "padding", "a better place", "more words")
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+async def test_a_known_field_that_cannot_be_honoured_is_told_as_in_a_chat(app: FastAPI, name: str) -> None:
+    body, param = REFUSED[name]
+    error = (await post(app, **body)).json()["error"]
+    assert (error["code"], error["message"]) == (
+        "unsupported_parameter",
+        f"{param} is not supported here: leave it out",
+    )
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED.values(), ids=REFUSED)
+async def test_no_word_of_the_machinery_is_told(app: FastAPI, body: dict[str, object], param: str) -> None:
+    message = (await post(app, **body)).json()["error"]["message"]
+    assert not any(word in message for word in ("constrained", "tag", "literal[", "using"))
 
 
 async def test_an_unknown_model_is_not_found(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -90,6 +91,65 @@ async def test_a_client_that_closes_its_stream_stops_the_work(serve: Serve, mode
             assert play.in_flight == 1
         await play.until(0)
     assert play.service.load.running == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+async def test_a_model_that_thinks_for_long_gives_signs_of_life_before_its_first_token(serve: Serve, path: str) -> None:
+    play = await make_play(slow=Script(name="slow", skill=1.0, seconds_per_call=0.5))
+    what = {"/v1/chat/completions": asked("solo/slow")}.get(path, {"model": "solo/slow", "stream": True})
+    body = {"/v1/completions": {"prompt": QUESTION}, "/v1/responses": {"input": QUESTION}}.get(path, {}) | what
+    app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
+    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+        text = (await client.post(path, json=body)).text
+    before, _, after = text.partition("worked")  # a word of the text: digits may be in ids and times too
+    assert 3 <= before.count(": waiting\n\n") <= 10
+    assert after
+    assert ": waiting" not in after
+    assert text.endswith("data: [DONE]\n\n") or "event: response.completed" in after
+
+
+async def test_a_model_that_stops_in_the_middle_gives_signs_of_life(serve: Serve) -> None:
+    slow = Script(name="slow", seconds_per_token=0.2, conduct=Shill(answer="one two three"), answer_marker=None)
+    play = await make_play(slow=slow)
+    app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
+    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+        text = (await client.post(CHAT, json=asked("solo/slow"))).text
+    assert said(events_of(text)).split() == ["one", "two", "three"]
+    pieces = text.split("data: ")
+    assert all(": waiting" in piece for piece in pieces[2:4])
+
+
+async def test_a_model_that_speaks_at_once_gives_no_signs_of_life() -> None:
+    text = await streamed(FakeService(tokens=tokens_of("4", "2")), "solo/ant")
+    assert ":" not in {line[:1] for line in text.split("\n")}
+
+
+async def test_who_goes_while_a_model_is_silent_stops_its_work(serve: Serve) -> None:
+    play = await make_play(slow=Script(name="slow", conduct=Hanger()))
+    app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
+    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+        async with client.stream("POST", CHAT, json=asked("solo/slow")) as response:
+            assert [line async for line in upto(response.aiter_lines(), 3)] == [": waiting"] * 3
+            assert play.in_flight == 1
+        await play.until(0)
+
+
+async def test_a_model_that_fails_after_a_sign_of_life_ends_its_stream_with_the_error() -> None:
+    @dataclass
+    class Late(FakeService):
+        async def generate(
+            self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
+        ) -> AsyncGenerator[StreamedToken, None]:
+            await asyncio.sleep(0.2)
+            raise EngineUnavailable("http://10.0.0.7 said no")
+            yield
+
+    async with caller(make_app(Late(), GatewayOptions(keep_alive_seconds=0.05))) as client:
+        response = await client.post(CHAT, json=asked("solo/ant"))
+    assert response.status_code == 200
+    (told,) = events_of(response.text)
+    assert told["error"]["type"] == "server_error"  # type: ignore[index]  # JSON
+    assert "10.0.0.7" not in response.text
 
 
 async def test_a_model_alone_is_heard_token_by_token(serve: Serve) -> None:

@@ -60,7 +60,7 @@ class Told(ScriptedEngine):
         yield StreamedToken(text="", generation=made)
 
     async def describe(self) -> EngineCard:
-        return EngineCard(model="told", family="told", context_tokens=100)
+        return EngineCard(model="told", family="told", context_tokens=100, calls_tools=True)
 
 
 async def service_of(engine: ScriptedEngine) -> LocalService:

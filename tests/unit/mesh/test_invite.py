@@ -73,3 +73,31 @@ def test_no_invite_is_made_without_an_address_of_one_node() -> None:
         format_invite([PUBLIC, PUBLIC.replace(ID, OTHER)])
     with pytest.raises(UsageError, match="no name of a network"):
         format_invite([PUBLIC], "a,b")
+
+
+LONG = f"waggle://{PUBLIC},{LOOPBACK}"
+FIRST = len(f"waggle://{PUBLIC}")
+
+
+@pytest.mark.parametrize("length", [n for n in range(len("waggle:///ip4"), len(LONG)) if LONG[n - 1] != "/"])
+def test_an_invite_that_was_copied_in_part_is_named_as_such(length: int) -> None:
+    cut = LONG[:length]
+    if length == FIRST:
+        assert parse_invite(cut).addresses == (PUBLIC,)  # nobody can tell
+    elif length < FIRST or length >= FIRST + len(",/ip4"):
+        with pytest.raises(UsageError, match="the invite is cut off"):
+            parse_invite(cut)
+    else:
+        with pytest.raises(UsageError):
+            parse_invite(cut)
+
+
+@pytest.mark.parametrize("text", [f"{PUBLIC}xy", f"{PUBLIC[:-5]}?network=bees", f"{PUBLIC[:-5]}0000l", PUBLIC.upper()])
+def test_a_mistyped_node_id_is_not_taken_for_one(text: str) -> None:
+    with pytest.raises(UsageError, match=r"is no node id: copy the invite once more|no kind of address"):
+        parse_invite(text)
+
+
+def test_a_mistyped_port_is_not_called_cut_off() -> None:
+    with pytest.raises(UsageError, match="the port in"):
+        parse_invite(f"/ip4/5.5.5.5/tcp/99999/p2p/{ID}")

@@ -1,6 +1,7 @@
 """Settings: who overrules whom, where each came from, and how every mistake is told."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import waggle
 from waggle.core.errors import UsageError
 from waggle.node.config.example import example
 from waggle.node.config.load import Configuration, load_settings
@@ -73,8 +75,9 @@ def test_flags_overrule_the_environment_which_overrules_the_file(here: Path) -> 
 def test_every_setting_can_be_given_in_all_three_places(here: Path) -> None:
     given = {
         "home": "/h", "name": "ant", "network": "n", "listen": ["/ip4/1.2.3.4/tcp/1", "b"], "announce": ["c"],
-        "join": ["d"], "relays": ["e"], "serve_as_relay": True, "port_map": True, "multicast": False, "engines": ["f"],
-        "key_variable": "G", "capacity": 1, "queue": 0, "queue_per_asker": 1, "max_nodes": 1, "budget_tokens": 1,
+        "join": ["d"], "relays": ["e"], "serve_as_relay": True, "port_map": True, "multicast": False,
+        "remember": False, "price": 3, "engines": ["f"], "key_variable": "G", "capacity": 1, "queue": 0,
+        "queue_per_asker": 1, "max_nodes": 1, "budget_tokens": 1,
         "budget_seconds": 1.5, "min_confidence": 1.0, "hedge_factor": 1.25, "log_level": "debug",
         "log_format": "json", "log_prompts": True, "history": "answers", "gateway_port": 0, "gateway_host": "h",
         "gateway_hosts": ["i"], "gateway_origins": ["https://j"], "gateway_open_metrics": True,
@@ -88,6 +91,13 @@ def test_every_setting_can_be_given_in_all_three_places(here: Path) -> None:
     assert load(here, variables={SETTINGS[key].variable: text for key, text in texts.items()}).settings == wanted
     flags = {k: v if isinstance(v, list | bool) else str(v) for k, v in given.items()}
     assert load(here, flags).settings == wanted
+
+
+def test_no_setting_is_read_by_nobody() -> None:
+    source = Path(waggle.__file__).parent
+    texts = [path.read_text() for folder in ("cli", "node") for path in (source / folder).glob("*.py")]
+    unread = [name for name in SETTINGS if not any(re.search(rf"\bsettings\.{name}\b", text) for text in texts)]
+    assert unread == []
 
 
 def test_the_file_is_the_named_one_then_the_one_here_then_the_one_at_home(here: Path, home: Path) -> None:

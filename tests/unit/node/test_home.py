@@ -1,5 +1,6 @@
 """One node per home, whatever was killed there before; and nobody else gets in."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -188,3 +189,26 @@ def test_the_longest_path_that_fits_is_used(tmp_path: Path) -> None:
     fits, over = tmp_path / ("x" * (room + 1)), tmp_path / ("x" * (room + 2))
     assert NodeHome(fits, "n").control_path().parent == fits / "nodes" / "n"
     assert NodeHome(over, "n").control_path().parent == Path(f"/tmp/waggle-{os.geteuid()}")
+
+
+def full(*_: object, **__: object) -> int:
+    """As the system where the disk is full."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_lock_on_a_full_disk_is_told_with_its_path(home: NodeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(UsageError, match=f"cannot write {home.folder}/lock: No space left on device"), home.lock():
+            pass
+    with home.lock():
+        pass
+
+
+def test_a_run_file_on_a_full_disk_is_told_with_its_path(home: NodeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    with home.lock():
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", full)
+            with pytest.raises(UsageError, match=f"cannot write {home.run_file}: No space left on device"):
+                home.publish(INFO)
+        assert home.running() is None

@@ -109,9 +109,30 @@ def test_another_question_under_a_used_request_id_is_refused_and_less_time_is_no
     async def run() -> None:
         questions, message = Questions(answering()), asked()
         question = questions.ask(message, ANN)
-        assert questions.ask(replace(message, budget=Budget(seconds=3.0)), NodeId("bob")) is question
+        assert questions.ask(replace(message, budget=Budget(seconds=3.0)), ANN) is question
         with pytest.raises(RemoteProtocolError):
             questions.ask(replace(message, question=QUESTIONS[6]), ANN)
+        await questions.close()
+
+    run_virtual(run())
+
+
+def test_anothers_request_id_opens_no_round_of_theirs_and_takes_no_name_from_it() -> None:
+    async def run() -> None:
+        questions, message = Questions(answering()), asked()
+        eve = NodeId("eve")
+        question = questions.ask(message, ANN)
+        heard = asyncio.create_task(everything(question))
+        await asyncio.sleep(0.5)
+        own, other = questions.ask(message, eve), questions.ask(replace(message, question=QUESTIONS[6]), NodeId("mal"))
+        assert question is not own is not other is not question
+        stopped = asyncio.create_task(everything(own))
+        await asyncio.sleep(0)
+        await own.stop()
+        await stopped
+        assert isinstance((await everything(other))[-1], Answered)
+        assert isinstance((await heard)[-1], Answered)
+        assert questions.ask(message, ANN) is question
         await questions.close()
 
     run_virtual(run())

@@ -45,7 +45,7 @@ def test_an_address_without_a_model_is_refused(spec: str) -> None:
         "key=sk-secret",
         "base_url=http://evil",
         "context=9&x=1",
-        "a=1&b=2&c=3&d=4&e=5&f=6",
+        "a=1&b=2&c=3&d=4&e=5&f=6&g=7&h=8&i=9",
     ],
 )
 def test_options_that_are_unknown_twice_there_or_unreadable_are_refused(query: str) -> None:
@@ -59,3 +59,16 @@ def test_options_that_are_unknown_twice_there_or_unreadable_are_refused(query: s
 def test_a_context_that_is_no_number_of_tokens_is_refused(context: str) -> None:
     with pytest.raises(UsageError, match="context should be"):
         read_server_spec(f"{URL}#sage?context={context}")
+
+
+def test_what_a_server_s_model_cannot_do_is_said_by_yes_or_no() -> None:
+    assert read_server_spec(f"{URL}#sage?tools=no&turns=no") == ServerSettings(
+        base_url=URL, model="sage", tools=False, turns=False
+    )
+    assert read_server_spec(f"{URL}#sage?tools=yes&turns=yes") == ServerSettings(base_url=URL, model="sage")
+
+
+@pytest.mark.parametrize("query", ["tools=maybe", "turns=No", "tools=0"])
+def test_anything_but_yes_or_no_is_refused(query: str) -> None:
+    with pytest.raises(UsageError, match="yes or no"):
+        read_server_spec(f"{URL}#sage?{query}")

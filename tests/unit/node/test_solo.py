@@ -19,6 +19,7 @@ from waggle.core.errors import (
     WaggleError,
 )
 from waggle.core.ids import NodeId
+from waggle.core.wasted import counting_waste
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.channel import SignedChannel
@@ -38,7 +39,8 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Stream
 from waggle.node.admission import Admission
-from waggle.node.solo import MAX_PIECE, MAX_WRITTEN, Solo
+from waggle.node.solo import Solo
+from waggle.node.solo_bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens
 from waggle.node.solo_client import SoloClient
 from waggle.node.work import NodeWork
 from waggle.testing.clock import VirtualClock, run_virtual
@@ -439,5 +441,40 @@ def test_a_broken_link_and_a_broken_rule_are_told_apart() -> None:
         with pytest.raises(RemoteProtocolError):
             async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
                 pass
+
+    run_virtual(run())
+
+
+class Swarmlike(Echo):
+    """Behind it stand many calls, which took more tokens than the text has."""
+
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
+        async for token in super().stream(request):
+            made = token.generation
+            big = replace(made, prompt_tokens=10**6, completion_tokens=10**5) if made is not None else None
+            yield replace(token, generation=big)
+
+
+def test_a_peer_is_told_no_more_tokens_than_it_believes_of_one_model() -> None:
+    async def run() -> None:
+        asked = replace(ASKED, max_tokens=8)
+        async with pair(Swarmlike(["4", "2"])) as two:
+            said = [token async for token in two.generate(asked)]
+            made = said[-1].generation
+            assert made is not None
+            assert (made.text, made.completion_tokens, made.prompt_tokens) == ("42", 8, most_prompt_tokens(asked))
+
+    run_virtual(run())
+
+
+def test_what_a_peer_had_written_before_it_was_left_is_told() -> None:
+    async def run() -> None:
+        async with pair(SLOW) as two:
+            with counting_waste() as wasted:
+                async with aclosing(two.generate()) as tokens:
+                    async for _ in tokens:
+                        break
+            assert (wasted.prompt_tokens, wasted.tokens) == (0, 1)
+            await asyncio.sleep(1.0)
 
     run_virtual(run())

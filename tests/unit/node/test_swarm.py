@@ -1,6 +1,7 @@
 """How a question becomes a plan: one strategy after another, and what cannot be asked is said in a sentence."""
 
 import pytest
+from msgspec.structs import replace
 
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
@@ -100,7 +101,7 @@ def test_solo_is_the_named_one_alone() -> None:
 
 @pytest.mark.parametrize("strategy", ["", "Swarm", "solo", "best of three"])
 def test_an_unknown_strategy_is_refused_with_the_ones_there_are(strategy: str) -> None:
-    with pytest.raises(UsageError, match="there are swarm, vote, best and solo:MODEL"):
+    with pytest.raises(UsageError, match="there are auto, swarm, vote, best and solo:MODEL"):
         plan(strategy=strategy)
 
 
@@ -177,3 +178,33 @@ def test_a_small_token_budget_shortens_answers_so_that_at_least_the_most_skilled
     tight = run_virtual(Swarm(engines(), calibration()).ask(QUESTION, AskOptions(budget=Budget(tokens=200))))
     assert len(tight.outcome.failures) == len(NAMES) - len(tight.outcome.candidates)
     assert tight.outcome.spent.proposing_tokens + tight.outcome.spent.judging_tokens <= 200
+
+
+def skilled(right: float) -> Swarm:
+    """The bee was right on so many of 40 sums."""
+    nodes = {"bee": NodeSkills(proposer={"sum": SkillCount(right, 40.0)})}
+    return Swarm(engines(), replace(calibration(), nodes=nodes), VirtualClock())
+
+
+@pytest.mark.parametrize(
+    ("right", "question", "options", "strategy"),
+    [
+        (40.0, QUESTION, {}, "best"),
+        (36.0, QUESTION, {}, "swarm"),
+        (40.0, "Who wrote it?", {}, "swarm"),
+        (40.0, QUESTION, {"proposers": 2}, "swarm"),
+        (40.0, QUESTION, {"judges": 1}, "swarm"),
+    ],
+    ids=["a skilled node", "none skilled enough", "a strange question", "proposers asked for", "judges asked for"],
+)
+def test_the_gate_asks_one_node_or_the_committee(
+    right: float, question: str, options: dict[str, int], strategy: str
+) -> None:
+    planned = skilled(right).plan(question, AskOptions(strategy="auto", **options))  # type: ignore[arg-type]
+    assert planned.strategy == strategy
+    assert nodes(planned.proposers)[0] == "bee"
+    assert planned.confidence == model(0.3 if strategy == "best" else 0.1)
+
+
+def test_without_measurements_the_gate_asks_the_committee() -> None:
+    assert plan(calibrated=False, strategy="auto").strategy == "swarm"

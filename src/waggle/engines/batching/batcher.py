@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from waggle.core.errors import EngineError, EngineUnavailable
-from waggle.engines.batching.drafts import Drafts
+from waggle.engines.batching.drafts import DraftsByAsker
 from waggle.engines.batching.jobs import GenerateJob, Job
 from waggle.engines.batching.prefixes import SHORTEST, Prefix, PrefixStore, shared_length
 from waggle.engines.batching.rows import Rows
@@ -56,7 +56,7 @@ class Batcher:
         )
         self._rows = Rows(self._cache)
         self._prefixes = PrefixStore(kept_tokens)
-        self._drafts = Drafts() if guesses else None
+        self._drafts = DraftsByAsker() if guesses else None
         self._observe = observe
         self._inbox: deque[Job] = deque()
         self._sampler = Sampler([])
@@ -92,13 +92,13 @@ class Batcher:
             job.end(error)
 
     def _admit(self, job: Job) -> None:
-        """Give a job a slot and the longest beginning that another row or the store has computed already."""
+        """Give a job a slot and the longest beginning that its owner's rows or the store have computed already."""
         if job.is_over:
             return job.end(EngineUnavailable("cancelled"))
         slot = self._rows.add(job)
-        length, prefix = self._prefixes.find(job.tokens, job.reusable)
+        length, prefix = self._prefixes.find(job.tokens, job.reusable, job.owner)
         shared = [
-            shared_length(other.tokens, job.tokens, min(job.reusable, other.computed))
+            shared_length(other.tokens, job.tokens, min(job.reusable, other.computed)) * (other.owner == job.owner)
             for other in self._rows.jobs[:slot]
         ]
         if shared and max(shared) >= max(length, SHORTEST):
@@ -166,9 +166,10 @@ class Batcher:
         most = min(most, self.network.context - len(job.tokens))
         if most < 1 or self._drafts is None:
             return []
-        self._drafts.learn(job.tokens, job.learned)
+        drafts = self._drafts.of(job.owner.asker)
+        drafts.learn(job.tokens, job.learned)
         job.learned = len(job.tokens)
-        return self._drafts.guess(job.tokens, most)
+        return drafts.guess(job.tokens, most)
 
     def _accept_run(self, job: GenerateJob, drawn: list[tuple[int, float]], guess: list[int]) -> int:
         """Accept drawn tokens for as long as the guesses that they were drawn behind are right; how many that were."""
@@ -215,9 +216,9 @@ class Batcher:
         """Take a job out; what it wrote may be the beginning of another."""
         if isinstance(job, GenerateJob) and job.finished:
             keys, values = self._cache.read(self._rows.slot_of(job), job.computed)
-            self._prefixes.keep(Prefix(tuple(job.tokens[: job.computed]), keys, values))
+            self._prefixes.keep(Prefix(tuple(job.tokens[: job.computed]), keys, values, job.owner))
             if self._drafts is not None:
-                self._drafts.learn(job.tokens, job.learned)
+                self._drafts.of(job.owner.asker).learn(job.tokens, job.learned)
         self._rows.remove(job)
         if job.cancelled:
             job.end(EngineUnavailable("cancelled"))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from waggle.core.engine_values import Finish, Sampling
 from waggle.core.errors import EngineError
+from waggle.core.owner import owner
 
 
 class Head(Protocol):
@@ -30,6 +31,7 @@ class Job(ABC):
     def __init__(self, tokens: Sequence[int], *, reusable: int) -> None:
         """`reusable`: how many tokens at the beginning need no hidden state, so that cached keys will do."""
         self.tokens = list(tokens)
+        self.owner = owner()
         self.reusable = min(reusable, len(self.tokens) - 1)
         self.computed = 0  # positions whose keys and values are in the cache
         self.reused = 0  # those of them that were copied
@@ -47,6 +49,11 @@ class Job(ABC):
     def is_over(self) -> bool:
         """Whether nobody wants any more of it: it was cancelled, or has ended."""
         return self.cancelled or self.finished or self.error is not None
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """Tokens that were computed so far, for the prompt and for what was written behind it."""
+        return self.computed - self.reused, 0
 
     @abstractmethod
     def take_hidden(self, first: int, hidden: Tensor, head: Head) -> None:
@@ -86,6 +93,11 @@ class GenerateJob(Job):
     def fed(self) -> int:
         """Tokens of the prompt that were really computed."""
         return self.prompt_length - self.reused
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """As of every job."""
+        return min(self.computed, self.prompt_length) - self.reused, len(self.logprobs)
 
     @property
     def written(self) -> list[int]:

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from waggle.core.engine_values import JudgeMethod, JudgeRequest, Sampling
-from waggle.core.errors import EngineRefused
+from waggle.core.errors import TOO_LONG, EngineRefused
+from waggle.core.owner import Owner, owner
 from waggle.engines.batching.completion import encoded
 from waggle.engines.batching.jobs import GenerateJob, Job, ScoreJob
 from waggle.engines.batching.memo import Memo
@@ -50,8 +51,8 @@ class LocalJudge:
         self._card = card
         self._context = context
         self._run = run
-        self._workings = Memo[tuple[str, str, int], Working](REMEMBERED)
-        self._scores = Memo[tuple[tuple[int, ...], str], float](4 * REMEMBERED)
+        self._workings = Memo[tuple[Owner, str, str, int], Working](REMEMBERED)
+        self._scores = Memo[tuple[Owner, tuple[int, ...], str], float](4 * REMEMBERED)
 
     async def judge(self, request: JudgeRequest) -> tuple[float | None, str, Spent]:
         """P(first is better) or None, the text that was written, and what it cost."""
@@ -76,7 +77,7 @@ class LocalJudge:
         return JudgeMethod(self._card.judge) if self._card.judge else JudgeMethod.RESOLVE
 
     async def _work(self, question: str, marker: str, max_tokens: int, spent: Spent) -> Working:
-        """Write greedily up to the marker; the same question is worked once for all who ask."""
+        """Write greedily up to the marker; the same question is worked once for all that an owner asks."""
 
         async def write() -> Working:
             job = GenerateJob(
@@ -88,7 +89,7 @@ class LocalJudge:
             )
             return self._read(await self._written(job, spent), marker)
 
-        return await self._workings.get((question, marker, max_tokens), write)
+        return await self._workings.get((owner(), question, marker, max_tokens), write)
 
     def _read(self, job: GenerateJob, marker: str) -> Working:
         text = self._tokenizer.decode(job.written)
@@ -118,7 +119,7 @@ class LocalJudge:
             tokens = await encoded(f" {text[: MOST_CHARACTERS * self._context]}", self._tokenizer.encode)
             return await self._likelihood(prefix, [*tokens, *end][: self._context - len(prefix)], spent)
 
-        return await self._scores.get((prefix, text), compute)
+        return await self._scores.get((owner(), prefix, text), compute)
 
     async def _judge_in_words(self, request: JudgeRequest, spent: Spent) -> tuple[float | None, str]:
         """Ask in plain words; where a side is named, ask how likely each side was in that place."""
@@ -169,7 +170,7 @@ class LocalJudge:
     async def _prompt(self, question: str) -> list[int]:
         prompt = await encoded(question, self._tokenizer.encode_prompt)
         if len(prompt) >= self._context:
-            raise EngineRefused(f"judging takes {len(prompt)} tokens, the model's context has {self._context}")
+            raise EngineRefused(f"judging takes {len(prompt)} tokens, {TOO_LONG} {self._context}")
         return prompt or [min(self._tokenizer.end_tokens)]
 
 

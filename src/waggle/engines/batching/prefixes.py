@@ -1,7 +1,8 @@
 """Keys and values of sequences that have left the batch, kept a while in case another one begins in the same way.
 
 A judge works a question that it has answered before; a conversation goes on. What is kept is bounded in tokens, and
-the longest unused goes first.
+the longest unused goes first. One owner's sequences serve no other: how fast a prompt is read would tell who else
+began in the same way.
 """
 
 from collections.abc import Sequence
@@ -9,16 +10,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from waggle.core.owner import NOBODY, Owner
+
 SHORTEST = 8  # tokens; a shorter prefix is computed faster than it is found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prefix:
     """A sequence's tokens with its keys and values, each (layers, kv_heads, tokens, head_dim)."""
 
     tokens: tuple[int, ...]
     keys: Tensor
     values: Tensor
+    owner: Owner = NOBODY
 
 
 class PrefixStore:
@@ -31,18 +35,20 @@ class PrefixStore:
 
     def keep(self, prefix: Prefix) -> None:
         """Hold on to a sequence, and let go of older ones as needed."""
-        if len(prefix.tokens) > self._most_tokens or any(prefix.tokens == known.tokens for known in self._prefixes):
+        if len(prefix.tokens) > self._most_tokens or any(
+            (prefix.tokens, prefix.owner) == (known.tokens, known.owner) for known in self._prefixes
+        ):
             return
         self._prefixes.append(prefix)
         self._held += len(prefix.tokens)
         while self._held > self._most_tokens:
             self._held -= len(self._prefixes.pop(0).tokens)
 
-    def find(self, tokens: Sequence[int], most: int) -> tuple[int, Prefix | None]:
-        """The sequence that shares the longest beginning with `tokens`, and how long that is; at most `most`."""
+    def find(self, tokens: Sequence[int], most: int, owner: Owner = NOBODY) -> tuple[int, Prefix | None]:
+        """The owner's sequence that begins most like `tokens`, and how long that is the same; at most `most`."""
         best, length = None, SHORTEST - 1
         for prefix in self._prefixes:
-            shared = shared_length(prefix.tokens, tokens, most)
+            shared = shared_length(prefix.tokens, tokens, most) if prefix.owner == owner else 0
             if shared > length:
                 best, length = prefix, shared
         if best is None:

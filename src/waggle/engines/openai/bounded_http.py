@@ -19,7 +19,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 from msgspec import Struct
 
-from waggle.core.errors import EngineRefused, EngineUnavailable
+from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
+from waggle.core.request import request_id
 
 
 class HttpBounds(Struct, frozen=True, kw_only=True):
@@ -39,6 +40,11 @@ class HttpBounds(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 8 * 2**20
     max_line_bytes: int = 2**20
     max_connections: int = 16
+
+
+REASON_BYTES, REASON_SECONDS = 4_096, 2.0
+SAYS_TOO_LONG = (b"context_length_exceeded", b"maximum context length", b"context size", b"context window")
+"""How OpenAI, vLLM, llama.cpp's server and its Python binding say it, in small letters."""
 
 
 class HttpRefused(EngineRefused):
@@ -153,6 +159,8 @@ class BoundedHttp:
 
     def _request(self, client: httpx.AsyncClient, method: str, path: str, body: bytes | None) -> httpx.Request:
         headers = {} if body is None else {"Content-Type": "application/json"}
+        if request := request_id():
+            headers["X-Request-Id"] = request
         return client.build_request(method, self._url + path, content=body, headers=headers)
 
     async def _respond(self, client: httpx.AsyncClient, request: httpx.Request, deadline: float) -> httpx.Response:
@@ -166,8 +174,8 @@ class BoundedHttp:
             else:
                 if response.status_code == 200:
                     return response
-                await response.aclose()
-                trouble, asked_wait_s = self._temporary(response), retry_after_s(response.headers)
+                said = await self._beginning(response, deadline)
+                trouble, asked_wait_s = self._temporary(response, said), retry_after_s(response.headers)
             if attempt < self._bounds.retries:
                 await self._pause(self._bounds.backoff_s * 2**attempt, asked_wait_s, trouble, deadline)
         raise EngineUnavailable(f"{trouble} (tried {self._bounds.retries + 1} times)")
@@ -233,9 +241,25 @@ class BoundedHttp:
             case _:
                 return EngineUnavailable(f"{url} could not be read: look at the server's log")
 
-    def _temporary(self, response: httpx.Response) -> str:
+    async def _beginning(self, response: httpx.Response, deadline: float) -> bytes:
+        """The first bytes of what a server says of its refusal; the connection is closed then."""
+        said, body = b"", response.aiter_raw()
+        try:
+            async with self._bounded(min(deadline, asyncio.get_running_loop().time() + REASON_SECONDS)):
+                while len(said) < REASON_BYTES and (chunk := await anext(body, None)) is not None:
+                    said += chunk
+        except EngineUnavailable:
+            if self._closed:
+                raise
+        finally:
+            await response.aclose()
+        return said[:REASON_BYTES]
+
+    def _temporary(self, response: httpx.Response, said: bytes) -> str:
         """What to say of a status worth another try; any other one is raised."""
         status, url = response.status_code, self._url
+        if status == 413 or (status in (400, 422) and any(words in said.lower() for words in SAYS_TOO_LONG)):
+            raise HttpRefused(status, f"the question is too long for {url}: more tokens than {TOO_LONG}")
         if status == 429 or (status >= 500 and status != 501):
             reason = "has too much to do" if status == 429 else "failed inside"
             return f"{url} {reason} (status {status}): try again later or look at its log"

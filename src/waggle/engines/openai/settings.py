@@ -2,12 +2,25 @@
 
 import os
 import re
+from enum import StrEnum
 
 import httpx
 from msgspec import Struct
 
 from waggle.core.errors import UsageError
 from waggle.engines.openai.bounded_http import HttpBounds
+
+
+class PromptCache(StrEnum):
+    """What a server is told about the prompts that it remembers, where it knows how to keep callers apart.
+
+    SHARED says nothing, as not every server knows the fields. SALTED names the caller by a secret word in `cache_salt`
+    (vLLM, SGLang), OFF asks for no reuse by `cache_prompt` (llama.cpp).
+    """
+
+    SHARED = "shared"
+    SALTED = "salted"
+    OFF = "off"
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
@@ -22,6 +35,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         answer_marker: what the instructions tell the model to write before its answer.
         context_tokens: assumed where the server does not tell.
         family: who trained it, for swarms that want different families; from the model's name where None.
+        cache: what of one caller's prompts may serve another one's.
+        tools: whether it can call tools.
+        turns: whether it reads a whole conversation, or only the question at its end.
         bounds: time-outs, retries and sizes.
     """
 
@@ -33,6 +49,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     answer_marker: str | None = None
     context_tokens: int = 4_096
     family: str | None = None
+    cache: PromptCache = PromptCache.SHARED
+    tools: bool = True
+    turns: bool = True
     bounds: HttpBounds = HttpBounds()
 
 

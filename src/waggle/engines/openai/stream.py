@@ -1,8 +1,8 @@
 """Reading a streamed completion: chunks in, tokens out, at the end the `Generation`. Pure: no I/O, no clock.
 
-Invariants: the tokens' texts add up to the generation's text; there are never more tokens than were asked for and never
-a stop string in the text, whatever the server does; log-probabilities are given only where there is one for each token;
-tools are called only where the answer came to its end, and only those that were offered.
+Invariants: the tokens' texts add up to the generation's text; there is never text of more tokens than were asked for
+and never a stop string in it, whatever the server does; log-probabilities are given only where there is one for each
+token; tools are called only where the answer came to its end, and only those that were offered.
 """
 
 from collections.abc import Collection
@@ -13,6 +13,8 @@ from waggle.engines.answer import StopCutter, answer_start, self_confidence, spl
 from waggle.engines.openai.calls import CallReader
 from waggle.engines.openai.wire import ChoiceLogprobs, Chunk, SwarmNote, TokenLogprob, Usage
 
+LEAST_BELIEVED = 65_536  # tokens of one call that any server is believed; there may be a swarm of many calls behind it
+MOST_TIMES = 64  # what is believed beyond that, as a multiple of what was asked
 _FINISHES = {
     "stop": Finish.STOP,
     "eos": Finish.STOP,
@@ -50,6 +52,7 @@ class StreamReader:
         self._calls = CallReader(tools)
         self._must_call = must_call
         self._chunks = 0
+        self._has_begun = False
         self._usage: Usage | None = None
         self._note: SwarmNote | None = None
         self._finish: Finish | None = None
@@ -61,6 +64,7 @@ class StreamReader:
 
     def feed(self, chunk: Chunk) -> StreamedToken | None:
         """Take one chunk; returns the text that may be shown because of it."""
+        self._has_begun = True
         if bytes(chunk.error) != b"null":
             raise EngineUnavailable("the server reported an error in the middle of its answer: look at its log")
         self._usage = chunk.usage or self._usage
@@ -74,6 +78,11 @@ class StreamReader:
         self._calls.feed(called)
         self._chunks += bool(called) and not choice.delta.content
         return self._take(choice.delta.content or "", choice.logprobs)
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """Tokens of the prompt and of the completion so far; nothing before the server began to answer."""
+        return (self._prompt_tokens(), self._completion_tokens()) if self._has_begun else (0, 0)
 
     def end(self, seconds: float) -> StreamedToken:
         """The last token: the text held back so far, and the generation."""
@@ -126,12 +135,15 @@ class StreamReader:
         return Finish.TOOL_CALLS if self._calls else Finish.STOP
 
     def _completion_tokens(self) -> int:
-        counted = self._usage.completion_tokens if self._usage else max(len(self.tokens), self._chunks)
-        return min(counted, self._max_tokens)
+        """The server's count, also where many calls stand behind it; else ours, of what was kept."""
+        if self._usage is None:
+            return min(max(len(self.tokens), self._chunks), self._max_tokens)
+        return min(self._usage.completion_tokens, max(LEAST_BELIEVED, MOST_TIMES * self._max_tokens))
 
     def _prompt_tokens(self) -> int:
         """The server's count, else a guess: four bytes a token, the usual rate of English text."""
         told = self._usage.prompt_tokens if self._usage else 0
+        told = min(told, max(LEAST_BELIEVED, MOST_TIMES * len(self._prompt)))
         return told or max(1, len(self._prompt) // 4)
 
     def _confidence(self, logprobs: tuple[float, ...]) -> float | None:

@@ -93,6 +93,8 @@ class ChatAsk(Struct, frozen=True, kw_only=True):
     logprobs: bool | UnsetType = UNSET
     top_logprobs: int | UnsetType = UNSET
     stream_options: StreamOptions | UnsetType = UNSET
+    cache_salt: str | UnsetType = UNSET
+    cache_prompt: bool | UnsetType = UNSET
 
 
 class EmbeddingAsk(Struct, frozen=True, kw_only=True):
@@ -202,6 +204,8 @@ class SwarmModel(Struct, frozen=True, kw_only=True):
     """A waggle gateway's additions to a model's entry."""
 
     context_tokens: Count | None = None
+    converses: bool | None = None
+    calls_tools: bool | None = None
 
 
 class Model(Struct, frozen=True, kw_only=True):

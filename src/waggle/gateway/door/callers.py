@@ -6,24 +6,49 @@ is wrong, nothing else counts.
 
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 from waggle.core.errors import WaggleError
 from waggle.gateway.door.asked import Asked
 from waggle.gateway.door.refused import refused
 from waggle.gateway.door.routes import Need, is_api
 from waggle.gateway.door.sessions import Sessions
-from waggle.gateway.keys import KeyInfo, KeyStore
+from waggle.gateway.keys import KeyInfo
 
 BEARER = re.compile(r"bearer +(\S{1,512})", re.IGNORECASE | re.ASCII)
+
+
+class Keys(Protocol):
+    """What is asked of a store of keys."""
+
+    def needed(self) -> bool:
+        """Whether callers need a key at all."""
+        ...
+
+    def check(self, text: str) -> KeyInfo | None:
+        """The live key whose text this is."""
+        ...
+
+    def get(self, id: str) -> KeyInfo | None:  # noqa: A002
+        """The live key of this id."""
+        ...
+
+    def has_live(self) -> bool:
+        """Whether anybody can get in."""
+        ...
 
 
 class Callers:
     """Knows callers by the keys of one store."""
 
-    def __init__(self, keys: KeyStore, sessions: Sessions) -> None:
+    def __init__(self, keys: Keys, sessions: Sessions) -> None:
         """Keys are looked up anew for every request, so that one that is revoked ends at once."""
         self._keys = keys
         self._sessions = sessions
+
+    def are_checked(self) -> bool:
+        """Whether callers need a key by now."""
+        return self._keys.needed()
 
     def check(self, asked: Asked, need: Need) -> KeyInfo | None:
         """The key of a caller who may do this; None only where nothing is needed.

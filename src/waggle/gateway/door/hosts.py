@@ -9,8 +9,8 @@ from ipaddress import ip_address
 
 from waggle.core.errors import UsageError
 from waggle.gateway.door.asked import Asked
+from waggle.gateway.door.callers import Keys
 from waggle.gateway.door.refused import refused
-from waggle.gateway.keys import KeyStore
 from waggle.gateway.options import GatewayOptions
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -53,7 +53,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
-def check_binding(options: GatewayOptions, keys: KeyStore | None) -> None:
+def check_binding(options: GatewayOptions, keys: Keys | None) -> None:
     """See to it that a gateway which others can reach has keys.
 
     Raises:

@@ -20,16 +20,35 @@ SESSION_SECONDS = 12 * 3_600
 MOST_COOKIE_CHARACTERS = 200
 MOST_FORM_BYTES = 4_096
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>waggle: sign in</title>
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in · waggle</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
-:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:15vh auto;padding:0 1rem}
-label,input,button{display:block;width:100%%;box-sizing:border-box;font:inherit}
-input,button{padding:.5rem;margin:.5rem 0}
-</style></head><body><main><h1>waggle</h1><p role="alert">%s</p>
+:root{color-scheme:light dark;--paper:#faf7f0;--panel:#fff;--line:#e3dccb;--edge:#8d8268;--ink:#211c12;--dim:#6b6250;
+--focus:#9a6700;--bad:#b3261e;--wash:#fbe6e3;--sunk:#f3eee2}
+@media (prefers-color-scheme:dark){:root{--paper:#14120d;--panel:#1e1b15;--line:#38332a;--edge:#7d735d;--ink:#f2ede1;
+--dim:#aaa08c;--focus:#f5c75f;--bad:#ff8a80;--wash:#3b1a17;--sunk:#17150f}}
+*{box-sizing:border-box}
+body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1rem;background:var(--paper);color:var(--ink);
+font:16px/1.5 Roboto,system-ui,sans-serif}
+main{width:100%%;max-width:25rem;padding:1.6rem 1.7rem;border:1px solid var(--line);border-radius:16px;
+background:var(--panel);box-shadow:0 4px 24px #3b2f1014}
+h1{display:flex;align-items:center;gap:.6rem;margin:0 0 1rem;font-size:1.4rem;letter-spacing:-.01em}h1 svg{width:34px}
+label{display:block;font-size:.9rem;color:var(--dim)}
+input,button{display:block;width:100%%;font:inherit;border-radius:9px;padding:.6rem .75rem}
+input{margin:.3rem 0 .8rem;border:1px solid var(--edge);background:var(--panel);color:var(--ink)}
+button{border:0;background:#e9a820;color:#221800;font-weight:600;cursor:pointer}
+:focus-visible{outline:2px solid var(--focus);outline-offset:2px}
+[role=alert]:not(:empty){padding:.6rem .8rem;margin:0 0 1rem;border-radius:9px;background:var(--wash);color:var(--bad)}
+[role=alert]:empty{display:none}.hint{margin:1.1rem 0 0;font-size:.86rem;color:var(--dim)}
+code{display:block;margin-top:.3rem;padding:.45rem .7rem;border-radius:8px;background:var(--sunk);color:var(--ink);
+border:1px solid var(--line);font:.85rem ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
+</style></head><body><main><h1><svg viewBox="0 0 24 24" aria-hidden="true">
+<path d="M12 2 20.7 7v10L12 22 3.3 17V7z" fill="#e9a820"/><path d="M7 10h10M7 14h10" stroke="#221800" stroke-width="2"/>
+</svg>waggle</h1><p role="alert">%s</p>
 <form method="post" action="/login"><label for="key">A key with the scope admin</label>
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
 <button>Sign in</button></form>
-<p>Make one with <code>waggle key create NAME --scope admin</code>.</p></main></body></html>
+<p class="hint">To make one, on the machine of this gateway: <code>waggle key create NAME --scope admin</code></p>
+</main></body></html>
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 

@@ -3,6 +3,7 @@
 Blocking: call it in a thread. Long work reports each piece to a `Step`, which may raise to end it.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -35,6 +36,11 @@ class Stamp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     modified_ns: int
     changed_ns: int
     inode: int
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or our share of it, has no room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def no_step(_: int) -> None:

@@ -3,17 +3,18 @@
 How many calls a peer may have in flight is the transport's business. Here at most `most_at_once` reads run, each of at
 most 1 MiB, and `MAX_WAITING` run or wait; the next caller is told to come again. So is who opens more streams than
 `MAX_STREAMS_OF_ONE`, or any where `MAX_STREAMS` are open: each may hold one answer of 1 MiB. Why something is refused
-stays here.
+stays here; the owner is told where it is for a file that changed.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
 from waggle.core.errors import PeerBusy, PeerRefused, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
-from waggle.mesh.files.store import FileStore
+from waggle.mesh.files.store import FileStore, SharedFileChanged
 from waggle.mesh.files.wire import (
     CHUNK_PROTOCOL,
     LIST_PROTOCOL,
@@ -41,13 +42,22 @@ RETRY_SECONDS = 0.5
 """What a caller is told to wait when all reads are taken: 64 MiB are read from most disks meanwhile."""
 
 Value = TypeVar("Value")
+log = logging.getLogger(__name__)
 
 
 class FileServer:
     """Serves one store on one transport."""
 
-    def __init__(self, transport: Transport, store: FileStore, *, most_at_once: int = 8) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        store: FileStore,
+        *,
+        most_at_once: int = 8,
+        tell_owner: Callable[[str], None] = log.warning,
+    ) -> None:
         """Serve nothing yet. `most_at_once` bounds the reads that run at the same time."""
+        self._tell_owner = tell_owner
         self._transport = transport
         self._store = store
         self._reads = asyncio.Semaphore(most_at_once)
@@ -122,6 +132,9 @@ class FileServer:
         try:
             async with self._reads:
                 return await asyncio.to_thread(work)
+        except SharedFileChanged as error:
+            self._tell_owner(f"peers cannot fetch {error.name} any longer: a file of it changed; waggle share it again")
+            raise PeerRefused(str(error)) from error
         except UsageError as error:
             raise PeerRefused(str(error)) from error
         finally:

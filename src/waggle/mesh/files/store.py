@@ -37,7 +37,16 @@ def _in_words(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"cannot {doing}: {error.strerror or error}") from error
+        why = "the disk is full: make room, then do it again" if disk.is_full(error) else error.strerror or error
+        raise UsageError(f"cannot {doing}: {why}") from error
+
+
+class SharedFileChanged(UsageError):
+    """A file is no longer the one that was shared under `name`."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class FileStore:
@@ -91,7 +100,9 @@ class FileStore:
                 self._check_room(folder, name)
                 for record in self._of_folder(folder):
                     self._records.forget(record.manifest)
-                return self._records.keep(manifest, folder, stamps, shared=True).summary
+                record = self._records.keep(manifest, folder, stamps, shared=True)
+            self._suspended.discard(record.manifest)
+            return record.summary
 
     def unshare(self, wanted: str) -> bool:
         """Stop sharing what has this name or manifest; the files stay. False where nothing was shared by it."""
@@ -145,8 +156,8 @@ class FileStore:
     def read(self, manifest: str, file: int, offset: int, length: int) -> bytes:
         """Exactly `length` bytes of a shared file.
 
-        Raises UsageError where the model is not shared, has no such bytes, or where the file is no longer the one that
-        was hashed; the model is then suspended until `refresh` has read it.
+        Raises UsageError where the model is not shared or has no such bytes, and SharedFileChanged where the file is no
+        longer the one that was hashed; the model is then suspended until `refresh` has read it or it is shared again.
         """
         record = self._serving(manifest)
         if not (0 <= file < len(record.paths) and offset >= 0 and 0 < length <= record.stamps[file].size - offset):
@@ -159,8 +170,9 @@ class FileStore:
         except OSError:
             pass  # gone, swapped for a link, unreadable: all the same to who asks
         self._suspended.add(manifest)
-        raise UsageError(
-            f"{record.paths[file]} in {record.folder} changed; {record.name} is not served until read again"
+        raise SharedFileChanged(
+            record.name,
+            f"{record.paths[file]} in {record.folder} changed; {record.name} is not served until read again",
         )
 
     def _serving(self, manifest: str) -> Record:

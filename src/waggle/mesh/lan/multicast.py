@@ -7,6 +7,7 @@ block multicast, and there are two other ways to find each other.
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from random import Random
@@ -30,6 +31,8 @@ EVERY_SECONDS = 20.0
 ANSWER_SECONDS = 0.3
 """Answers are spread over so long, and sent once a second at most."""
 MAX_FOUND = 64
+MAX_SAID = 64
+"""Dates of our own last beacons: those of ten minutes at least."""
 EVERYBODY = NodeId("everybody")
 """Under which all senders together are counted."""
 
@@ -62,6 +65,7 @@ class Multicast:
         group: str = GROUP,
         port: int = PORT,
         interface: str = "0.0.0.0",
+        on_double: Callable[[tuple[str, ...]], None] = lambda addresses: None,
     ) -> None:
         """Say and hear nothing yet.
 
@@ -75,6 +79,7 @@ class Multicast:
             group: an IPv4 multicast address.
             port: the same for all nodes.
             interface: an IPv4 address of ours; the system chooses where it is 0.0.0.0.
+            on_double: given the addresses in what our key signed and we did not say lately, as often as `on_found`.
         """
         self._key = key
         self._addresses = addresses
@@ -84,6 +89,8 @@ class Multicast:
         self._network = network
         self._place = (group, port)
         self._interface = interface
+        self._on_double = on_double
+        self._said: deque[float] = deque(maxlen=MAX_SAID)
         self._senders = Rates(per_second=2.0, burst=16.0)
         self._all = Rates(per_second=50.0, burst=100.0)
         self._tellings = Rates(per_second=0.2, burst=1.0)
@@ -143,6 +150,7 @@ class Multicast:
             return
         fit = fit_addresses(ours, self._key.node_id, nearest=self._scope_of(self._interface))
         beacon = Beacon(self._network, self._key.node_id, self._wall(), tuple(fit), asks)
+        self._said.append(beacon.issued_at)
         self._socket.sendto(seal_beacon(self._key, beacon), self._place)
         self._note(sent=self._state.sent + 1)
 
@@ -159,9 +167,16 @@ class Multicast:
             self._note(refused=self._state.refused + 1)
             return
         if beacon.node == self._key.node_id:
-            self._note(hears_itself=True)
+            self._hear_ourselves(beacon, now)
         elif beacon.network == self._network:
             self._meet(beacon, now)
+
+    def _hear_ourselves(self, beacon: Beacon, now: float) -> None:
+        """By its date, what we say ourselves is known from what another one says under our key."""
+        if beacon.issued_at in self._said:
+            self._note(hears_itself=True)
+        elif beacon.network == self._network and beacon.addresses and self._tellings.allow(beacon.node, now):
+            self._on_double(beacon.addresses)
 
     def _meet(self, beacon: Beacon, now: float) -> None:
         if beacon.asks:

@@ -12,10 +12,10 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from waggle.core.errors import PeerUnreachable
+from waggle.core.errors import PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p import addresses
-from waggle.mesh.libp2p.p2pd import rundir, wire
+from waggle.mesh.libp2p.p2pd import hop, rundir, wire
 from waggle.mesh.libp2p.p2pd.control import Calls, Requests, failure
 from waggle.mesh.libp2p.p2pd.delimited import delimit
 from waggle.mesh.libp2p.p2pd.process import Process
@@ -30,8 +30,6 @@ BACKLOG = 1024
 SPACE_BYTES = 256 * KIB
 """What is read from a socket at a time. One space for all of them: a new one for each reading costs more than reading
 itself, since the allocator hands blocks of this size back to the system every time."""
-
-RELAY_HOP = "/libp2p/circuit/relay/0.2.0/hop"
 
 
 @lru_cache(maxsize=MAX_PEERS_TRACKED)
@@ -115,8 +113,8 @@ class Daemon:
 
     async def _stop_relaying(self) -> None:
         """The daemon relays for everybody (128 KiB at a time) whatever its options say: unhook that."""
-        await self.requests.ask(wire.take_streams(RELAY_HOP, addresses.unix(self._listener)))
-        await self.requests.ask(wire.leave_streams(RELAY_HOP, addresses.unix(self._listener)))
+        await self.requests.ask(wire.take_streams(hop.PROTOCOL, addresses.unix(self._listener)))
+        await self.requests.ask(wire.leave_streams(hop.PROTOCOL, addresses.unix(self._listener)))
 
     @property
     def calls(self) -> Calls:
@@ -162,6 +160,15 @@ class Daemon:
     async def take_streams(self, protocol: str) -> None:
         """Be given the streams of a protocol."""
         await self.requests.ask(wire.take_streams(protocol, addresses.unix(self._listener)))
+
+    async def ask_for_place(self, relay: NodeId, seconds: float) -> hop.PlaceAnswer:
+        """Have a relay hold a place for us. Raises PeerUnreachable, PeerRefused, RemoteProtocolError."""
+        request = wire.open_stream(peer_bytes(relay), hop.PROTOCOL, math.ceil(seconds))
+        answer = await self.requests.ask_peer(request, hop.PLEASE_RESERVE, most=hop.MAX_ANSWER_BYTES, seconds=seconds)
+        try:
+            return hop.read_answer(answer)
+        except ValueError as error:
+            raise RemoteProtocolError(f"{relay}: {error}") from None
 
     async def open(self, peer: NodeId, protocol: str, seconds: float) -> FrameStream:
         """Open a stream to a peer, within `seconds`; ready for frames. Raises PeerUnreachable, PeerRefused."""

@@ -68,6 +68,11 @@ class Keeper:
             raise PeerUnreachable("the libp2p daemon is being started again")
         return self._daemon
 
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """Where every daemon of ours listens, with its ports."""
+        return self._listen
+
     async def start(self) -> None:
         """Run the first daemon. Raises PeerUnreachable where it does not start, UsageError for bad settings."""
         for attempts_left in reversed(range(START_ATTEMPTS)):

@@ -78,11 +78,17 @@ async def _answering(transport: Transport, addresses: Sequence[str]) -> str | No
     """The first of a relay's addresses at which it answers; None where it does at none."""
     for address in addresses:
         try:
-            await transport.connect([address], seconds=PROBE_SECONDS / len(addresses))
+            peer = await transport.connect([address], seconds=PROBE_SECONDS / len(addresses))
+            return await _in_use(transport, peer, addresses) or address
         except (MeshError, UsageError):
             continue
-        return address
     return None
+
+
+async def _in_use(transport: Transport, peer: NodeId, addresses: Sequence[str]) -> str | None:
+    """The address of a link that we had before: it works, which of another one nobody has shown."""
+    ways = {way for link in await transport.links() if link.peer == peer for way in link.addresses}
+    return next((address for address in addresses if address.rpartition("/p2p/")[0] in ways), None)
 
 
 async def await_places(transport: Transport, *, count: int = 1, seconds: float = PLACE_SECONDS) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ before anybody relies on it, and starts its daemon again if that does not get th
 import asyncio
 import logging
 import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from msgspec import Struct
 from waggle.core.errors import MeshError, PeerUnreachable, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.addresses import parse
+from waggle.mesh.libp2p.p2pd.scratch import scratch_folder
 from waggle.mesh.libp2p.settings import Settings, with_ports
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.limits import MIB
@@ -122,8 +122,8 @@ async def check_relay(addresses: Sequence[str]) -> RelayCheck:
         PeerUnreachable: the two nodes did not start: a fault of this machine, not of the relay.
     """
     began = asyncio.get_running_loop().time()
-    with tempfile.TemporaryDirectory(prefix="waggle-relay-") as folder:
-        async with _test_node(Path(folder), "a", addresses[:1]) as a, _test_node(Path(folder), "b") as b:
+    with scratch_folder() as folder:
+        async with _test_node(folder, "a", addresses[:1]) as a, _test_node(folder, "b") as b:
             await a.serve_calls(TEST_PROTOCOL, _echo)
             reason = await _push_through(b, a.node_id, addresses[0])
     return RelayCheck(not reason, asyncio.get_running_loop().time() - began, reason)

@@ -22,6 +22,7 @@ from waggle.mesh.guard import PeerGuard
 from waggle.mesh.libp2p.acceptance import check_accepted, check_answered
 from waggle.mesh.libp2p.addresses import Address, parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
+from waggle.mesh.libp2p.held import HeldPlaces
 from waggle.mesh.libp2p.keeper import Keeper
 from waggle.mesh.libp2p.p2pd.control import PeerUnknown
 from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
@@ -82,6 +83,7 @@ class Libp2pTransport:
         self._opening = asyncio.Semaphore(MAX_OPENING_STREAMS)
         self._asked: Counter[NodeId] = Counter()
         self._known: OrderedDict[NodeId, tuple[Address, ...]] = OrderedDict()
+        self.places = HeldPlaces(self._keeper.current)
         self._reconnecting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -94,6 +96,11 @@ class Libp2pTransport:
     def daemon_pid(self) -> int:
         """The process id of the daemon. Raises PeerUnreachable while there is none."""
         return self._keeper.current().process.pid
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """Where it listens, with the ports that were chosen."""
+        return self._keeper.listen
 
     @property
     def calls_in_progress(self) -> int:
@@ -188,11 +195,12 @@ class Libp2pTransport:
     async def _dial(self, peer: NodeId, ways: tuple[Address, ...], seconds: float) -> None:
         """Try fast addresses first: given all at once, the daemon prefers QUIC."""
         fast = [way for way in ways if way.fast]
-        if fast:
+        if 0 < len(fast) < len(ways):
             with suppress(PeerUnreachable):
                 await self._keeper.current().connect(peer, fast, seconds / 2)
                 return
-        await self._keeper.current().connect(peer, ways, seconds / 2 if fast else seconds)
+            seconds /= 2
+        await self._keeper.current().connect(peer, ways, seconds)
 
     def _remember(self, peer: NodeId, ways: tuple[Address, ...]) -> None:
         self._known[peer] = ways
@@ -205,9 +213,9 @@ class Libp2pTransport:
         await self._keeper.current().disconnect(peer)
 
     async def addresses(self) -> tuple[str, ...]:
-        """The multiaddrs we can be reached at, each ending in `/p2p/<our id>`."""
+        """The multiaddrs we can be reached at, each ending in `/p2p/<our id>`; those through relays first."""
         _, texts = await self._keeper.current().identify()
-        return tuple(f"{text}/p2p/{self._node_id}" for text in texts)
+        return tuple(f"{text}/p2p/{self._node_id}" for text in dict.fromkeys((*self.places.circuits, *texts)))
 
     async def links(self) -> tuple[Link, ...]:
         """The peers we are connected to now."""
@@ -223,6 +231,7 @@ class Libp2pTransport:
     # --- the daemon's death, and ours -----------------------------------------------------------------------------
 
     def _come_back(self) -> None:
+        self.places.clear()
         if self._reconnecting is not None:
             self._reconnecting.cancel()
         self._reconnecting = asyncio.create_task(self._reconnect())

@@ -77,6 +77,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = False
     port_map: Annotated[bool, Meta(description="Ask the router (UPnP) to forward our port.")] = False
     multicast: Annotated[bool, Meta(description="Find nodes in the local network, and be found there.")] = True
+    remember: Annotated[
+        bool, Meta(description="Keep the ports and the last peers' addresses, and use them at the next start.")
+    ] = True
     engines: Annotated[
         Words,
         Meta(
@@ -99,6 +102,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     queue_per_asker: Annotated[int, Meta(ge=0, le=4_096, description="Of those, the most that wait for one asker.")] = (
         32
     )
+    price: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**32,
+            description="Credits that we tell others to want for 1,000 tokens; nothing is paid yet.",
+            extra={"metavar": "CREDITS"},
+        ),
+    ] = 0
     max_nodes: Annotated[
         int, Meta(ge=1, le=64, description="Most nodes that answer in one round, and most that compare.")
     ] = 7
@@ -116,7 +128,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1.0,
             le=100.0,
-            description="Double a proposer that takes this many times as long as it advertised.",
+            description="Double a proposer that takes this many times as long as expected.",
             extra={"metavar": "TIMES"},
         ),
     ] = 3.0

@@ -57,7 +57,7 @@ Request = Status | Peers | Invite | Leave | Share | Unshare
 
 
 class StatusReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="status"):
-    """Of the node itself; `seconds` is how long it has been running."""
+    """Of the node itself; `seconds` is how long it has been running, `troubles` what hinders it in the swarm."""
 
     node: NodeId
     name: str
@@ -67,6 +67,7 @@ class StatusReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     load: Load
     seconds: float
     peers: int
+    troubles: tuple[str, ...] = ()
 
 
 class PeersReply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="peers"):

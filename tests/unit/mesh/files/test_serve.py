@@ -132,6 +132,24 @@ def test_why_something_is_refused_is_not_told(tmp_path: Path) -> None:
     run_virtual(body())
 
 
+def test_the_owner_is_told_once_that_a_shared_file_changed(tmp_path: Path) -> None:
+    async def body() -> None:
+        swarm = await swarm_of_one(tmp_path)
+        told: list[str] = []
+        server = FileServer(await swarm.stranger("bert"), swarm.servers[ANNA]._store, tell_owner=told.append)
+        await server.start()
+        (swarm.model / "LICENSE").write_text("changed")
+        request = encode(AskRange(manifest=swarm.manifest, file=0, offset=0, length=5), 1_000)
+        for _ in range(3):
+            stream = await swarm.me.open(NodeId("bert"), CHUNK_PROTOCOL)
+            await stream.send(request)
+            assert await stream.receive() == bytes([Refusal.FAILED])
+            await stream.close()
+        assert told == ["peers cannot fetch thyme any longer: a file of it changed; waggle share it again"]
+
+    run_virtual(body())
+
+
 def test_reads_are_bounded_and_the_next_caller_is_told_to_come_again(tmp_path: Path) -> None:
     async def body() -> None:
         swarm = await swarm_of_one(tmp_path)

@@ -1,5 +1,6 @@
 """What is shared is what was hashed, and nothing outside the shared folders."""
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -11,7 +12,7 @@ import pytest
 from tests.unit.mesh.files.swarm import MIB, make_model, same_files
 from waggle.core.errors import UsageError
 from waggle.mesh.files.manifest import decode_manifest
-from waggle.mesh.files.store import MAX_ADVERTISED, MAX_SHARED, FileStore, shared
+from waggle.mesh.files.store import MAX_ADVERTISED, MAX_SHARED, FileStore, SharedFileChanged, shared
 
 
 @pytest.fixture
@@ -226,6 +227,30 @@ def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path, store: Fi
         (folder / "config.json").write_text("[2]")
         with pytest.raises(UsageError, match="changed"):
             store.read(one.manifest, 0, 0, 3)
+
+
+def test_a_touched_file_is_served_again_once_it_was_shared_again(store: FileStore, model: Path) -> None:
+    one = store.share(model)
+    os.utime(model / "config.json", ns=(1, 1))
+    with pytest.raises(SharedFileChanged) as caught:
+        store.read(one.manifest, 1, 0, 2)
+    assert caught.value.name == "thyme"
+    assert store.share(model) == one
+    assert store.shared() == (one,)
+    assert store.read(one.manifest, 1, 0, 2) == b'{"'
+
+
+def test_a_full_disk_is_told_in_words_and_the_same_again_helps(
+    store: FileStore, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UsageError, match=f"cannot share {model}: the disk is full: make room, then do it again"):
+            store.share(model)
+    assert store.share(model).name == "thyme"
 
 
 def test_a_touched_file_is_served_again_once_it_was_read(tmp_path: Path, store: FileStore, model: Path) -> None:

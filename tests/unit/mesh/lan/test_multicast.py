@@ -3,18 +3,27 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
 
 from tests.unit.mesh.adverts.making import make_key
+from waggle.mesh.lan.beacons import Beacon, seal_beacon
 from waggle.mesh.lan.multicast import Multicast
 
 pytestmark = pytest.mark.network
 
 
-def make(number: int, found: list[tuple[str, ...]], *, port: int, network: str = "waggle", **more: str) -> Multicast:
+def make(
+    number: int,
+    found: list[tuple[str, ...]],
+    *,
+    port: int,
+    network: str = "waggle",
+    on_double: Callable[[tuple[str, ...]], None] = print,
+    **more: str,
+) -> Multicast:
     key = make_key(number)
 
     async def addresses() -> Sequence[str]:
@@ -22,7 +31,15 @@ def make(number: int, found: list[tuple[str, ...]], *, port: int, network: str =
 
     options = {"interface": "127.0.0.1"} | more
     return Multicast(
-        key, addresses, found.append, rng=Random(number), wall=time.time, network=network, port=port, **options
+        key,
+        addresses,
+        found.append,
+        rng=Random(number),
+        wall=time.time,
+        network=network,
+        port=port,
+        on_double=on_double,
+        **options,
     )
 
 
@@ -52,7 +69,7 @@ async def test_nodes_on_one_machine_find_each_other_and_hear_themselves() -> Non
 
 @pytest.mark.parametrize("wrong", [{"interface": "203.0.113.9"}, {"group": "10.0.0.1"}, {"interface": "nonsense"}])
 async def test_trouble_is_a_state_and_no_failure(wrong: dict[str, str]) -> None:
-    node = make(1, [], port=any_port() + 1, **wrong)
+    node = make(1, [], port=any_port() + 1, on_double=print, **wrong)
     await node.start()
     assert not node.state.open
     assert "multicast" in node.state.trouble
@@ -67,3 +84,21 @@ async def test_a_flood_is_refused_without_work() -> None:
     assert node.state.refused == 10_000
     node.hear(b"junk", "192.168.1.67")
     assert found == []
+
+
+async def test_what_another_one_says_under_our_key_is_told_apart_from_what_we_say() -> None:
+    doubles: list[tuple[str, ...]] = []
+    key = make_key(1)
+    ours = Beacon("waggle", key.node_id, time.time(), (f"/ip4/127.0.0.1/tcp/5001/p2p/{key.node_id}",), asks=True)
+    theirs = Beacon("waggle", key.node_id, time.time() + 1, (f"/ip4/127.0.0.1/tcp/1/p2p/{key.node_id}",), asks=True)
+    node = make(1, [], port=any_port() + 3, on_double=doubles.append)
+    node._said.append(ours.issued_at)
+    node.hear(seal_beacon(key, ours), "127.0.0.1")
+    assert (doubles, node.state.hears_itself) == ([], True)
+    for _ in range(5):
+        node.hear(seal_beacon(key, theirs), "127.0.0.1")
+    assert doubles == [theirs.addresses]
+    wasps = Beacon("wasps", key.node_id, time.time() + 2, theirs.addresses, asks=True)
+    other = make(1, [], port=any_port() + 3, on_double=doubles.append)
+    other.hear(seal_beacon(key, wasps), "127.0.0.1")
+    assert len(doubles) == 1

@@ -5,7 +5,6 @@ ends it, cancelled or killed, the verified chunks stay, and the next fetch asks 
 """
 
 import asyncio
-import errno
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 
 from waggle.core.errors import RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
-from waggle.mesh.files.disk import Step
+from waggle.mesh.files.disk import Step, is_full
 from waggle.mesh.files.fetching.offers import find_offer, is_manifest, read_manifest, read_wanted
 from waggle.mesh.files.fetching.pull import Dropped, Pull
 from waggle.mesh.files.fetching.threads import in_thread
@@ -228,7 +227,7 @@ class _Job:
 
 
 def _in_words(error: OSError, store: FileStore, missing: int) -> UsageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return UsageError(
             f"the disk is full: {missing:,} bytes are missing, {store.free_bytes():,} are free in {store.root}; "
             "what was fetched is kept: make room, then fetch again"

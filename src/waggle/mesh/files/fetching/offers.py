@@ -21,6 +21,8 @@ LISTS_AT_ONCE = 16
 GRACE_SECONDS = 3.0
 """How long others may still answer once somebody has what is wanted."""
 MAX_CHOICES = 10
+MAX_NAMES = 20
+"""Of what else is shared, named where nobody has what is wanted."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -56,7 +58,7 @@ async def find_offer(transport: Transport, wanted: str, peers: Sequence[NodeId],
 
     Raises:
         UsageError: several manifests have this name; the text lists them.
-        MeshError: nobody has it.
+        MeshError: nobody has it; the text names what else is shared.
     """
     survey = _Survey(transport, wanted)
     await survey.run(list(dict.fromkeys(peers))[:MAX_ASKED])
@@ -74,6 +76,7 @@ class _Survey:
         self._answered = 0
         self._found: dict[str, list[NodeId]] = {}
         self._sizes: dict[str, int] = {}
+        self._names: set[str] = set()
         self._any = asyncio.Event()
 
     async def run(self, peers: list[NodeId]) -> None:
@@ -101,6 +104,7 @@ class _Survey:
         except MeshError:
             return
         else:
+            self._names.update(one.name for one in listing.shared)
             for manifest, size in {one.manifest: one.size for one in listing.shared if self._is_wanted(one)}.items():
                 self._found.setdefault(manifest, []).append(peer)
                 self._sizes.setdefault(manifest, size)
@@ -119,10 +123,18 @@ class _Survey:
             case []:
                 silent = len(self._asked) - self._answered
                 raise MeshError(
-                    f"nobody shares {self._wanted}: asked {len(self._asked)} peers, {silent} of them did not answer"
+                    f"nobody shares {self._wanted}: asked {len(self._asked)} peers, {silent} of them did not answer; "
+                    f"{self._others()}"
                 )
             case several:
                 raise UsageError(self._choices(several))
+
+    def _others(self) -> str:
+        """What there is instead."""
+        if not self._names:
+            return "nothing else is shared"
+        more = len(self._names) - MAX_NAMES
+        return f"shared are {', '.join(sorted(self._names)[:MAX_NAMES])}" + (f" and {more} more" if more > 0 else "")
 
     def _choices(self, manifests: list[str]) -> str:
         rows = sorted(manifests, key=lambda manifest: (-len(self._found[manifest]), manifest))[:MAX_CHOICES]

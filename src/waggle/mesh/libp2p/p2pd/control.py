@@ -11,12 +11,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable
+from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable, RemoteProtocolError
 from waggle.mesh.libp2p.p2pd import wire
 from waggle.mesh.libp2p.p2pd.delimited import DelimitedBuffer, delimit, length_prefix
+from waggle.mesh.libp2p.p2pd.reasons import plain
 
 CONTROL_SECONDS = 5.0
 """How long the daemon may take for what needs no other machine."""
+
+MAX_OPENED_BYTES = 16 * 1024
+"""What the daemon says of a stream that it has opened takes about a hundred bytes."""
 
 JOIN_BYTES = 16 * 1024
 """Messages shorter than this are written together with their length: copying them is cheaper than a second write."""
@@ -30,16 +34,11 @@ class PeerUnknown(PeerUnreachable):
 
 def failure(reason: str) -> MeshError:
     """The daemon's reason as an error of ours; texts of go-libp2p 0.32."""
-    if any(words in reason for words in NOT_SERVED):
+    if any(words in reason for words in NOT_SERVED) and "failed to dial" not in reason:
         return PeerRefused("the peer does not serve this protocol")
     if reason.endswith("no addresses"):
         return PeerUnknown("no address of this peer is known")
-    return PeerUnreachable(f"the peer cannot be reached: {printable(reason)}")
-
-
-def printable(text: str) -> str:
-    """At most 200 harmless characters of a text from elsewhere."""
-    return "".join(character if character.isprintable() else " " for character in text[:200])
+    return PeerUnreachable(f"the peer cannot be reached: {plain(reason)}")
 
 
 class Requests:
@@ -74,6 +73,48 @@ class Requests:
             writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
+
+    async def ask_peer(self, request: bytes, message: bytes, *, most: int, seconds: float) -> bytes:
+        """Open a stream with `request`, send the peer one message and give its first of at most `most` bytes.
+
+        Raises PeerUnreachable, PeerRefused, and RemoteProtocolError where something else than a message comes.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange_with_peer(request, message, most)
+        except TimeoutError:
+            raise PeerUnreachable(f"no answer within {seconds:g} s") from None
+        except (OSError, asyncio.IncompleteReadError):
+            raise PeerUnreachable("the peer hung up") from None
+        except ValueError as error:
+            raise RemoteProtocolError(f"not what was asked for: {error}") from None
+
+    async def _exchange_with_peer(self, request: bytes, message: bytes, most: int) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        try:
+            buffer = DelimitedBuffer()
+            writer.write(delimit(request))
+            response = wire.read_response(await _next_message(reader, buffer, MAX_OPENED_BYTES))
+            if response.error is not None:
+                raise failure(response.error)
+            writer.write(delimit(message))
+            return await _next_message(reader, buffer, most)
+        finally:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _next_message(reader: asyncio.StreamReader, buffer: DelimitedBuffer, most: int) -> bytes:
+    """The next message on a socket; raises ValueError where more than `most` bytes come without being one."""
+    read = 0
+    while (message := buffer.take()) is None:
+        if read > most:
+            raise ValueError("a message that does not end")
+        data = await _some(reader)
+        read += len(data)
+        buffer.feed(data)
+    return message
 
 
 async def _some(reader: asyncio.StreamReader) -> bytes:

@@ -1,0 +1,101 @@
+"""A node that ends and is started again with nothing but its folder: the same port, and the same swarm."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.processes.nodes import Node
+from tests.processes.proc import processes_of, until
+
+pytestmark = pytest.mark.timeout(120)
+
+FOUND_SECONDS = 5.0
+
+
+class Forager(Node):
+    """A node without models that is told nothing but its invites and its name."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        super().__init__(root, name, "")
+
+    def arguments(self, invites: Sequence[str]) -> tuple[str, ...]:
+        return ("join", *invites, "--name", self.name, "--no-multicast", "--without-models")
+
+    @property
+    def ports(self) -> set[int]:
+        """The TCP ports at which it is found."""
+        return {int(text.split("/tcp/")[1].split("/")[0]) for text in self.until_up().addresses if "/tcp/" in text}
+
+
+@pytest.fixture
+def pair(root: Path) -> Iterator[tuple[Forager, Forager]]:
+    """Two nodes that see each other, each in a folder of nodes of its own."""
+    nodes = Forager(root / "one", "one"), Forager(root / "two", "two")
+    for node in nodes:
+        node.root.mkdir()
+    try:
+        nodes[0].start()
+        nodes[1].start([nodes[0].invite])
+        nodes[1].until_up()
+        until(lambda: all(remembers(node) for node in nodes), 30.0, "each remembers the other")
+        yield nodes
+    finally:
+        for node in nodes:
+            if node.is_running():
+                node.kill()
+        until(lambda: not processes_of(root), 10.0, "nothing is left")
+
+
+def remembers(node: Forager) -> bool:
+    """Whether it knows of somebody for its next start."""
+    return node.home.last.exists() and b"/p2p/" in node.home.last.read_bytes()
+
+
+def sees(one: Forager, other: Forager) -> None:
+    """It does, soon after it is up."""
+    one.until_up()
+    until(lambda: one.sees(other), FOUND_SECONDS, f"{one.name} sees {other.name}")
+
+
+def test_a_killed_node_comes_back_at_its_port_and_into_its_swarm(pair: tuple[Forager, Forager]) -> None:
+    one, two = pair
+    ports, invite = two.ports, two.invite
+    two.kill()
+    two.start()
+    assert two.ports == ports
+    sees(two, one)
+    sees(one, two)
+    one.kill()
+    one.home.last.unlink()
+    one.start([invite])
+    sees(one, two)  # by the invite that two gave before it was killed
+
+
+def test_a_node_whose_port_was_taken_meanwhile_takes_another(pair: tuple[Forager, Forager]) -> None:
+    one, two = pair
+    (port,) = one.ports
+    one.kill()
+    until(lambda: not processes_of(one.root), 10.0, "its daemon is gone")
+    with socket.create_server(("0.0.0.0", port)):
+        one.start()
+        assert one.ports.isdisjoint({port})
+        assert f"port {port} of last time is taken" in one.out.read_text()
+        sees(one, two)
+
+
+def test_a_node_told_to_forget_comes_back_elsewhere_and_alone(root: Path) -> None:
+    node = Forager(root, "one")
+    node.arguments = lambda invites: (*Forager.arguments(node, invites), "--no-remember")  # type: ignore[method-assign]
+    try:
+        node.start()
+        ports = node.ports
+        assert not node.home.last.exists()
+        node.kill()
+        until(lambda: not processes_of(root), 10.0, "its daemon is gone")
+        node.start()
+        assert node.ports.isdisjoint(ports)
+    finally:
+        node.kill()
+        until(lambda: not processes_of(root), 10.0, "nothing is left")

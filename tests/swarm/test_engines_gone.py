@@ -1,0 +1,145 @@
+"""An engine that dies while its node lives on: the node says so, and the swarm goes on without that model."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from msgspec.structs import replace
+
+from tests.swarm.members import make_key
+from tests.swarm.solo_crowd import ASKED, LAN, TEXT, TODAY, collected, truth
+from waggle.core.chat_values import Role, Turn
+from waggle.core.engine_values import EngineCard
+from waggle.core.errors import EngineUnavailable
+from waggle.engines.script import Crasher, Script
+from waggle.engines.scripted import ScriptedEngine
+from waggle.mesh.memory import MemoryNetwork
+from waggle.node.mesh_node import MeshNode, make_node
+from waggle.node.mesh_service import MeshService
+from waggle.node.planning import AskOptions
+from waggle.testing.clock import VirtualClock, run_virtual
+
+SOON = 60.0
+TURNS = (Turn(role=Role.SYSTEM, content="Be short."), Turn(role=Role.USER, content="2 + 3"))
+
+
+class Mortal(ScriptedEngine):
+    """An engine that is there or not."""
+
+    def __init__(self, *, alive: bool = True, deaf: bool = False, tool: str | None = None) -> None:
+        super().__init__(Script(name="bee", skill=1.0, tool_call=tool), truth, clock=VirtualClock())
+        self.whole = self.script
+        self.deaf = deaf
+        self.turn(alive)
+
+    def turn(self, alive: bool) -> None:
+        self.script = self.whole if alive else replace(self.whole, conduct=Crasher())
+        self.alive = alive
+
+    async def describe(self) -> EngineCard:
+        if not self.alive:
+            raise EngineUnavailable("http://10.0.0.7/v1 cannot be reached")
+        return replace(await super().describe(), converses=not self.deaf)
+
+
+async def two_nodes(first: Mortal, second: Mortal) -> list[MeshNode]:
+    """Nodes that know each other, both with the model."""
+    network, nodes = MemoryNetwork(0, LAN), list[MeshNode]()
+    for number, engine in enumerate((first, second)):
+        key = make_key(number)
+        node = await make_node(
+            key,
+            network.join(key.node_id),
+            {"bee": engine},
+            rng=Random(number),
+            wall=lambda: TODAY + asyncio.get_running_loop().time(),
+        )
+        hub = make_key(0).node_id
+        await node.start([f"/memory/{hub}/p2p/{hub}"] if number else [])
+        nodes.append(node)
+    await until(lambda: all(node.membership.usable() for node in nodes))
+    return nodes
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SOON):
+        while not reached():  # noqa: ASYNC110 - nodes do not tell
+            await asyncio.sleep(0.5)
+
+
+async def close(nodes: list[MeshNode]) -> None:
+    for node in nodes:
+        await node.close()
+
+
+def test_a_model_whose_engine_is_gone_is_offered_to_nobody_until_it_is_back() -> None:
+    async def run() -> None:
+        engine = Mortal()
+        nodes = await two_nodes(engine, Mortal())
+        [seen] = nodes[1].membership.usable()
+        assert [offer.model for offer in seen.advert.offers] == ["bee"]
+        engine.turn(False)
+        await until(lambda: not nodes[1].membership.usable()[0].advert.offers)
+        assert nodes[0].offers == ()
+        engine.turn(True)
+        await until(lambda: bool(nodes[1].membership.usable()[0].advert.offers))
+        await close(nodes)
+
+    run_virtual(run())
+
+
+def test_a_node_whose_engine_is_gone_tells_so_and_has_others_write_and_answer() -> None:
+    async def run() -> None:
+        engine = Mortal()
+        nodes = await two_nodes(engine, Mortal())
+        service = MeshService(nodes[0])
+        engine.turn(False)
+        assert (await collected(service.generate("bee", ASKED, 60.0)))[0] == TEXT  # before anybody has looked
+        await until(lambda: nodes[0].offers == ())
+        [model] = service.models()
+        assert (model.usable, model.nodes) == (True, (nodes[1].id,))
+        assert model.down == {nodes[0].id: "its server cannot be reached"}
+        record = await service.ask("2 + 3", AskOptions())
+        assert {standing.node for standing in record.plan.proposers} == {nodes[1].id}
+        assert record.outcome.answer == "5"
+        await close(nodes)
+
+    run_virtual(run())
+
+
+def test_a_node_starts_without_its_engine_and_offers_it_later() -> None:
+    async def run() -> None:
+        engine = Mortal(alive=False)
+        nodes = await two_nodes(engine, Mortal(alive=False))
+        services = [MeshService(node) for node in nodes]
+        assert not any(model.usable for service in services for model in service.models())
+        engine.turn(True)
+        await until(lambda: services[1].models()[0].usable)
+        assert (await collected(services[1].generate("bee", ASKED, 60.0)))[0] == TEXT
+        await close(nodes)
+
+    run_virtual(run())
+
+
+def test_what_a_model_can_do_is_known_to_other_nodes() -> None:
+    async def run() -> None:
+        nodes = await two_nodes(Mortal(deaf=True), Mortal(deaf=True, tool="add"))
+        offers = [node.membership.usable()[0].advert.offers[0] for node in nodes]
+        assert [(offer.converses, offer.calls_tools) for offer in offers] == [(False, True), (False, False)]
+        [model] = MeshService(nodes[0]).models()
+        assert (model.converses, model.calls_tools) == (False, False)  # not at every node that has it
+        await close(nodes)
+
+    run_virtual(run())
+
+
+def test_a_conversation_is_for_nodes_that_read_one() -> None:
+    async def run() -> None:
+        nodes = await two_nodes(Mortal(deaf=True), Mortal())
+        service = MeshService(nodes[0])
+        plan = (await service.ask("2 + 3", AskOptions(turns=TURNS))).plan
+        assert {standing.node for standing in (*plan.proposers, *plan.judges)} == {nodes[1].id}
+        assert len((await service.ask("2 + 3", AskOptions())).plan.proposers) == 2
+        await close(nodes)
+
+    run_virtual(run())

@@ -1,0 +1,51 @@
+"""What is longer than a model's context is known as such after it has crossed a network."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from tests.swarm.solo_crowd import ASKED, SLOW, collected, solo_crowd
+from waggle.core.engine_values import GenerateRequest, StreamedToken
+from waggle.core.errors import TOO_LONG, EngineRefused
+from waggle.engines.scripted import ScriptedEngine
+from waggle.node.planning import AskOptions
+from waggle.testing.clock import run_virtual
+
+REASON = f"the question takes 900 tokens, {TOO_LONG} 256"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines with very little room."""
+
+    async def stream(self: ScriptedEngine, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
+        raise EngineRefused(REASON)
+        yield StreamedToken(text="")
+
+    async def embed(self: ScriptedEngine, texts: Sequence[str]) -> list[list[float]]:
+        raise EngineRefused(REASON)
+
+    monkeypatch.setattr(ScriptedEngine, "stream", stream)
+    monkeypatch.setattr(ScriptedEngine, "embed", embed)
+
+
+def test_a_peer_that_cannot_hold_a_question_says_so_to_whoever_wants_its_model() -> None:
+    async def run() -> None:
+        async with solo_crowd([None, SLOW]) as (_, service):
+            with pytest.raises(EngineRefused, match=TOO_LONG):
+                await collected(service.generate("bee", ASKED, 60.0))
+            with pytest.raises(EngineRefused, match=TOO_LONG):
+                await service.embed("bee", ["word " * 900], 60.0)
+
+    run_virtual(run())
+
+
+def test_the_record_of_a_round_says_that_nobody_could_hold_the_question() -> None:
+    async def run() -> None:
+        async with solo_crowd([SLOW, SLOW]) as (_, service):
+            record = await service.ask("What is 2 + 3?", AskOptions())
+            assert record.outcome.answer is None
+            assert len(record.outcome.failures) == 2
+            assert all(TOO_LONG in reason for reason in record.outcome.failures.values())
+
+    run_virtual(run())

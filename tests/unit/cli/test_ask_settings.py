@@ -1,0 +1,84 @@
+"""`waggle ask` goes by waggle.toml, the environment and flags, the later one of these before the earlier."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.ran import Waggle
+from tests.unit.models.tiny import tiny_folder
+from waggle.cli.shared import CALIBRATION, calibration_path, invites_to
+from waggle.core.errors import UsageError
+from waggle.core.round_values import Plan
+from waggle.node.config.settings import Settings
+from waggle.node.records import load_record
+
+PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
+ADDRESS = f"/ip4/127.0.0.1/tcp/1/p2p/{PEER}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model that answers anything with nonsense."""
+    return tiny_folder(tmp_path_factory.mktemp("models") / "random", marker=None)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("WAGGLE_") and name != "WAGGLE_HOME"]:
+        monkeypatch.delenv(name)
+
+
+def plan_of(waggle: Waggle, *flags: str) -> Plan:
+    """The plan of a question asked now."""
+    ran = waggle("ask", "why?", "--max-tokens", "8", "--record", "round.json", "--json", *flags)
+    assert ran.err == ""
+    return load_record(Path("round.json")).plan
+
+
+def test_the_file_the_environment_and_flags_are_heard_in_rising_order(
+    waggle: Waggle, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("waggle.toml").write_text(
+        f'engines = ["{folder}"]\nbudget_seconds = 11\nbudget_tokens = 9001\nmin_confidence = 0.91\n'
+    )
+    plan = plan_of(waggle)
+    assert [standing.node for standing in plan.proposers] == ["random"]
+    assert (plan.budget.seconds, plan.budget.tokens, plan.min_confidence) == (11.0, 9001, 0.91)
+    monkeypatch.setenv("WAGGLE_BUDGET_SECONDS", "12")
+    monkeypatch.setenv("WAGGLE_BUDGET_TOKENS", "9002")
+    plan = plan_of(waggle)
+    assert (plan.budget.seconds, plan.budget.tokens, plan.min_confidence) == (12.0, 9002, 0.91)
+    plan = plan_of(waggle, "--budget-tokens", "0", "--min-confidence", "0.93")
+    assert (plan.budget.seconds, plan.budget.tokens, plan.min_confidence) == (12.0, None, 0.93)
+
+
+def test_a_mistake_in_the_file_is_told_before_anything_is_asked(waggle: Waggle) -> None:
+    Path("waggle.toml").write_text("min_confidence = 2")
+    ran = waggle("ask", "why?")
+    assert (ran.status, ran.complaint()) == (2, "waggle.toml, line 1: min_confidence must be a number from 0.0 to 1.0")
+
+
+def test_engines_of_the_file_do_not_stand_in_the_way_of_via(waggle: Waggle) -> None:
+    Path("waggle.toml").write_text('engines = ["nowhere"]')
+    assert "no invite" in waggle("ask", "why?", "--via", "nobody").complaint()
+    clash = waggle("ask", "why?", "--via", ADDRESS, "--engine", "nowhere")
+    assert (clash.status, clash.complaint()) == (
+        2,
+        "--via asks models elsewhere: leave out --engine and --key-variable",
+    )
+
+
+def test_an_address_leads_to_the_network_of_the_settings_and_an_invite_to_its_own() -> None:
+    plain, named = invites_to([ADDRESS, f"{ADDRESS}?network=orchard"], "meadow")
+    assert (plain.network, named.network) == ("meadow", "orchard")
+    with pytest.raises(UsageError, match="no invite"):
+        invites_to(["nobody"], "meadow")
+
+
+def test_the_users_own_calibration_is_that_of_the_home_in_the_settings(tmp_path: Path) -> None:
+    home = tmp_path / "elsewhere"
+    assert calibration_path(Settings(home=home, engines=("a",))) == home / CALIBRATION
+    assert home not in calibration_path(Settings(home=home)).parents

@@ -1,0 +1,111 @@
+"""Which running node a verb means, and in whose folder it looks."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.ran import Waggle
+from waggle.cli.fetch import _own_node
+from waggle.cli.local import _print_peers
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Advert, Liveness, Peer, SharedFiles
+from waggle.node.home import NodeHome, RunInfo
+
+PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
+
+
+def address(port: int) -> str:
+    return f"/ip4/127.0.0.1/tcp/{port}/p2p/{PEER}"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the environment names."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def running() -> Iterator[ExitStack]:
+    """Holds the locks of nodes that seem to run, until the test ends."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def run(stack: ExitStack, root: Path, *names: str) -> None:
+    """Let nodes of these names seem to run in a folder; each listens on a port of its own."""
+    for port, name in enumerate(names, start=1):
+        home = NodeHome(root, name)
+        stack.enter_context(home.lock())
+        info = RunInfo(
+            name=name, pid=1, node=NodeId(PEER), network="w", addresses=(address(port),), control="/c", started=0.0
+        )
+        home.publish(info)
+
+
+def test_leave_ends_no_arbitrary_node_of_waggle_up(waggle: Waggle, home: Path, running: ExitStack) -> None:
+    run(running, home, "up-acacia", "up-sage")
+    ran = waggle("leave")
+    assert (ran.status, ran.complaint()) == (2, "which node? say --node up-acacia or up-sage")
+
+
+def test_any_node_of_waggle_up_will_do_where_they_are_alike(waggle: Waggle, home: Path, running: ExitStack) -> None:
+    run(running, home, "up-acacia", "up-sage")
+    assert "no node listens at /c" in waggle("peers").complaint()
+
+
+def test_one_node_need_not_be_named(waggle: Waggle, home: Path, running: ExitStack) -> None:
+    run(running, home, "up-acacia")
+    assert "no node listens at /c" in waggle("leave").complaint()
+
+
+def test_fetch_asks_which_node_and_takes_the_answer(waggle: Waggle, home: Path, running: ExitStack) -> None:
+    run(running, home, "p", "q")
+    assert waggle("fetch", "clover").complaint() == "which node? say --node p or q"
+    assert _own_node(home, "q").addresses == (address(2),)
+    assert waggle("fetch", "clover", "--node", "r").complaint().startswith("no node 'r' of yours is running")
+    both = waggle("fetch", "clover", "--node", "p", "--via", address(1))
+    assert (both.status, both.complaint()) == (2, "--via fetches past your own node: leave out --node")
+
+
+def test_join_runs_a_node_of_the_home_that_it_is_given(waggle: Waggle, tmp_path: Path, running: ExitStack) -> None:
+    run(running, tmp_path / "other", "bee")
+    ran = waggle("join", "--home", str(tmp_path / "other"), "--name", "bee", "--without-models", "--no-multicast")
+    assert ran.status == 2
+    assert f"{tmp_path}/other/nodes/bee" in ran.complaint()
+
+
+@pytest.mark.timeout(60)
+def test_up_runs_its_nodes_in_the_home_that_it_is_given(waggle: Waggle, home: Path, tmp_path: Path) -> None:
+    ran = waggle("up", "--home", str(tmp_path / "other"), "--nodes", "1", "--engine", "nowhere")
+    assert (ran.status, "node up-nowhere did not start" in ran.err) == (1, True)
+    assert (tmp_path / "other" / "nodes" / "up-nowhere" / "node.log").stat().st_size
+    assert not (home / "nodes").exists()
+
+
+def test_a_second_up_in_one_home_says_how_to_go_on(waggle: Waggle, home: Path, running: ExitStack) -> None:
+    run(running, home, "up-nowhere")
+    ran = waggle("up", "--nodes", "2", "--engine", "nowhere")
+    assert (ran.status, "waggle up runs here already: end it with Ctrl-C there" in ran.err) == (2, True)
+
+
+def peer(name: str, *shared: str) -> Peer:
+    """A node that shares models of these names."""
+    files = tuple(SharedFiles(name=each, manifest="0" * 64, size=1) for each in shared)
+    advert = Advert(
+        node=NodeId(PEER), network="w", incarnation=1, sequence=1, issued_at=0.0, ttl=60.0, version="0", name=name,
+        shared=files,
+    )  # fmt: skip
+    return Peer(advert=advert, liveness=Liveness.ALIVE)
+
+
+def test_peers_shows_what_can_be_fetched_from_whom(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_peers([peer("ant"), peer("bee", "thyme", "sage")])
+    head, _, ant, bee = capsys.readouterr().out.strip().splitlines()[:4]
+    assert "shares" in head
+    assert "thyme, sage" in bee
+    assert "thyme" not in ant
+    _print_peers([peer("ant")])
+    assert "shares" not in capsys.readouterr().out

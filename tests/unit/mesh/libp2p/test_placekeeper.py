@@ -1,0 +1,318 @@
+"""Which relays a node takes a place at, and when it takes another: on a virtual clock and a written network."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from random import Random
+
+from waggle.core.errors import PeerRefused, PeerUnreachable
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Advert
+from waggle.mesh.libp2p.placekeeper import LOOK_SECONDS, REFUSED_SECONDS, RENEW_SECONDS, PlaceKeeper
+from waggle.mesh.libp2p.places import MAX_RELAYS
+from waggle.mesh.transport import CallHandler, Link, Stream, StreamHandler
+from waggle.testing.clock import run_virtual
+
+ONE, TWO, THREE = NodeId("one"), NodeId("two"), NodeId("three")
+AT_ONCE = 3 * LOOK_SECONDS
+MINUTE = 60.0
+
+
+def advert(node: NodeId, host: str = "5.77.0.1", *, relays: bool = True) -> Advert:
+    """Of a node that consents to relay unless told otherwise."""
+    return Advert(
+        node=node,
+        network="waggle",
+        incarnation=1,
+        sequence=1,
+        issued_at=0.0,
+        ttl=90.0,
+        version="1",
+        addresses=(f"/ip4/{host}/udp/1/quic-v1/p2p/{node}", f"/ip4/{host}/tcp/1/p2p/{node}"),
+        relays=relays,
+    )
+
+
+class WrittenRelays:
+    """A transport and its places: who is there, who consents, and what a node's keeper does with them."""
+
+    node_id = NodeId("home")
+
+    def __init__(self, *adverts: Advert) -> None:
+        self.adverts = {advert.node: advert for advert in adverts}
+        self.dead: set[NodeId] = set()
+        self.full: set[NodeId] = set()
+        self.busy: set[NodeId] = set()
+        self.relayed: dict[NodeId, bool] = {}
+        self.in_use: dict[NodeId, tuple[str, ...]] = {}
+        self.ways: dict[NodeId, str] = {}
+        self.takes: list[tuple[float, NodeId]] = []
+        self.dials: list[str] = []
+        self.cuts: list[NodeId] = []
+        self.told: list[frozenset[NodeId]] = []
+        self.deaf_tellings = 0
+        self.down = False
+
+    # --- what the node knows ------------------------------------------------------------------------------------------
+
+    def known(self) -> list[Advert]:
+        return list(self.adverts.values())
+
+    def consents(self, node: NodeId) -> bool:
+        return node in self.adverts and self.adverts[node].relays
+
+    async def tell(self) -> None:
+        if self.deaf_tellings:
+            self.deaf_tellings -= 1
+            raise PeerUnreachable("the daemon is being started again")
+        self.told.append(self.relays)
+
+    def kill(self, node: NodeId, *, silently: bool = False) -> None:
+        """It is doubted; its link goes too, unless nobody noticed."""
+        self.dead.add(node)
+        del self.adverts[node]
+        if not silently:
+            del self.relayed[node]
+
+    # --- places -------------------------------------------------------------------------------------------------------
+
+    @property
+    def relays(self) -> frozenset[NodeId]:
+        return frozenset(self.ways)
+
+    async def take(self, relay: str) -> None:
+        node = NodeId(relay.rpartition("/")[2])
+        self.takes.append((asyncio.get_running_loop().time(), node))
+        if node in self.dead:
+            await asyncio.sleep(3.0)
+            raise PeerUnreachable("no answer")
+        if node in self.full or self.relayed.get(node, True):
+            raise PeerRefused("it gives us no place")
+        self.ways[node] = relay
+
+    def leave(self, relay: NodeId) -> None:
+        self.ways.pop(relay, None)
+
+    # --- transport ----------------------------------------------------------------------------------------------------
+
+    async def connect(self, addresses: Sequence[str], *, seconds: float = 10.0) -> NodeId:
+        self.dials += addresses
+        node = NodeId(addresses[0].rpartition("/")[2])
+        if node in self.dead:
+            await asyncio.sleep(seconds)
+            raise PeerUnreachable("nobody there")
+        self.relayed.setdefault(node, False)
+        return node
+
+    async def disconnect(self, peer: NodeId) -> None:
+        self.cuts.append(peer)
+        self.relayed.pop(peer, None)
+
+    async def links(self) -> tuple[Link, ...]:
+        if self.down:
+            raise PeerUnreachable("the daemon is being started again")
+        return tuple(
+            Link(peer=peer, relayed=relayed, addresses=self.in_use.get(peer, ()))
+            for peer, relayed in self.relayed.items()
+        )
+
+    async def addresses(self) -> tuple[str, ...]:
+        return ()
+
+    async def call(self, peer: NodeId, protocol: str, request: bytes, *, seconds: float = 10.0) -> bytes:
+        raise NotImplementedError
+
+    async def open(self, peer: NodeId, protocol: str, *, seconds: float = 10.0) -> Stream:
+        raise NotImplementedError
+
+    async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
+        raise NotImplementedError
+
+    async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+def keep(network: WrittenRelays, story: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Keep places while the story is told."""
+    keeper = PlaceKeeper(
+        network, network, network.known, network.consents, network.tell, Random(0), busy=network.busy.__contains__
+    )
+
+    async def both() -> None:
+        task = asyncio.create_task(keeper.run())
+        await story()
+        assert not task.done()
+        task.cancel()
+
+    run_virtual(both(), limit_seconds=60 * MINUTE)
+
+
+def keep_for(network: WrittenRelays, seconds: float) -> None:
+    """Keep places for so long."""
+    keep(network, lambda: asyncio.sleep(seconds))
+
+
+def test_places_are_taken_at_two_consenting_relays_and_the_swarm_is_told() -> None:
+    network = WrittenRelays(*(advert(NodeId(f"relay{number}")) for number in range(5)))
+    keep_for(network, AT_ONCE)
+    assert len(network.relays) == MAX_RELAYS == 2
+    assert network.told == [network.relays]
+
+
+def test_others_are_led_through_the_address_that_has_been_seen_to_work() -> None:
+    network = WrittenRelays(advert(ONE), advert(TWO))
+    network.relayed[ONE] = False
+    network.in_use[ONE] = ("/ip4/5.77.0.1/tcp/1",)
+    keep_for(network, AT_ONCE)
+    assert network.ways == {
+        ONE: "/ip4/5.77.0.1/tcp/1/p2p/one",  # linked already; a dial would say nothing of QUIC
+        TWO: "/ip4/5.77.0.1/udp/1/quic-v1/p2p/two",
+    }
+
+
+def test_nodes_that_do_not_consent_or_have_no_public_address_are_never_asked() -> None:
+    network = WrittenRelays(
+        advert(ONE, relays=False), advert(TWO, "192.168.1.5"), advert(THREE, "127.0.0.1"), advert(NodeId("four"))
+    )
+    keep_for(network, MINUTE)
+    assert network.relays == {"four"}
+    assert {address.rpartition("/")[2] for address in network.dials} == {"four"}
+
+
+def test_a_relay_that_appears_later_is_taken_at_once() -> None:
+    network = WrittenRelays()
+
+    async def story() -> None:
+        await asyncio.sleep(MINUTE)
+        assert network.takes == []
+        network.adverts[ONE] = advert(ONE)
+        await asyncio.sleep(AT_ONCE)
+        assert network.relays == {ONE}
+
+    keep(network, story)
+
+
+def test_a_relay_that_dies_is_replaced_and_forgotten() -> None:
+    network = WrittenRelays(advert(ONE), advert(TWO))
+
+    async def story() -> None:
+        await asyncio.sleep(AT_ONCE)
+        network.adverts[THREE] = advert(THREE)
+        network.kill(ONE)
+        await asyncio.sleep(AT_ONCE)
+        assert network.relays == {TWO, THREE}
+        assert network.told[-1] == {TWO, THREE}
+
+    keep(network, story)
+
+
+def test_a_doubted_relay_is_kept_until_there_is_another() -> None:
+    network = WrittenRelays(advert(ONE), advert(TWO))
+
+    async def story() -> None:
+        await asyncio.sleep(AT_ONCE)
+        network.kill(ONE, silently=True)
+        await asyncio.sleep(MINUTE)
+        assert network.relays == {ONE, TWO}
+        network.adverts[THREE] = advert(THREE)
+        await asyncio.sleep(AT_ONCE)
+        assert network.relays == {TWO, THREE}
+
+    keep(network, story)
+
+
+def test_a_dead_relay_in_the_directory_does_not_keep_the_living_one_waiting() -> None:
+    network = WrittenRelays(advert(ONE), advert(TWO))
+    network.dead.add(ONE)
+    keep_for(network, 2 * AT_ONCE)
+    assert network.told[0] == {TWO}
+
+
+def test_places_are_renewed_and_one_that_the_relay_forgot_is_given_up() -> None:
+    network = WrittenRelays(advert(ONE))
+
+    async def story() -> None:
+        await asyncio.sleep(3 * RENEW_SECONDS)
+        assert len(network.takes) in (3, 4)
+        network.full.add(ONE)
+        await asyncio.sleep(RENEW_SECONDS + AT_ONCE)
+        assert network.relays == frozenset()
+        assert network.told[-1] == frozenset()
+
+    keep(network, story)
+
+
+def test_a_relay_that_is_full_is_left_alone_for_a_while_and_another_one_taken() -> None:
+    network = WrittenRelays(advert(ONE), advert(TWO), advert(THREE))
+    network.full |= {ONE, TWO}
+
+    async def story() -> None:
+        await asyncio.sleep(REFUSED_SECONDS - AT_ONCE)
+        assert network.relays == {THREE}
+        assert len(network.takes) == 3
+        network.full.clear()
+        await asyncio.sleep(2 * AT_ONCE)
+        assert len(network.relays) == 2
+
+    keep(network, story)
+
+
+def test_places_lost_with_the_daemon_are_taken_anew() -> None:
+    network = WrittenRelays(advert(ONE))
+
+    async def story() -> None:
+        await asyncio.sleep(AT_ONCE)
+        network.down = True
+        await asyncio.sleep(MINUTE)
+        network.ways.clear()
+        network.down = False
+        await asyncio.sleep(AT_ONCE)
+        assert network.relays == {ONE}
+
+    keep(network, story)
+
+
+def test_a_relay_that_reached_us_through_another_is_dialled_directly_first() -> None:
+    network = WrittenRelays(advert(ONE), advert(TWO))
+    network.relayed[ONE] = True
+    keep_for(network, AT_ONCE)
+    assert network.cuts == [ONE]
+    assert network.relays == {ONE, TWO}
+
+
+def test_a_link_under_way_is_not_cut_for_a_place() -> None:
+    network = WrittenRelays(advert(ONE))
+    network.relayed[ONE] = True
+    network.busy.add(ONE)
+
+    async def story() -> None:
+        await asyncio.sleep(MINUTE)
+        assert network.cuts == []
+        assert network.takes == []
+        network.busy.clear()
+        await asyncio.sleep(AT_ONCE)
+        assert network.relays == {ONE}
+
+    keep(network, story)
+
+
+def test_a_place_whose_direct_link_became_a_relayed_one_is_lost_and_taken_anew() -> None:
+    network = WrittenRelays(advert(ONE))
+
+    async def story() -> None:
+        await asyncio.sleep(AT_ONCE)
+        network.relayed[ONE] = True
+        await asyncio.sleep(AT_ONCE)
+        assert network.cuts == [ONE]
+        assert network.relays == {ONE}
+
+    keep(network, story)
+
+
+def test_the_swarm_is_told_again_where_the_first_telling_failed() -> None:
+    network = WrittenRelays(advert(ONE))
+    network.deaf_tellings = 3
+    keep_for(network, 6 * LOOK_SECONDS)
+    assert network.told == [{ONE}]
