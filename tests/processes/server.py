@@ -54,13 +54,24 @@ class HeldServer:
     def hold(self) -> None:
         """Whoever asks from now on waits for ever; whoever asked before does not."""
         self._since = len(self._server.asked)
+        self._loop.call_soon_threadsafe(self._server.resumed.clear)
         self._server.faults.extend([Fault.HANG] * HELD)
 
     def release(self) -> None:
         """Whoever asks from now on is answered; those that wait go on waiting."""
         self._server.faults.clear()
 
+    def answer(self) -> None:
+        """Whoever waits is answered, and whoever asks from now on."""
+        self.release()
+        self._loop.call_soon_threadsafe(self._server.resumed.set)
+
     @property
     def waiting(self) -> bool:
         """Whether somebody who asked since `hold` waits for an answer."""
-        return self._server.busy > 0 and any(asked.path == CHAT for asked in self._server.asked[self._since :])
+        return self._server.busy > 0 and self.chats > 0
+
+    @property
+    def chats(self) -> int:
+        """How many have asked since `hold`, whether they wait or have left."""
+        return sum(asked.path == CHAT for asked in self._server.asked[self._since :])

@@ -39,6 +39,11 @@ def url_in(root: Path) -> str:
     return found[1]
 
 
+def names_of(client: OpenAI) -> list[str]:
+    """The models that can be asked for alone."""
+    return [model.id for model in client.models.list() if model.id.startswith("solo/")]
+
+
 @pytest.fixture
 def swarm(root: Path, server: HeldServer, held: HeldServer) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Three nodes, the first with a gateway; xenia's answers can be held back."""
@@ -54,7 +59,7 @@ def test_the_openai_client_asks_a_swarm_of_processes(
 ) -> None:
     url, command = swarm
     client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-    until(lambda: len(list(client.models.list())) == 6, START_SECONDS, "all three models are offered")
+    until(lambda: len(names_of(client)) == 3, START_SECONDS, "all three models are offered")
     made = client.chat.completions.create(model="swarm", messages=[{"role": "user", "content": QUESTION}])
     assert ANSWER in (made.choices[0].message.content or "")
     assert made.usage is not None
@@ -97,3 +102,17 @@ def test_an_address_that_others_reach_needs_a_key(root: Path) -> None:
         assert httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
         run(root, "key", "revoke", "me").expect(0)
         assert httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+
+
+def test_a_gateway_serves_what_is_up_and_tells_what_is_down(root: Path, server: HeldServer) -> None:
+    words = [f"--engine={server.url}#yarrow", "--engine=http://127.0.0.1:9/v1#zinnia"]
+    with running(root, "serve", "--port", "0", *words):
+        client = OpenAI(base_url=f"{url_in(root)}/v1", api_key="none", max_retries=0)
+        told = {model.id: model.model_dump()["waggle"] for model in client.models.list()}
+        assert told["solo/yarrow"]["nodes"] == ["yarrow"]
+        assert told["solo/zinnia"]["nodes"] == []
+        assert "cannot be reached" in told["solo/zinnia"]["down"]["zinnia"]
+        for model in ("swarm", "solo/yarrow"):
+            made = client.chat.completions.create(model=model, messages=[{"role": "user", "content": QUESTION}])
+            assert ANSWER in (made.choices[0].message.content or "")
+        assert "an engine cannot be used now engine=zinnia" in (root / "out").read_text()

@@ -88,11 +88,16 @@ def run_swarm_bench(
         rows, goals = _round_rows(timed, seed), _round_goals(timed)
     if nodes:
         runs = [
-            run_simulation(SimOptions(nodes=size, seed=seed, minutes=minutes), on_progress)
+            run_simulation(_sim_options(size, seed, minutes), on_progress)
             for size in dict.fromkeys((min(SMALL, nodes), nodes))
         ]
         rows, goals = rows + [_sim_row(run) for run in runs], goals + _sim_goals(runs[0], runs[-1])
     return report("swarm", seed, rows, goals)
+
+
+def _sim_options(nodes: int, seed: int, minutes: float) -> SimOptions:
+    """Five questions a second, or in large swarms one for every 500 nodes, so that a short run has enough of them."""
+    return SimOptions(nodes=nodes, seed=seed, minutes=minutes, rounds_per_second=max(5.0, nodes / 500))
 
 
 # --- rounds over libp2p -------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ class World:
             await self._ask_for_minutes(group)
             self._count_background(before)
             churn.cancel()
-            await asyncio.sleep(self.options.budget_seconds + 1)
+            await self._until_answered()
             await self._end()
         return self.found
 
@@ -215,6 +215,11 @@ class World:
             task = group.create_task(self._ask(node, f"What comes after {self.found.asked}"))
             node.rounds.add(task)
             task.add_done_callback(node.rounds.discard)
+
+    async def _until_answered(self) -> None:
+        """Until no round is open any more; none outlives its budget by much."""
+        if rounds := [task for node in self.nodes.values() for task in node.rounds]:
+            await asyncio.wait(rounds, timeout=self.options.budget_seconds + 1)
 
     async def _ask(self, node: SimNode, question: str) -> None:
         meter, began = Meter(), asyncio.get_running_loop().time()

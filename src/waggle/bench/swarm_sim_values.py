@@ -22,7 +22,7 @@ class SimOptions(Struct, frozen=True, kw_only=True):
     budget_seconds: float = 20.0
     engine_seconds: float = 0.2
     start_seconds: float = 30.0
-    settle_seconds: float = 30.0
+    settle_seconds: float = 15.0
     conditions: Conditions = Conditions(delay=0.02, jitter=0.08, loss=0.05)
     pace: Pace = Pace(tick=1.5, ping_every=3.0, exchange_every=10.0)
     committee: CommitteeSize = CommitteeSize()

@@ -64,6 +64,8 @@ class OpenAIServer:
         self.seconds_per_token = 0.0
         self.retry_after = "0"
         self.faults: deque[Fault] = deque()
+        self.resumed = asyncio.Event()
+        """Set, it has requests that hang answered after all."""
         self.asked: list[Asked] = []
         self.abandoned = 0
         self.failures: list[BaseException] = []
@@ -123,7 +125,7 @@ class OpenAIServer:
         if fault in STATUSES:
             return await _send(writer, STATUSES[fault], b'{"error": "secret"}', **self._headers_of(fault))
         if fault is Fault.HANG:
-            await asyncio.Event().wait()
+            await self.resumed.wait()
         if fault in BODIES:
             return await _send(writer, 200, BODIES[fault])
         if fault in ENDLESS:
