@@ -30,7 +30,9 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
+RELAYS = 2
 MEET_SECONDS = 15.0
+DIRECT_SECONDS = 30.0
 AGAIN_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
 """With the start of the command, on a busy machine."""
@@ -69,6 +71,10 @@ class LabNode(Node):
             return set()
         return {relay for address in status.addresses if (relay := relay_of(address)) is not None}
 
+    def way_to(self, other: "LabNode") -> str:
+        """How it is linked to another node, in words; empty where it is not."""
+        return next((peer.way for peer in self.peers() if peer.advert.name == other.name), "")
+
     def ask(self, other: "LabNode", question: str) -> tuple[str, set[str]]:
         """Ask another node from the machine of this one; gives the answer and the ids of those who were asked."""
         told = (
@@ -83,11 +89,12 @@ class LabNode(Node):
 
 
 class Homes:
-    """Public nodes that relay, and two nodes at home that were given the first one's invite."""
+    """Public nodes, of which the first RELAYS relay, and two nodes at home that were given the first one's invite."""
 
     def __init__(self, lab: Lab, folder: Path, runner: asyncio.Runner) -> None:
         self.public = [
-            LabNode(folder, f"public{number}", machine, "--serve-as-relay") for number, machine in enumerate(lab.public)
+            LabNode(folder, f"public{number}", machine, *(["--serve-as-relay"] if number < RELAYS else []))
+            for number, machine in enumerate(lab.public)
         ]
         self.ann, self.bob = (
             LabNode(folder, name, machine) for name, machine in zip(("ann", "bob"), lab.homes, strict=True)
@@ -156,3 +163,9 @@ def test_homes_find_each_other_again_after_their_relay_has_lost_power() -> None:
         answer, by = nodes.ann.ask(nodes.ann, "2 + 4")
         assert answer == "6"
         assert nodes.bob.id in by
+
+
+def test_homes_behind_cone_nats_end_up_with_a_direct_link() -> None:
+    with homes(public=4, nats=[Nat.CONE, Nat.CONE]) as nodes:
+        until(lambda: nodes.ann.way_to(nodes.bob) == "direct", DIRECT_SECONDS, "the link is direct")
+        until(lambda: nodes.bob.way_to(nodes.ann) == "direct", DIRECT_SECONDS, "and at the other end")

@@ -4,6 +4,7 @@ A node that was given its relays by hand keeps to them, and one that relays for 
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -19,6 +20,9 @@ from waggle.node.mesh_node import MeshNode
 
 FIRST_PLACE_SECONDS = 3.0
 """How long a node's start may wait for its first place; later ones come by themselves."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Reach:
@@ -77,8 +81,15 @@ async def reach_of(node: MeshNode, transport: Libp2pTransport, *, takes_places: 
     """
     reach = Reach(node, transport, takes_places=takes_places)
     running = asyncio.create_task(reach.run(), name="staying reachable")
+    running.add_done_callback(_tell_failure)
     try:
         yield reach
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def _tell_failure(running: "asyncio.Task[None]") -> None:
+    """Our own fault; the node goes on with the links that it has."""
+    if not running.cancelled() and (error := running.exception()) is not None:
+        log.error("nothing is done any longer to stay reachable", exc_info=error)

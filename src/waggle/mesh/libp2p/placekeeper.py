@@ -17,11 +17,11 @@ from contextlib import suppress
 from random import Random
 from typing import Protocol
 
-from waggle.core.errors import MeshError, RemoteProtocolError, UsageError, WaggleError
+from waggle.core.errors import MeshError, PeerUnreachable, RemoteProtocolError, UsageError, WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
 from waggle.mesh.addresses import Scope
-from waggle.mesh.libp2p.places import MAX_RELAYS, choose_relays, offered_relays
+from waggle.mesh.libp2p.places import MAX_PROBED, MAX_RELAYS, choose_relays, offered_relays
 from waggle.mesh.transport import Transport
 
 LOOK_SECONDS = 1.0
@@ -29,10 +29,13 @@ RENEW_SECONDS = 20.0
 """Asking again costs a relay 2 ms, and notices a place that it forgot: when our link broke and came back, say."""
 
 REFUSED_SECONDS = 15.0
-"""How long a relay that gave no place is not asked again."""
+"""How long a relay that gave no place, or did not answer, is left alone."""
 
-MAX_REFUSALS = 64
-"""Relays whose refusal is remembered."""
+CUT_SECONDS = 300.0
+"""How long no relayed link of a relay is dropped again: if it cannot be dialled directly, dropping it was a loss."""
+
+MAX_PAUSED = 256
+"""Relays of each kind that are remembered."""
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +97,8 @@ class PlaceKeeper:
         self._nearest = nearest
         self._ways: dict[NodeId, str] = {}
         self._renewed: dict[NodeId, float] = {}
-        self._refused: dict[NodeId, float] = {}
+        self._paused: dict[NodeId, float] = {}
+        self._spared: dict[NodeId, float] = {}
         self._told: frozenset[NodeId] = frozenset()
         self._looking = asyncio.Lock()
 
@@ -131,41 +135,65 @@ class PlaceKeeper:
             self._lose(relay, "its link is gone")
 
     async def _renew(self) -> None:
-        """Not at doubted ones, which would keep us waiting."""
+        """Not at doubted ones, which would keep us waiting. Silence alone costs no place: `RelayWatch` judges that."""
         due = [relay for relay in self._sound() if self._renewed[relay] + RENEW_SECONDS <= self._now()]
-        await asyncio.gather(*(self._take(self._ways[relay]) for relay in due))
+        for relay, error in await self._take([self._ways[relay] for relay in due]):
+            if not isinstance(error, PeerUnreachable):
+                self._lose(relay, str(error))
+                self._remember(self._paused, relay, REFUSED_SECONDS)
 
     async def _take_more(self, count: int, relayed: set[NodeId]) -> None:
-        """Take places at relays that answer, where we have none and were not refused lately."""
-        now = self._now()
-        self._refused = {relay: until for relay, until in self._refused.items() if until > now}
-        passed_over = self._places.relays | self._refused.keys()
-        fresh = [advert for advert in self._known() if advert.relays and advert.node not in passed_over]
+        """Take places at relays that answer, where we have none and did not fail to get one lately."""
+        fresh = [advert for advert in self._known() if advert.relays and self._is_eligible(advert)]
         ready = [advert for advert in fresh if advert.node not in relayed] or await self._cut(fresh, count)
-        if ways := offered_relays(ready, self._randomness, nearest=self._nearest):
-            chosen = await choose_relays(self._transport, ways, count=count)
-            await asyncio.gather(*(self._take(way) for way in chosen))
+        offered = offered_relays(ready, self._randomness, nearest=self._nearest)[:MAX_PROBED]
+        chosen = await choose_relays(self._transport, offered, count=count) if offered else ()
+        if len(chosen) < count:
+            for silent in {_relay_at(ways[0]) for ways in offered} - set(map(_relay_at, chosen)):
+                self._remember(self._paused, silent, REFUSED_SECONDS)
+        for relay, error in await self._take(chosen):
+            log.info("no place at the relay %s: %s", relay, error)
+            self._remember(self._paused, relay, REFUSED_SECONDS)
+
+    def _is_eligible(self, advert: Advert) -> bool:
+        if advert.node in self._places.relays or self._paused.get(advert.node, 0.0) > self._now():
+            return False
+        return bool(offered_relays([advert], self._randomness, nearest=self._nearest))
 
     async def _cut(self, relayed: Sequence[Advert], count: int) -> list[Advert]:
-        """Those whose relayed link we could drop, at most `count`: the next link will be a direct one."""
-        idle = [advert for advert in relayed if not self._busy(advert.node)]
+        """Those whose relayed link we could drop, at most `count`: the next link will be a direct one, if any."""
+        now = self._now()
+        idle = [
+            advert for advert in relayed if self._spared.get(advert.node, 0.0) <= now and not self._busy(advert.node)
+        ]
         for advert in idle[:count]:
+            self._remember(self._spared, advert.node, CUT_SECONDS)
             await self._transport.disconnect(advert.node)
         return idle[:count]
 
-    async def _take(self, way: str) -> None:
-        relay = NodeId(way.rpartition("/p2p/")[2])
-        try:
-            await self._places.take(way)
-        except (MeshError, RemoteProtocolError, UsageError) as error:
-            self._refuse(relay, error)
-            return
-        self._ways[relay], self._renewed[relay] = way, self._now()
+    async def _take(self, ways: Iterable[str]) -> list[tuple[NodeId, WaggleError]]:
+        """Take or renew places at these addresses; gives who did not grant one, and why."""
+        failures: list[tuple[NodeId, WaggleError]] = []
 
-    def _refuse(self, relay: NodeId, error: WaggleError) -> None:
-        self._lose(relay, str(error))
-        if len(self._refused) < MAX_REFUSALS:
-            self._refused[relay] = self._now() + REFUSED_SECONDS
+        async def take(way: str) -> None:
+            relay = _relay_at(way)
+            try:
+                await self._places.take(way)
+            except (MeshError, RemoteProtocolError, UsageError) as error:
+                failures.append((relay, error))
+            else:
+                self._ways[relay], self._renewed[relay] = way, self._now()
+
+        await asyncio.gather(*map(take, ways))
+        return failures
+
+    def _remember(self, dates: dict[NodeId, float], relay: NodeId, seconds: float) -> None:
+        """Leave a relay alone for so long; those whose time is over are forgotten."""
+        now = self._now()
+        for old in [old for old, until in dates.items() if until <= now]:
+            del dates[old]
+        if len(dates) < MAX_PAUSED:
+            dates[relay] = now + seconds
 
     def _lose(self, relay: NodeId, why: str) -> None:
         log.info("no place at the relay %s: %s", relay, why)
@@ -175,3 +203,7 @@ class PlaceKeeper:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _relay_at(way: str) -> NodeId:
+    return NodeId(way.rpartition("/p2p/")[2])

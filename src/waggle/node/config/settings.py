@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     relays: Annotated[
         Words,
         Meta(
-            description="Multiaddr, ending in /p2p/ID, of a node that relays for us while nobody can connect to us.",
+            description="Multiaddr, ending in /p2p/ID, of a node that relays for us, in place of those in the swarm.",
             extra={"flag": "--relay", "metavar": "ADDRESS"},
         ),
     ] = ()

@@ -316,3 +316,61 @@ def test_the_swarm_is_told_again_where_the_first_telling_failed() -> None:
     network.deaf_tellings = 3
     keep_for(network, 6 * LOOK_SECONDS)
     assert network.told == [{ONE}]
+
+
+def test_a_relay_that_can_only_be_reached_through_others_loses_its_link_once_in_five_minutes() -> None:
+    network = WrittenRelays(advert(ONE))
+    network.relayed[ONE] = True
+    network.dead.add(ONE)
+
+    async def story() -> None:
+        while asyncio.get_running_loop().time() < 9.5 * MINUTE:
+            await asyncio.sleep(LOOK_SECONDS)
+            network.relayed.setdefault(ONE, True)  # it comes back at once
+        assert len(network.cuts) == 2
+        assert network.takes == []
+
+    keep(network, story)
+
+
+def test_a_relay_without_a_public_address_never_loses_its_link() -> None:
+    network = WrittenRelays(advert(ONE, "192.168.1.5"))
+    network.relayed[ONE] = True
+    keep_for(network, 10 * MINUTE)
+    assert network.cuts == []
+
+
+def test_relays_that_do_not_answer_are_dialled_a_few_times_a_minute() -> None:
+    network = WrittenRelays(advert(ONE))
+    network.dead.add(ONE)
+    keep_for(network, MINUTE)
+    assert 3 <= len(network.dials) / 2 <= 5
+
+
+def test_a_renewal_that_is_not_answered_costs_no_place() -> None:
+    network = WrittenRelays(advert(ONE))
+
+    async def story() -> None:
+        await asyncio.sleep(AT_ONCE)
+        network.dead.add(ONE)
+        await asyncio.sleep(RENEW_SECONDS + AT_ONCE)
+        assert len(network.takes) > 1
+        assert network.relays == {ONE}
+
+    keep(network, story)
+
+
+def test_a_relay_whose_relayed_link_was_dropped_once_is_taken_again_at_once_when_its_direct_link_breaks() -> None:
+    network = WrittenRelays(advert(ONE))
+    network.relayed[ONE] = True
+
+    async def story() -> None:
+        await asyncio.sleep(AT_ONCE)
+        assert network.relays == {ONE}
+        del network.relayed[ONE]
+        await asyncio.sleep(AT_ONCE)
+        assert network.told == [{ONE}] * len(network.told)
+        assert network.relays == {ONE}
+        assert len(network.cuts) == 1
+
+    keep(network, story)
