@@ -73,6 +73,15 @@ def test_a_killed_node_comes_back_at_its_port_and_into_its_swarm(pair: tuple[For
     sees(one, two)  # by the invite that two gave before it was killed
 
 
+def test_all_nodes_of_a_swarm_come_back_after_a_power_cut(pair: tuple[Forager, Forager]) -> None:
+    for node in pair:
+        node.kill()
+    for node in pair:
+        node.start()
+    sees(*pair)
+    sees(*reversed(pair))
+
+
 def test_a_node_whose_port_was_taken_meanwhile_takes_another(pair: tuple[Forager, Forager]) -> None:
     one, two = pair
     (port,) = one.ports

@@ -23,6 +23,8 @@ Fact = str | int | float | bool | None
 Form = Literal["pretty", "json"]
 
 OURS = "waggle"
+LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
+"""Our own words: a library may have renamed Python's for the whole process."""
 MOST_MESSAGE, MOST_FACT = 1_000, 200
 """Characters."""
 MOST_QUESTION = 200
@@ -68,7 +70,7 @@ def line_of(record: logging.LogRecord) -> LogLine:
         given["fault"] = fault_of(record.exc_info[1])
     return LogLine(
         at=record.created,
-        level=record.levelname.lower(),
+        level=LEVELS.get(record.levelno) or record.levelname.lower(),
         logger=record.name,
         message=_inert(message[:MOST_MESSAGE]),
         request=getattr(record, "request", "") or request_id(),

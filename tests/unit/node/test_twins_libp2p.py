@@ -18,9 +18,9 @@ from waggle.node.control.messages import Peers, PeersReply, Status, StatusReply
 from waggle.node.running import Ready, run_node
 from waggle.node.twins import THEY_END, WE_END
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
-FOUND_SECONDS = 20.0
+FOUND_SECONDS = 40.0
 
 
 @dataclass
@@ -97,9 +97,8 @@ async def test_a_copy_that_was_started_alone_ends_as_soon_as_somebody_knows_both
             await asyncio.wait_for(copy.task, FOUND_SECONDS)
         assert str(told.value) == WE_END
         assert not first.task.done()
-        assert THEY_END in (await first.status()).troubles
-        async with asyncio.timeout(FOUND_SECONDS):  # and the others reach the one that stays
-            while not await _is_usable(acacia, first):  # noqa: ASYNC110 - nodes do not tell
+        async with asyncio.timeout(FOUND_SECONDS):  # and the others reach the one that stays, which is told
+            while not await _is_usable(acacia, first) or THEY_END not in (await first.status()).troubles:  # noqa: ASYNC110 - nodes do not tell
                 await asyncio.sleep(0.2)
 
 

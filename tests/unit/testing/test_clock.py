@@ -72,10 +72,10 @@ def test_time_stands_still_while_a_thread_works() -> None:
 
 def test_a_thread_that_nobody_waits_for_any_longer_still_holds_time() -> None:
     async def scene() -> float:
+        started = time.monotonic()
         waiting = asyncio.create_task(asyncio.to_thread(time.sleep, 0.05))
         await asyncio.sleep(0)
         waiting.cancel()
-        started = time.monotonic()
         await asyncio.sleep(60)
         return time.monotonic() - started
 

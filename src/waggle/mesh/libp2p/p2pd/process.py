@@ -50,17 +50,26 @@ class Process:
         environment = os.environ | {"GOLOG_LOG_LEVEL": "error", "GOLOG_LOG_FMT": "json"}
         if "-relayService=1" in arguments:
             environment["GOMAXPROCS"] = "1"  # with one thread the relay service with our limits comes up, not the other
+        starting = asyncio.create_task(cls._start([str(program), *arguments], environment))
         try:
-            child = await asyncio.to_thread(_spawn, [str(program), *arguments], environment)
+            process = await asyncio.shield(starting)
         except OSError as error:
             raise PeerUnreachable(f"the libp2p daemon {program} cannot be run: {error.strerror}") from None
-        process = cls(child, *await _reading(child))
+        except asyncio.CancelledError:  # a child that nobody knows of would be nobody's to end
+            with suppress(OSError):
+                await (await starting).stop()
+            raise
         try:
             await process._wait_ready()
         except BaseException:
             await process.stop()
             raise
         return process
+
+    @classmethod
+    async def _start(cls, command: Sequence[str], environment: Mapping[str, str]) -> "Process":
+        child = await asyncio.to_thread(_spawn, command, environment)
+        return cls(child, *await _reading(child))
 
     async def _wait_ready(self) -> None:
         ready = asyncio.create_task(self._ready.wait())
@@ -92,10 +101,11 @@ class Process:
         """End it, by force after STOP_SECONDS. Twice is harmless."""
         self._child.terminate()
         try:
-            await asyncio.to_thread(self._child.wait, STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._child.wait, STOP_SECONDS)
+        finally:  # also where we are cancelled: a child that is not waited for stays a zombie
             self._child.kill()
-            await asyncio.to_thread(self._child.wait)
+            self._child.wait()
         self._reader.cancel()
         with suppress(asyncio.CancelledError):
             await self._reader
