@@ -112,7 +112,10 @@ class Runs:
 
         records, seconds = await self._timed(name, ask)
         outcomes = [record.outcome for record in records]
-        tokens = [outcome.spent.proposing_tokens + outcome.spent.judging_tokens for outcome in outcomes]
+        tokens = [
+            record.outcome.spent.proposing_tokens + record.outcome.spent.judging_tokens + record.wasted_tokens
+            for record in records
+        ]
         run = self._run(
             name,
             [outcome.answer or "" for outcome in outcomes],
