@@ -1,7 +1,7 @@
 """For all tests: one thread of linear algebra each, as the command has it, and the same hypothesis examples every time.
 
 Examples are judged by what they show, not by how long a busy machine takes over them. To search further than the fixed
-ones: WAGGLE_HYPOTHESIS=search.
+ones: WAGGLE_TEST_HYPOTHESIS=search.
 """
 
 import os
@@ -13,4 +13,4 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fixed", settings.get_profile("search"), derandomize=True, database=None)
-settings.load_profile(os.environ.get("WAGGLE_HYPOTHESIS", "fixed"))
+settings.load_profile(os.environ.get("WAGGLE_TEST_HYPOTHESIS", "fixed"))

@@ -1,6 +1,6 @@
 """A swarm that loses and regains nodes for half an hour while questions are asked without a pause: nothing may grow.
 
-WAGGLE_SOAK_MINUTES shortens it. Scripted engines, so that what grows is ours and not a model's.
+WAGGLE_TEST_SOAK_MINUTES shortens it. Scripted engines, so that what grows is ours and not a model's.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from waggle.mesh.invite import parse_invite
 from waggle.node.outside import ask_via
 from waggle.node.planning import AskOptions
 
-MINUTES = float(os.environ.get("WAGGLE_SOAK_MINUTES", "30"))
+MINUTES = float(os.environ.get("WAGGLE_TEST_SOAK_MINUTES", "30"))
 SECONDS = MINUTES * 60.0
 NODES = 10
 SURVIVORS = 2

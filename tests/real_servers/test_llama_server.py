@@ -1,6 +1,7 @@
 """A bundled model, exported and served by llama.cpp's real server, answers through the engine as it does at home.
 
-Runs where a Python with `llama-cpp-python[server]` is at hand: this one, or the one that WAGGLE_LLAMA_SERVER names.
+Runs where a Python with `llama-cpp-python[server]` is at hand: this one, or the one that
+WAGGLE_TEST_LLAMA_SERVER names.
 """
 
 import asyncio
@@ -32,14 +33,14 @@ from waggle.node.planning import AskOptions
 from waggle.node.swarm import Swarm
 from waggle.training.questions import Question, Split, is_right, questions
 
-SERVER = os.environ.get("WAGGLE_LLAMA_SERVER") or (sys.executable if find_spec("llama_cpp") else None)
+SERVER = os.environ.get("WAGGLE_TEST_LLAMA_SERVER") or (sys.executable if find_spec("llama_cpp") else None)
 STARTS_WITHIN_S = 90
 ASKED = 20
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(SERVER is None, reason="no llama_cpp here, and WAGGLE_LLAMA_SERVER names no Python that has it"),
+    pytest.mark.skipif(SERVER is None, reason="no llama_cpp, and WAGGLE_TEST_LLAMA_SERVER names no Python that has it"),
     pytest.mark.skipif(find_spec("gguf") is None, reason="the extra `export` is not installed"),
 ]
 

@@ -16,12 +16,12 @@ from waggle.models.checkpoint import save_checkpoint
 from waggle.models.gguf import export_gguf
 from waggle.models.gguf_tokenizer import PRE_TOKENIZERS
 
-SERVER = os.environ.get("WAGGLE_LLAMA_SERVER") or (sys.executable if find_spec("llama_cpp") else None)
+SERVER = os.environ.get("WAGGLE_TEST_LLAMA_SERVER") or (sys.executable if find_spec("llama_cpp") else None)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(120),
-    pytest.mark.skipif(SERVER is None, reason="no llama_cpp here, and WAGGLE_LLAMA_SERVER names no Python that has it"),
+    pytest.mark.skipif(SERVER is None, reason="no llama_cpp, and WAGGLE_TEST_LLAMA_SERVER names no Python that has it"),
     pytest.mark.skipif(find_spec("gguf") is None, reason="the extra `export` is not installed"),
 ]
 

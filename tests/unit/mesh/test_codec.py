@@ -21,7 +21,7 @@ from waggle.trust.keys import verify
 relaxed = settings(deadline=None)
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "wire"
-WRITE_GOLDEN = "WAGGLE_WRITE_GOLDEN"
+WRITE_GOLDEN = "WAGGLE_TEST_WRITE_GOLDEN"
 HEX_LINE = 96
 
 

@@ -220,7 +220,7 @@ def test_an_empty_variable_counts_as_none_and_none_empties_a_list(here: Path) ->
 
 
 def test_a_variable_that_is_none_of_ours_draws_a_warning_with_the_nearest_one(here: Path) -> None:
-    got = load(here, WAGGLE_LISTN="x", WAGGLE_PORT="tcp://10.0.0.1", WAGGLE_TRACEBACK="1", OTHER="x")
+    got = load(here, WAGGLE_LISTN="x", WAGGLE_PORT="tcp://10.0.0.1", WAGGLE_TRACEBACK="1", WAGGLE_TEST_X="1", OTHER="x")
     assert got.warnings == (
         "the environment variable WAGGLE_LISTN is none of waggle's; did you mean WAGGLE_LISTEN?",
         "the environment variable WAGGLE_PORT is none of waggle's; did you mean WAGGLE_PORT_MAP?",

@@ -18,6 +18,8 @@ from waggle.node.config.tomlfile import find_file, nearest, read_file
 DEFAULT = "default"
 OTHER_VARIABLES = ("WAGGLE_CONFIG", "WAGGLE_TRACEBACK")
 """Variables of ours that are no settings."""
+NOT_SETTINGS = ("WAGGLE_TEST_", "WAGGLE_BENCH_")
+"""How the names of those begin that tests and benches read."""
 
 Layer = Mapping[str, tuple[Value, str]]
 """Some settings: value and origin by name."""
@@ -131,5 +133,5 @@ def _keep_key_at_home(settings: Settings, path: Path) -> None:
 def _unknown(environment: Mapping[str, str], settings: Settings) -> Iterator[str]:
     known = [*(setting.variable for setting in SETTINGS.values()), *OTHER_VARIABLES, settings.key_variable]
     for name in sorted(environment.keys() - known):
-        if name.startswith("WAGGLE_"):
+        if name.startswith("WAGGLE_") and not name.startswith(NOT_SETTINGS):
             yield f"the environment variable {name} is none of waggle's{nearest(name, known)}"
