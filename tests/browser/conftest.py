@@ -16,9 +16,9 @@ WAIT_MS = 20_000
 Open = Callable[[str], Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for the tests of a file: while it is open, no other event loop can run in this thread."""
     if not Path(CHROMIUM).exists():
         pytest.skip(f"there is no {CHROMIUM}: install Debian's chromium to run these tests")
     with sync_playwright() as playwright:
