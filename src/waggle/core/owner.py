@@ -10,6 +10,8 @@ from contextvars import ContextVar
 
 from msgspec import Struct
 
+from waggle.core.carried import carrying
+
 
 class Owner(Struct, frozen=True):
     """Whose work it is. Work that shares an `asker` but not an `errand` is kept apart wherever that costs little.
@@ -34,9 +36,5 @@ def owner() -> Owner:
 @contextmanager
 def working_for(asker: str, errand: str = "") -> Iterator[None]:
     """While the block runs, and in the tasks that it starts, work is this asker's."""
-    before = _owner.get()
-    _owner.set(Owner(asker, errand))
-    try:
+    with carrying(_owner, Owner(asker, errand)):
         yield
-    finally:
-        _owner.set(before)  # not by a token: a generator may be closed in another context than it began in

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from waggle.core.carried import carrying
+
 _request: ContextVar[str] = ContextVar("request", default="")
 
 
@@ -18,9 +20,5 @@ def request_id() -> str:
 @contextmanager
 def requested(request: str) -> Iterator[None]:
     """While the block runs, and in the tasks that it starts, work is this request's."""
-    before = _request.get()
-    _request.set(request)
-    try:
+    with carrying(_request, request):
         yield
-    finally:
-        _request.set(before)  # not by a token: a generator may be closed in another context than it began in

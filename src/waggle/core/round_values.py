@@ -24,7 +24,7 @@ class Standing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `support_weight` and `judge_weight` are its weights (>= 0) as proposer and judge; `skill` is the expected share of
     right answers in [0, 1]; `judge_method` is how it was measured to judge best. `model` says which of its models is
-    meant, where it has several. `expected_seconds` is how long an answer should take by its own advert.
+    meant, where it has several. `expected_seconds` is how long an answer should take.
     """
 
     node: NodeId

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from waggle.core.carried import carrying
+
 
 class Wasted:
     """A count in the making; `prompt_tokens` are among `tokens`."""
@@ -37,10 +39,9 @@ def waste(prompt_tokens: int, completion_tokens: int) -> None:
 def counting_waste() -> Iterator[Wasted]:
     """Count what calls made in the block, and in the tasks that it starts, use for nothing; outer counts are told."""
     before, count = _wasted.get(), Wasted()
-    _wasted.set(count)
     try:
-        yield count
+        with carrying(_wasted, count):
+            yield count
     finally:
-        _wasted.set(before)  # not by a token: a generator may be closed in another context than it began in
         if before is not None:
             before.add(count.prompt_tokens, count.tokens - count.prompt_tokens)

@@ -17,8 +17,8 @@ from waggle.core.mesh_values import ModelOffer, Peer
 from waggle.core.round_values import Plan, Record, Standing
 from waggle.node.calibration import Calibration
 from waggle.node.clock import Clock, SystemClock
-from waggle.node.pace import Pace
 from waggle.node.planning import SOLO, AskOptions, check_question, confidence_model, plan_round, settle
+from waggle.node.punctuality import Punctuality
 from waggle.node.remote import OpenStream, RemoteWorker
 from waggle.node.runner import RoundRunner, Watch, draw
 from waggle.node.work import NodeWork
@@ -63,7 +63,7 @@ class MeshSwarm:
         self._calibration = calibration
         self._size = size or CommitteeSize()
         self._clock = clock or SystemClock()
-        self._pace = Pace()
+        self._punctuality = Punctuality()
 
     async def ask(
         self, question: str, options: AskOptions | None = None, watch: Watch | None = None, request: str | None = None
@@ -84,7 +84,7 @@ class MeshSwarm:
         workers = {node: self._worker(node, plan, request) for node in nodes}
         runner = RoundRunner(plan, workers, self._clock, watch)
         record = await runner.run()
-        self._pace.note(record, self._clock.now())
+        self._punctuality.note(record, self._clock.now())
         if record.outcome.answer is None and runner.full:
             waits = [full.retry_after for full in runner.full if full.retry_after is not None]
             raise PeerBusy("the swarm has no room now", min(waits, default=None))
@@ -104,7 +104,7 @@ class MeshSwarm:
         own = [option.standing for option in standings if option.standing.node == self._key.node_id]
         options, alone = settle(options, own)  # a stranger's answer needs the others' check
         round_id = RoundId(request or secrets.token_hex(16))
-        everyone = options.strategy.startswith("solo:")  # any node may be the one that is named
+        everyone = options.strategy.startswith(SOLO)  # any node may be the one that is named
         committee = choose_committee(
             standings if everyone else self._punctual(standings),
             proposers=len(standings) if everyone else self._size.proposers,
@@ -150,7 +150,7 @@ class MeshSwarm:
         away = peer.round_trip or 0.0 if peer else 0.0
         load = peer.load if peer else None
         advertised = away + max_tokens / offer.tokens_per_second if offer.tokens_per_second else None
-        expected = self._pace.expected(node, advertised)
+        expected = self._punctuality.expected(node, advertised)
         if expected is not None:
             expected = max(LEAST_EXPECTED_SECONDS, expected)
         return Option(
@@ -170,4 +170,4 @@ class MeshSwarm:
     def _punctual(self, options: list[Option]) -> list[Option]:
         """Without those who let a deadline pass lately, where there are others."""
         now = self._clock.now()
-        return [option for option in options if not self._pace.is_late(option.standing.node, now)] or options
+        return [option for option in options if not self._punctuality.is_late(option.standing.node, now)] or options

@@ -12,7 +12,7 @@ from waggle.core.round_values import (
     Spent,
     Standing,
 )
-from waggle.node.pace import LATE_SECONDS, MAX_KNOWN, Pace
+from waggle.node.punctuality import LATE_SECONDS, MAX_KNOWN, Punctuality
 
 ANT, BEE, CAT = NodeId("ant"), NodeId("bee"), NodeId("cat")
 
@@ -50,39 +50,39 @@ def revealed(node: NodeId, at: float) -> Event:
 
 
 def test_what_was_seen_counts_more_than_what_was_advertised() -> None:
-    pace = Pace()
-    assert (pace.expected(ANT, 17.0), pace.expected(ANT, None)) == (17.0, None)
-    pace.note(record(committed(ANT, 2.0), revealed(ANT, 9.0), revealed(BEE, 3.0)), now=0.0)
-    assert (pace.expected(ANT, 17.0), pace.expected(BEE, None)) == (2.0, 3.0)
+    punctuality = Punctuality()
+    assert (punctuality.expected(ANT, 17.0), punctuality.expected(ANT, None)) == (17.0, None)
+    punctuality.note(record(committed(ANT, 2.0), revealed(ANT, 9.0), revealed(BEE, 3.0)), now=0.0)
+    assert (punctuality.expected(ANT, 17.0), punctuality.expected(BEE, None)) == (2.0, 3.0)
 
 
 def test_the_newest_answers_weigh_most() -> None:
-    pace = Pace()
+    punctuality = Punctuality()
     for at in (1.0, 11.0):
-        pace.note(record(committed(ANT, at)), now=0.0)
-    assert pace.expected(ANT, None) == 4.0
+        punctuality.note(record(committed(ANT, at)), now=0.0)
+    assert punctuality.expected(ANT, None) == 4.0
 
 
 def test_how_long_a_standby_took_is_not_known() -> None:
-    pace = Pace()
-    pace.note(record(committed(CAT, 20.0)), now=0.0)
-    assert pace.expected(CAT, None) is None
+    punctuality = Punctuality()
+    punctuality.note(record(committed(CAT, 20.0)), now=0.0)
+    assert punctuality.expected(CAT, None) is None
 
 
 def test_who_let_a_deadline_pass_is_late_for_a_while_or_until_it_answers() -> None:
-    pace = Pace()
+    punctuality = Punctuality()
     failures = {"ant": "no commitment in time", "bee": "stopped: slower than expected", "cat": "crashed"}
-    pace.note(record(failures=failures), now=100.0)
+    punctuality.note(record(failures=failures), now=100.0)
     late = 100.0 + LATE_SECONDS - 1.0
-    assert [pace.is_late(node, late) for node in (ANT, BEE, CAT)] == [True, True, False]
-    assert not pace.is_late(ANT, late + 1.0)
-    pace.note(record(committed(BEE, 1.0)), now=101.0)
-    assert not pace.is_late(BEE, late)
+    assert [punctuality.is_late(node, late) for node in (ANT, BEE, CAT)] == [True, True, False]
+    assert not punctuality.is_late(ANT, late + 1.0)
+    punctuality.note(record(committed(BEE, 1.0)), now=101.0)
+    assert not punctuality.is_late(BEE, late)
 
 
 def test_memory_is_bounded() -> None:
-    pace = Pace()
+    punctuality = Punctuality()
     for number in range(MAX_KNOWN + 10):
-        pace.note(record(failures={str(number): "no answer in time"}), now=0.0)
-    assert not pace.is_late(NodeId("0"), 1.0)
-    assert pace.is_late(NodeId(str(MAX_KNOWN + 9)), 1.0)
+        punctuality.note(record(failures={str(number): "no answer in time"}), now=0.0)
+    assert not punctuality.is_late(NodeId("0"), 1.0)
+    assert punctuality.is_late(NodeId(str(MAX_KNOWN + 9)), 1.0)

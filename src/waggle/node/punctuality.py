@@ -25,7 +25,7 @@ class _Seen(Struct):
     late_until: float = 0.0
 
 
-class Pace:
+class Punctuality:
     """What was seen of each node; the one heard of longest ago is forgotten first."""
 
     def __init__(self) -> None:
