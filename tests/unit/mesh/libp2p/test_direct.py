@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 
+from tests.unit.mesh.libp2p.links_only import LinksOnly
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.direct import (
@@ -15,14 +16,14 @@ from waggle.mesh.libp2p.direct import (
     OTHER_SIDE_SECONDS,
     DirectSeeker,
 )
-from waggle.mesh.transport import CallHandler, Link, Stream, StreamHandler
+from waggle.mesh.transport import Link
 from waggle.testing.clock import run_virtual
 
 ANN, BOB, CAT = NodeId("ann"), NodeId("bob"), NodeId("cat")
 MINUTE = 60.0
 
 
-class WrittenNetwork:
+class WrittenNetwork(LinksOnly):
     """A transport whose links are what `dialled` makes of them; it notes every dial and cut, with its date."""
 
     def __init__(self, node: NodeId, *relayed: NodeId) -> None:
@@ -60,24 +61,6 @@ class WrittenNetwork:
             raise PeerUnreachable("nobody there")
         self.relayed[peer] = relayed
         return peer
-
-    async def call(self, peer: NodeId, protocol: str, request: bytes, *, seconds: float = 10.0) -> bytes:
-        raise NotImplementedError
-
-    async def open(self, peer: NodeId, protocol: str, *, seconds: float = 10.0) -> Stream:
-        raise NotImplementedError
-
-    async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
-        raise NotImplementedError
-
-    async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
-        raise NotImplementedError
-
-    async def addresses(self) -> tuple[str, ...]:
-        return ()
-
-    async def close(self) -> None:
-        raise NotImplementedError
 
 
 def known(peer: NodeId) -> Sequence[str]:

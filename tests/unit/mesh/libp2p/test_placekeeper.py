@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 
+from tests.unit.mesh.libp2p.links_only import LinksOnly
 from waggle.core.errors import PeerRefused, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
 from waggle.mesh.libp2p.placekeeper import LOOK_SECONDS, REFUSED_SECONDS, RENEW_SECONDS, PlaceKeeper
 from waggle.mesh.libp2p.places import MAX_RELAYS
-from waggle.mesh.transport import CallHandler, Link, Stream, StreamHandler
+from waggle.mesh.transport import Link
 from waggle.testing.clock import run_virtual
 
 ONE, TWO, THREE = NodeId("one"), NodeId("two"), NodeId("three")
@@ -32,7 +33,7 @@ def advert(node: NodeId, host: str = "5.77.0.1", *, relays: bool = True) -> Adve
     )
 
 
-class WrittenRelays:
+class WrittenRelays(LinksOnly):
     """A transport and its places: who is there, who consents, and what a node's keeper does with them."""
 
     node_id = NodeId("home")
@@ -114,24 +115,6 @@ class WrittenRelays:
             Link(peer=peer, relayed=relayed, addresses=self.in_use.get(peer, ()))
             for peer, relayed in self.relayed.items()
         )
-
-    async def addresses(self) -> tuple[str, ...]:
-        return ()
-
-    async def call(self, peer: NodeId, protocol: str, request: bytes, *, seconds: float = 10.0) -> bytes:
-        raise NotImplementedError
-
-    async def open(self, peer: NodeId, protocol: str, *, seconds: float = 10.0) -> Stream:
-        raise NotImplementedError
-
-    async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
-        raise NotImplementedError
-
-    async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
 
 
 def keep(network: WrittenRelays, story: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -1,19 +1,19 @@
 """A relay in use that gives no sign of life loses its link; one that answers anything at all keeps it."""
 
 import asyncio
-from collections.abc import Sequence
 
+from tests.unit.mesh.libp2p.links_only import LinksOnly
 from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.relaywatch import ANSWER_SECONDS, STRIKES, WATCH_SECONDS, RelayWatch
-from waggle.mesh.transport import CallHandler, Link, Stream, StreamHandler
+from waggle.mesh.transport import Link
 from waggle.testing.clock import run_virtual
 
 RELAY, OTHER, FRIEND = NodeId("relay"), NodeId("other"), NodeId("friend")
 LONGEST_SECONDS = STRIKES * (WATCH_SECONDS + ANSWER_SECONDS)
 
 
-class WrittenNetwork:
+class WrittenNetwork(LinksOnly):
     """A transport with links to two nodes that could relay; what these answer is written down."""
 
     node_id = NodeId("home")
@@ -40,21 +40,6 @@ class WrittenNetwork:
     async def disconnect(self, peer: NodeId) -> None:
         self.cuts.append((asyncio.get_running_loop().time(), peer))
         self.links_now = [link for link in self.links_now if link.peer != peer]
-
-    async def connect(self, addresses: Sequence[str], *, seconds: float = 10.0) -> NodeId:
-        raise NotImplementedError
-
-    async def open(self, peer: NodeId, protocol: str, *, seconds: float = 10.0) -> Stream:
-        raise NotImplementedError
-
-    async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
-        raise NotImplementedError
-
-    async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
 
 
 def watch(network: WrittenNetwork, seconds: float) -> None:
