@@ -11,7 +11,8 @@ from tests.swarm.mesh_crowd import make_client, make_mesh
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest, Sampling, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.owner import NOBODY, Owner, owner, working_for
-from waggle.core.round_values import AskProposal, Record
+from waggle.core.round_effects import AskProposal
+from waggle.core.round_values import Record
 from waggle.engines.protocol import Engine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine

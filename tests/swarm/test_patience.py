@@ -8,7 +8,7 @@ from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import make_client, make_mesh
 from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
 from waggle.core.errors import PeerUnreachable
-from waggle.core.round_values import AskProposal
+from waggle.core.round_effects import AskProposal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, ROUND_PROTOCOL, PleasePropose
 from waggle.mesh.transport import Stream

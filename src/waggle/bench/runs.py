@@ -112,10 +112,7 @@ class Runs:
 
         records, seconds = await self._timed(name, ask)
         outcomes = [record.outcome for record in records]
-        tokens = [
-            record.outcome.spent.proposing_tokens + record.outcome.spent.judging_tokens + record.wasted_tokens
-            for record in records
-        ]
+        tokens = [record.used_tokens for record in records]
         run = self._run(
             name,
             [outcome.answer or "" for outcome in outcomes],

@@ -15,7 +15,8 @@ from waggle.cli.shared import plain_console
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.inert import one_line
-from waggle.core.round_values import AskProposal, Event
+from waggle.core.round_effects import AskProposal
+from waggle.core.round_values import Event
 from waggle.node.names import names_of
 from waggle.node.runner import Watch
 from waggle.swarm.decide import strengths_of

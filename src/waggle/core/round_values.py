@@ -1,8 +1,8 @@
-"""What a round is planned with, what happens in it, what it asks for, and what it ends with.
+"""What a round is planned with, what happens in it, and what it ends with; what it asks for is in `round_effects`.
 
-Events are things that happened (past tense), effects are things to be done (imperative). Every event carries `at`,
-the seconds since the round began on the coordinator's clock, because the round itself has no clock. All values are
-frozen and can be written to JSON and read back unchanged: a round's record is its plan and its events.
+Events are things that happened (past tense). Every event carries `at`, the seconds since the round began on the
+coordinator's clock, because the round itself has no clock. All values are frozen and can be written to JSON and read
+back unchanged: a round's record is its plan and its events.
 """
 
 from msgspec import Struct
@@ -187,68 +187,6 @@ Event = (
 )
 
 
-# --- effects --------------------------------------------------------------------------------------------------------
-
-
-class AskProposal(Struct, frozen=True, kw_only=True):
-    """Ask a node for an answer of at most `max_tokens` tokens."""
-
-    node: NodeId
-    question: str
-    max_tokens: int
-    sampling: Sampling
-    model: str = ""
-    turns: tuple[Turn, ...] = ()
-
-
-class AskReveal(Struct, frozen=True, kw_only=True):
-    """Ask a node for the answer that it has committed to."""
-
-    node: NodeId
-
-
-class CancelProposal(Struct, frozen=True, kw_only=True):
-    """Stop a node's work on its proposal."""
-
-    node: NodeId
-
-
-class AskBallot(Struct, frozen=True, kw_only=True):
-    """Ask a judge to compare two candidates, shown as these words in this order."""
-
-    judge: NodeId
-    question: str
-    first: int
-    second: int
-    first_text: str
-    second_text: str
-    method: JudgeMethod
-    max_tokens: int
-    seed: int
-    model: str = ""
-    turns: tuple[Turn, ...] = ()
-
-
-class SetTimer(Struct, frozen=True, kw_only=True):
-    """Deliver `DeadlinePassed(phase)` at `at` seconds since the round began."""
-
-    phase: str
-    at: float
-
-
-class CancelAll(Struct, frozen=True, kw_only=True):
-    """Stop everything that is still being worked on."""
-
-
-class Finish(Struct, frozen=True, kw_only=True):
-    """The round is over; `outcome` is final."""
-
-    outcome: "Outcome"
-
-
-Effect = AskProposal | AskReveal | CancelProposal | AskBallot | SetTimer | CancelAll | Finish
-
-
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
@@ -307,3 +245,8 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outcome: Outcome
     wasted_tokens: int = 0
     wasted_prompt_tokens: int = 0
+
+    @property
+    def used_tokens(self) -> int:
+        """Tokens of all calls, the wasted ones too."""
+        return self.outcome.spent.proposing_tokens + self.outcome.spent.judging_tokens + self.wasted_tokens

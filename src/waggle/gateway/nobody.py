@@ -13,9 +13,7 @@ def why_nobody(record: Record, max_tokens: int, longest_context: int = 0) -> Api
         longest_context: tokens, of all models; 0 where it is not known.
     """
     error = _cause(record, max_tokens, longest_context)
-    spent = record.outcome.spent
-    prompts = spent.prompt_tokens + record.wasted_prompt_tokens
-    total = spent.proposing_tokens + spent.judging_tokens + record.wasted_tokens
+    prompts, total = record.outcome.spent.prompt_tokens + record.wasted_prompt_tokens, record.used_tokens
     if total:
         error.usage = {"prompt_tokens": prompts, "completion_tokens": total - prompts, "total_tokens": total}
     return error

@@ -158,9 +158,7 @@ class ObservedService:
         with logged_request(request_id() or request or ""):
             at = time.time()
             record = await self.inner.ask(question, options, watch, request)
-            spent = record.outcome.spent
-            used = spent.proposing_tokens + spent.judging_tokens + record.wasted_tokens
-            _charge(used, strategy_of(record.plan.strategy))
+            _charge(record.used_tokens, strategy_of(record.plan.strategy))
             self._metrics.observe_record(record)
             name = request_id() or record.plan.round_id
             self._telemetry.observe_record(record, request=name, at=at, within=_call.get() is not None)

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
-from waggle.core.round_values import AskBallot, AskProposal, Ballot, BallotCount, Outcome, Plan, Proposal, Spent
+from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
 from waggle.swarm.decide import strengths_of
 from waggle.swarm.rank import words_for
 from waggle.swarm.state import Phase, State

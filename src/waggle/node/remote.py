@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from waggle.core.errors import EngineUnavailable, PeerBusy, PeerUnreachable, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
-from waggle.core.round_values import AskBallot, AskProposal, Ballot, Plan, Proposal
+from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_values import Ballot, Plan, Proposal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.limits import MAX_RELAYED_BYTES
 from waggle.mesh.messages import (

@@ -14,18 +14,21 @@ import numpy as np
 
 from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
-from waggle.core.round_values import (
+from waggle.core.round_effects import (
     AskBallot,
     AskProposal,
     AskReveal,
-    BallotFailed,
-    BallotReceived,
     CancelAll,
     CancelProposal,
-    DeadlinePassed,
     Effect,
-    Event,
     Finish,
+    SetTimer,
+)
+from waggle.core.round_values import (
+    BallotFailed,
+    BallotReceived,
+    DeadlinePassed,
+    Event,
     Plan,
     Proposal,
     ProposalCommitted,
@@ -33,7 +36,6 @@ from waggle.core.round_values import (
     ProposalReceived,
     Record,
     RoundStarted,
-    SetTimer,
 )
 from waggle.core.wasted import counting_waste
 from waggle.engines.protocol import Engine

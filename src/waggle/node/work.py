@@ -16,7 +16,8 @@ from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
-from waggle.core.round_values import AskBallot, AskProposal, Ballot, Proposal
+from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_values import Ballot, Proposal
 from waggle.engines.protocol import Engine
 from waggle.node.admission import Admission
 from waggle.node.sharing import SharedWork

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from waggle.core.engine_values import GenerateRequest, JudgeRequest
 from waggle.core.errors import LocalProtocolError
-from waggle.core.round_values import AskBallot, AskProposal, Ballot, Proposal
+from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_values import Ballot, Proposal
 from waggle.engines.protocol import Engine
 from waggle.swarm.commit import commitment
 from waggle.swarm.limits import MAX_REASON_BYTES

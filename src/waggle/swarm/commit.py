@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.core.round_values import AskProposal, AskReveal, CancelProposal, Effect, ProposalCommitted, ProposalReceived
+from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect
+from waggle.core.round_values import ProposalCommitted, ProposalReceived
 from waggle.swarm.state import NOT_ASKED, State, awaits_proposal, issue
 
 DIGEST_CHARACTERS = 64

@@ -14,7 +14,8 @@ from waggle.consensus.stopping import can_winner_change
 from waggle.consensus.top_two import find_top_two
 from waggle.consensus.votes import plurality
 from waggle.core.errors import LocalProtocolError, WaggleError
-from waggle.core.round_values import AskBallot, CandidateResult, ConfidenceModel, Outcome
+from waggle.core.round_effects import AskBallot
+from waggle.core.round_values import CandidateResult, ConfidenceModel, Outcome
 from waggle.swarm.propose import standing_of
 from waggle.swarm.rank import words_for
 from waggle.swarm.state import State

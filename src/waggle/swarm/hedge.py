@@ -7,7 +7,7 @@ The other one is told to stop, so that a hedged pair costs one place in the roun
 from msgspec.structs import replace
 
 from waggle.core.ids import NodeId
-from waggle.core.round_values import AskProposal, CancelProposal, Effect, SetTimer
+from waggle.core.round_effects import AskProposal, CancelProposal, Effect, SetTimer
 from waggle.swarm.state import State, awaits_proposal, issue
 
 PREFIX = "hedge:"

@@ -5,17 +5,8 @@ from msgspec.structs import replace
 from waggle.consensus.grouping import group_answers
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.core.round_values import (
-    AskProposal,
-    Effect,
-    Plan,
-    Proposal,
-    ProposalFailed,
-    ProposalReceived,
-    SetTimer,
-    Spent,
-    Standing,
-)
+from waggle.core.round_effects import AskProposal, Effect, SetTimer
+from waggle.core.round_values import Plan, Proposal, ProposalFailed, ProposalReceived, Spent, Standing
 from waggle.swarm.commit import check_reveal
 from waggle.swarm.hedge import hedge_timers
 from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES, MAX_TRACE_BYTES, check_seconds, check_text

@@ -10,15 +10,8 @@ from waggle.consensus.schedule import JudgeSeat, next_batch
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.core.round_values import (
-    AskBallot,
-    Ballot,
-    BallotCount,
-    BallotFailed,
-    BallotReceived,
-    Effect,
-    Standing,
-)
+from waggle.core.round_effects import AskBallot, Effect
+from waggle.core.round_values import Ballot, BallotCount, BallotFailed, BallotReceived, Standing
 from waggle.swarm.limits import MAX_REASON_BYTES, check_seconds, check_text
 from waggle.swarm.state import Candidate, Draw, Phase, State, issue
 

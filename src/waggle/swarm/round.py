@@ -16,14 +16,12 @@ from msgspec.structs import replace
 from waggle.consensus.stopping import has_agreed
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId
+from waggle.core.round_effects import CancelAll, Effect, Finish
 from waggle.core.round_values import (
     BallotFailed,
     BallotReceived,
-    CancelAll,
     DeadlinePassed,
-    Effect,
     Event,
-    Finish,
     Outcome,
     Plan,
     ProposalCommitted,

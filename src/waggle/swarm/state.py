@@ -13,17 +13,8 @@ from msgspec.structs import replace
 
 from waggle.core.chat_values import Turn
 from waggle.core.ids import NodeId
-from waggle.core.round_values import (
-    AskBallot,
-    AskProposal,
-    Ballot,
-    BallotCount,
-    Effect,
-    Outcome,
-    Plan,
-    Proposal,
-    Spent,
-)
+from waggle.core.round_effects import AskBallot, AskProposal, Effect
+from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
 
 Draw = Callable[[int], np.random.Generator]
 """Gives the generator that belongs to a seed. An argument, because the round itself holds no randomness."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from waggle.core.chat_values import Role, Turn
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.ids import NodeId
-from waggle.core.round_values import AskBallot
+from waggle.core.round_effects import AskBallot
 from waggle.mesh.codec import seal
 from waggle.mesh.limits import KIB, MAX_RELAYED_BYTES
 from waggle.mesh.messages import PleaseJudge

@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect, SetTimer
 from waggle.core.round_values import (
-    AskProposal,
-    AskReveal,
     Budget,
-    CancelProposal,
     DeadlinePassed,
-    Effect,
     Event,
     Outcome,
     Plan,
@@ -25,7 +22,6 @@ from waggle.core.round_values import (
     ProposalFailed,
     ProposalReceived,
     RoundStarted,
-    SetTimer,
     Standing,
 )
 from waggle.swarm.commit import commitment

@@ -10,9 +10,8 @@ from msgspec.structs import replace
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_values import (
-    AskBallot,
-    AskProposal,
     Ballot,
     BallotFailed,
     BallotReceived,

@@ -11,18 +11,14 @@ from hypothesis import strategies as st
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_effects import AskBallot, AskProposal, CancelAll, Effect, Finish, SetTimer
 from waggle.core.round_values import (
-    AskBallot,
-    AskProposal,
     Ballot,
     BallotFailed,
     BallotReceived,
     Budget,
-    CancelAll,
     DeadlinePassed,
-    Effect,
     Event,
-    Finish,
     Outcome,
     Plan,
     Proposal,
@@ -30,7 +26,6 @@ from waggle.core.round_values import (
     ProposalReceived,
     Record,
     RoundStarted,
-    SetTimer,
     Standing,
 )
 from waggle.swarm.round import check_record, replay, step
