@@ -16,6 +16,7 @@ from waggle.mesh.libp2p.stream import HELD_BYTES, FrameStream
 from waggle.mesh.limits import KIB, MAX_FRAME_BYTES, MIB
 
 PEER = NodeId("peer")
+CLOCK_TICK = 0.002  # uvloop's clock counts whole milliseconds, and a timer may fire one of them early
 
 
 class OtherEnd:
@@ -140,7 +141,7 @@ async def test_a_peer_that_sends_too_fast_is_read_no_more_for_a_while() -> None:
         assert await stream.receive() == b"a"
         await other.write(header(1) + b"b")
         assert await stream.receive() == b"b"
-        assert asyncio.get_running_loop().time() - began >= 0.3
+        assert asyncio.get_running_loop().time() - began > 0.3 - CLOCK_TICK
         assert charged == [5, 5]
 
 
