@@ -26,7 +26,9 @@ Pair = tuple[int, int]
 PAIRS_PER_CANDIDATE = 3
 """Default budget of a judge: each candidate in about 6 of its pairs; all pairs up to 7 candidates."""
 FULL_JUDGES = 7
-"""Up to so many judges get that budget each; more of them share the work of so many."""
+"""Up to so many judges get that budget each; more of them share the work of so many in every batch."""
+FIRST_JUDGES = 3
+"""... and in the first batch the work of so many: in a clear case that is enough, and it grows with the candidates."""
 
 
 class JudgeSeat(Struct, frozen=True):
@@ -56,7 +58,7 @@ def pair_schedule(
         candidates: how many there are; below 2 nobody is asked anything.
         judges: one seat per judge.
         pairs_per_judge: pairs (not questions) for each judge; 3 per candidate by default, fewer each where there are
-            more than FULL_JUDGES, so that a round's work grows with its candidates and not with their square.
+            more than FULL_JUDGES, so that a round's work grows with its candidates and not with candidates x judges.
         both_orders: ask each pair in both orders, all pairs once before any is asked again; else in one order,
             half the judges in each.
         judge_weights: one per judge, >= 0; judges of weight 0 are asked too, but nothing hangs on their pairs.
@@ -109,7 +111,8 @@ def next_batch(
     """
     weights = [1.0] * len(judges) if judge_weights is None else judge_weights
     _check(candidates, judges, asked, weights)
-    budget = _fair_share(candidates, len(judges)) if pairs_per_judge is None else pairs_per_judge
+    usual = _fair_share(candidates, len(judges), is_first=not any(asked))
+    budget = usual if pairs_per_judge is None else pairs_per_judge
     plan = _Plan(candidates, judges, asked, weights, frozenset(focus), both_orders)
     turns = sorted(rng.permutation(len(judges)).tolist(), key=lambda judge: weights[judge] <= 0)
     chosen: list[list[Pair]] = [[] for _ in judges]
@@ -119,9 +122,10 @@ def next_batch(
     return _in_order(asked, chosen, both_orders, rng)
 
 
-def _fair_share(candidates: int, judges: int) -> int:
-    """Pairs for each judge: 12 for 4 candidates and 7 judges, 6 for 4 candidates and 14."""
-    return ceil(PAIRS_PER_CANDIDATE * candidates * min(1.0, FULL_JUDGES / max(1, judges)))
+def _fair_share(candidates: int, judges: int, *, is_first: bool) -> int:
+    """Pairs for each judge: 12 for 4 candidates and 7 judges; for 14 judges 3 at first, then 6 in each batch."""
+    shared = FIRST_JUDGES if is_first else FULL_JUDGES
+    return ceil(PAIRS_PER_CANDIDATE * candidates * (1.0 if judges <= FULL_JUDGES else shared / judges))
 
 
 class _Plan:

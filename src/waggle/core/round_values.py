@@ -47,7 +47,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that decides how a round goes, fixed before it starts.
 
     `proposers` are asked at once, `standby` one by one when a proposal fails. Judges with weight 0 are not asked.
-    `pairs_per_judge` None means about 3n ordered pairs for n candidates. `waves` bounds how often ballots are bought.
+    `pairs_per_judge` None means about 3n ordered pairs for n candidates. `waves` bounds how often ballots are bought;
+    with a number of pairs or one order given, more than once only below `min_confidence`.
     `propose_share` of the time budget is kept for proposing; with `commit_reveal` proposers commit to their answers
     first, and have `commit_share` of that time for it. A proposer that takes `hedge_factor` times as long as expected
     is doubled by a standby. `familiarity` in [0, 1] says how far the question is of a kind that the standings were
@@ -65,7 +66,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge_method: JudgeMethod = JudgeMethod.AUTO
     pairs_per_judge: int | None = None
     both_orders: bool = True
-    waves: int = 2
+    waves: int = 3
     prior_ballots: float = 0.5
     use_support: bool = True
     count_self_confidence: bool = True

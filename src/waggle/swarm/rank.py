@@ -4,6 +4,8 @@ Ballots are bought in waves: the first is planned, each further one only while t
 pairs are left to ask, and the budget allows.
 """
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from waggle.consensus.schedule import JudgeSeat, next_batch
@@ -11,7 +13,7 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, Effect
-from waggle.core.round_values import Ballot, BallotCount, BallotFailed, BallotReceived, Standing
+from waggle.core.round_values import Ballot, BallotCount, BallotFailed, BallotReceived, CandidateResult, Plan, Standing
 from waggle.swarm.limits import MAX_REASON_BYTES, check_seconds, check_text
 from waggle.swarm.state import Candidate, Draw, Phase, State, issue
 
@@ -21,8 +23,8 @@ def judges_of(state: State) -> tuple[Standing, ...]:
     return tuple(standing for standing in state.plan.judges if standing.judge_weight > 0)
 
 
-def next_wave(state: State, draw: Draw) -> tuple[State, list[Effect]]:
-    """Plan and send one more wave of ballots; no effects when there is nothing left to ask."""
+def next_wave(state: State, draw: Draw, leaders: Sequence[CandidateResult] = ()) -> tuple[State, list[Effect]]:
+    """Plan and send one more wave of ballots, first of all on the leaders; no effects when nothing is left to ask."""
     wave = state.wave + 1
     judges = judges_of(state)
     schedules = next_batch(
@@ -32,6 +34,7 @@ def next_wave(state: State, draw: Draw) -> tuple[State, list[Effect]]:
         pairs_per_judge=state.plan.pairs_per_judge,
         both_orders=state.plan.both_orders,
         judge_weights=[standing.judge_weight for standing in judges],
+        focus=[leader.number for leader in leaders],
         rng=draw(state.plan.seed + wave),
     )
     asks = _interleaved(
@@ -42,6 +45,11 @@ def next_wave(state: State, draw: Draw) -> tuple[State, list[Effect]]:
     )
     tried = state.tried | {(ask.judge, ask.first, ask.second) for ask in asks}
     return issue(replace(state, phase=Phase.RANK, wave=wave, pending=tuple(asks), tried=tried))
+
+
+def is_open_ended(plan: Plan) -> bool:
+    """Whether nobody said how often, or in which order, a judge is to be asked: then doubt alone buys another wave."""
+    return plan.pairs_per_judge is None and plan.both_orders
 
 
 def _interleaved(lists: list[list[AskBallot]]) -> list[AskBallot]:

@@ -115,12 +115,13 @@ def _rank(state: State, effects: list[Effect], draw: Draw) -> Step:
 
 
 def _after_wave(state: State, effects: list[Effect], draw: Draw) -> Step:
-    """A wave is complete: decide, or buy another while the confidence asked for is not reached."""
+    """A wave is complete: buy another where it could change the winner, or the confidence asked for is not reached."""
     outcome = conclude(state, "all ballots are in")
-    if state.wave >= state.plan.waves or not outcome.abstained:
+    if state.wave >= state.plan.waves:
         return _end(state, effects, outcome)
-    state, asks = rank.next_wave(state, draw)
-    return _end(state, effects, outcome) if settled(state) else (state, effects + asks)
+    more, asks = rank.next_wave(state, draw, leaders=outcome.candidates[:2])
+    worth_it = outcome.abstained or (rank.is_open_ended(state.plan) and decided(more) is None)
+    return (more, effects + asks) if worth_it and not settled(more) else _end(state, effects, outcome)
 
 
 def _time_to_look(state: State) -> bool:

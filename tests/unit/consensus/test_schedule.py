@@ -233,5 +233,14 @@ def test_the_work_of_a_large_committee_grows_with_its_candidates_and_not_with_it
         return sum(len(asked) for asked in pair_schedule(candidates, seats, rng=rng_of(1)))
 
     assert questions(20, 7) == 7 * 2 * 60
-    assert questions(20, 7) <= questions(20, 50) <= 1.1 * questions(20, 7)
+    first = 3 * 2 * 60
+    assert first <= questions(20, 50) <= 1.15 * first
+    assert first <= questions(20, 20) <= 1.15 * first
     assert questions(40, 50) <= 2.1 * questions(20, 50)
+
+
+def test_later_batches_of_a_large_committee_are_the_work_of_seven() -> None:
+    seats = [JudgeSeat(None, False)] * 20
+    first = pair_schedule(20, seats, rng=rng_of(1))
+    second = next_batch(20, seats, first, rng=rng_of(2))
+    assert 7 * 2 * 60 <= sum(map(len, second)) <= 1.15 * 7 * 2 * 60

@@ -190,12 +190,12 @@ def test_nobody_answers_and_the_round_abstains() -> None:
     assert drive.outcome.confidence == 0.0
 
 
-def test_low_confidence_buys_another_wave_and_then_abstains_with_a_best_guess() -> None:
+def test_low_confidence_buys_further_waves_and_then_abstains_with_a_best_guess() -> None:
     drive = Drive(plan(min_confidence=0.9999, pairs_per_judge=1, stop_level=1.0))
     for node, answer in zip(NODES, ["1", "2", "3", "4", "5"], strict=True):
         drive.feed(said(node, answer))
     drive.answer_ballots("1", p=0.6)
-    assert drive.state.wave == 2
+    assert drive.state.wave == 3
     assert drive.outcome.abstained
     assert drive.outcome.answer == "1"
 
