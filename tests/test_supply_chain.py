@@ -22,7 +22,7 @@ from tools.sbom import HIVE, LOCK, PROJECT, Json, make_sbom, read_hive, read_loc
 from waggle.core.errors import CheckpointError, UsageError
 from waggle.mesh.files.formats import CODE_SUFFIXES, path_fault
 from waggle.models.checkpoint import PICKLES, load_decoder
-from waggle.node.engines import open_engines
+from waggle.node.engines.opening import open_engines
 
 ROOT = Path(__file__).parent.parent
 

@@ -24,15 +24,15 @@ from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Hanger, Script, Shill
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.clock import SystemClock
-from waggle.node.history import History
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.memory_swarm import start_in_memory
-from waggle.node.mesh_node import MeshNode
-from waggle.node.mesh_service import MeshService
-from waggle.node.planning import AskOptions
-from waggle.node.runner import Watch
-from waggle.node.service import ServedModel, Service
-from waggle.node.swarm import Swarm
+from waggle.node.history.history import History
+from waggle.node.network.memory_swarm import start_in_memory
+from waggle.node.network.mesh_node import MeshNode
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import LocalService, make_local_service
+from waggle.node.services.mesh import MeshService
+from waggle.node.services.service import ServedModel, Service
 
 TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
 TRUTH["Which way is north?"] = "up"
@@ -155,8 +155,8 @@ async def make(scene: str, folder: Path) -> FastAPI:
     app = FastAPI(openapi_url=None)
     if scene == "hive":
         from waggle.models.hive import hive_root
-        from waggle.node.calibration import load_calibration
-        from waggle.node.engines import open_hive
+        from waggle.node.calibrating.calibration import load_calibration
+        from waggle.node.engines.opening import open_hive
 
         swarm = Swarm(open_hive(), load_calibration(hive_root() / "calibration.json"))
     else:

@@ -9,11 +9,11 @@ import pytest
 from waggle.bench.lessons import KnownSet
 from waggle.core.engine_values import GenerateRequest
 from waggle.models.hive import hive_folder, hive_names, hive_root, read_card
-from waggle.node.calibration import load_calibration
-from waggle.node.engines import open_hive
-from waggle.node.planning import AskOptions
-from waggle.node.records import load_record, save_record
-from waggle.node.swarm import Swarm
+from waggle.node.calibrating.calibration import load_calibration
+from waggle.node.engines.opening import open_hive
+from waggle.node.history.records import load_record, save_record
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
 from waggle.training.outside import outside_questions
 from waggle.training.plan import RECIPES
 from waggle.training.questions import Split, is_right, questions

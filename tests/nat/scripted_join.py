@@ -19,8 +19,8 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.invite import parse_invite
 from waggle.node.config.settings import Settings
-from waggle.node.logs import configure_logs
-from waggle.node.running import Ready, run_node
+from waggle.node.observing.logs import configure_logs
+from waggle.node.running.running import Ready, run_node
 
 RELAY = "--serve-as-relay"
 

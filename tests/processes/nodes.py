@@ -15,7 +15,7 @@ from waggle.core.mesh_values import Peer
 from waggle.mesh.invite import format_invite
 from waggle.node.control.client import ask_node
 from waggle.node.control.messages import Peers, PeersReply
-from waggle.node.home import NodeHome, RunInfo
+from waggle.node.home.home import NodeHome, RunInfo
 
 WAGGLE = (sys.executable, "-m", "waggle")
 LOOPBACK = ("--listen", "/ip4/127.0.0.1/tcp/0", "--no-multicast")

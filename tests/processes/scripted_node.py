@@ -16,7 +16,7 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.invite import parse_invite
 from waggle.node.config.settings import Settings
-from waggle.node.running import Ready, run_node
+from waggle.node.running.running import Ready, run_node
 
 
 def truth(question: str) -> str | None:

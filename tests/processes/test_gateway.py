@@ -14,7 +14,7 @@ from openai import BadRequestError, OpenAI
 from tests.processes.nodes import begin, run
 from tests.processes.proc import processes_of, send, until
 from tests.processes.server import ANSWER, HeldServer
-from waggle.node.home import NodeHome
+from waggle.node.home.home import NodeHome
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -21,8 +21,8 @@ from tests.processes.scripted_node import truth
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Budget
 from waggle.mesh.invite import parse_invite
-from waggle.node.outside import ask_via
-from waggle.node.planning import AskOptions
+from waggle.node.network.outside import ask_via
+from waggle.node.rounds.planning import AskOptions
 
 MINUTES = float(os.environ.get("WAGGLE_TEST_SOAK_MINUTES", "30"))
 SECONDS = MINUTES * 60.0

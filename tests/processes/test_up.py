@@ -12,7 +12,7 @@ import pytest
 from tests.processes.nodes import begin, run
 from tests.processes.proc import processes_of, send, until
 from tests.processes.server import HeldServer
-from waggle.node.home import NodeHome
+from waggle.node.home.home import NodeHome
 
 pytestmark = pytest.mark.timeout(120)
 

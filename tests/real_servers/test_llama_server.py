@@ -28,9 +28,9 @@ from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.models.hive import hive_folder, hive_names, read_card
 from waggle.models.prompts import ANSWER_MARKER
-from waggle.node.engines import open_engines
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.engines.opening import open_engines
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
 from waggle.training.questions import Question, Split, is_right, questions
 
 SERVER = os.environ.get("WAGGLE_TEST_LLAMA_SERVER") or (sys.executable if find_spec("llama_cpp") else None)

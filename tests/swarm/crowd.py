@@ -9,10 +9,10 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import ProposalReceived, Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.calibration import Calibration
-from waggle.node.planning import AskOptions
-from waggle.node.runner import draw
-from waggle.node.swarm import Swarm
+from waggle.node.calibrating.calibration import Calibration
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import draw
+from waggle.node.rounds.swarm import Swarm
 from waggle.swarm.round import check_record
 from waggle.testing.clock import VirtualClock, run_virtual
 

@@ -11,15 +11,15 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.memory import Conditions, MemoryNetwork, MemoryTransport
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.mesh.transport import Stream
-from waggle.node.admission import Admission
-from waggle.node.client import Client
-from waggle.node.coordinator import Coordinator
-from waggle.node.mesh_swarm import CommitteeSize, MeshSwarm
-from waggle.node.participant import Participant
-from waggle.node.planning import AskOptions
-from waggle.node.questions import Questions
-from waggle.node.runner import Watch, draw
-from waggle.node.work import NodeWork
+from waggle.node.network.mesh_swarm import CommitteeSize, MeshSwarm
+from waggle.node.peers.client import Client
+from waggle.node.peers.coordinator import Coordinator
+from waggle.node.peers.participant import Participant
+from waggle.node.peers.questions import Questions
+from waggle.node.rounds.admission import Admission
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch, draw
+from waggle.node.rounds.work import NodeWork
 from waggle.swarm.round import check_record
 from waggle.testing.clock import VirtualClock
 from waggle.trust.keys import NodeKey

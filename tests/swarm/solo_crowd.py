@@ -17,8 +17,8 @@ from waggle.mesh.members.own import Description
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.mesh.messages import MODEL_PROTOCOL
 from waggle.mesh.transport import Stream
-from waggle.node.mesh_node import MeshNode, NodeOptions, make_node
-from waggle.node.mesh_service import MeshService
+from waggle.node.network.mesh_node import MeshNode, NodeOptions, make_node
+from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock
 
 TODAY = 1_800_000_000.0

@@ -22,8 +22,8 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
 

@@ -10,8 +10,8 @@ from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Budget, Plan, Standing
 from waggle.engines.script import Script
-from waggle.node.client import _is_fit, request_of
-from waggle.node.planning import AskOptions
+from waggle.node.peers.client import _is_fit, request_of
+from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[5]

@@ -14,9 +14,9 @@ from waggle.core.errors import EngineUnavailable
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.memory import MemoryNetwork
-from waggle.node.mesh_node import MeshNode, make_node
-from waggle.node.mesh_service import MeshService
-from waggle.node.planning import AskOptions
+from waggle.node.network.mesh_node import MeshNode, make_node
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock, run_virtual
 
 SOON = 60.0

@@ -7,9 +7,9 @@ from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mes
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Script
-from waggle.node.calibration import Calibration
-from waggle.node.client import request_of
-from waggle.node.planning import AskOptions
+from waggle.node.calibrating.calibration import Calibration
+from waggle.node.peers.client import request_of
+from waggle.node.rounds.planning import AskOptions
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
 from waggle.testing.clock import run_virtual

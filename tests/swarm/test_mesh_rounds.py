@@ -20,9 +20,9 @@ from waggle.core.round_values import (
 from waggle.engines.script import Babbler, Crasher, Hanger, Script
 from waggle.mesh.memory import Conditions
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
-from waggle.node.client import request_of
-from waggle.node.planning import AskOptions
-from waggle.node.runner import Watch
+from waggle.node.peers.client import request_of
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch
 from waggle.swarm.state import State
 from waggle.testing.clock import run_virtual
 

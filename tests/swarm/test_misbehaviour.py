@@ -19,8 +19,8 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Babbler, Conduct, Crasher, Hanger, Mute, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
 BUDGET = Budget(seconds=10.0)

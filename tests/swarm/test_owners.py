@@ -17,13 +17,13 @@ from waggle.engines.protocol import Engine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.memory import Conditions
-from waggle.node.admission import Admission
-from waggle.node.client import request_of
-from waggle.node.memory_swarm import start_in_memory
-from waggle.node.mesh_node import MeshNode
-from waggle.node.mesh_service import MeshService
-from waggle.node.planning import AskOptions
-from waggle.node.work import NodeWork
+from waggle.node.network.memory_swarm import start_in_memory
+from waggle.node.network.mesh_node import MeshNode
+from waggle.node.peers.client import request_of
+from waggle.node.rounds.admission import Admission
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.work import NodeWork
+from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock, run_virtual
 
 NAMES = ("ant", "bee", "cat")

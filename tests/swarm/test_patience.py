@@ -12,9 +12,9 @@ from waggle.core.round_effects import AskProposal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, ROUND_PROTOCOL, PleasePropose
 from waggle.mesh.transport import Stream
-from waggle.node import coordinator, participant
-from waggle.node.heartbeat import SILENT_SECONDS
-from waggle.node.remote import RemoteWorker
+from waggle.node.peers import coordinator, participant
+from waggle.node.peers.heartbeat import SILENT_SECONDS
+from waggle.node.peers.remote import RemoteWorker
 from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 

@@ -22,12 +22,12 @@ from waggle.gateway.options import GatewayOptions
 from waggle.mesh.codec import open_envelope
 from waggle.mesh.memory import Conditions
 from waggle.mesh.transport import Stream
-from waggle.node.history import History
-from waggle.node.logs import configure_logs
-from waggle.node.memory_swarm import start_in_memory
-from waggle.node.mesh_node import MeshNode
-from waggle.node.mesh_service import MeshService
-from waggle.node.spans import SpanTelemetry
+from waggle.node.history.history import History
+from waggle.node.network.memory_swarm import start_in_memory
+from waggle.node.network.mesh_node import MeshNode
+from waggle.node.observing.logs import configure_logs
+from waggle.node.observing.spans import SpanTelemetry
+from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock, run_virtual
 
 REQUEST = "5eed" * 8

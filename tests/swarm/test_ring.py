@@ -16,10 +16,10 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.actor import shifted
 from waggle.engines.script import Script, Shill
-from waggle.node.calibrate import Lessons, calibrate
-from waggle.node.calibration import Calibration
-from waggle.node.known import KnownQuestion
-from waggle.node.planning import AskOptions
+from waggle.node.calibrating.calibrate import Lessons, calibrate
+from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibrating.known import KnownQuestion
+from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 NODES, GOLD, FIFTH, THIRD, TWO_FIFTHS = 15, 20, 3, 5, 6

@@ -23,9 +23,9 @@ from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Outcome, Plan, Record, Standing
 from waggle.engines.script import Crasher, Script, share
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.planning import AskOptions
-from waggle.node.runner import run_round
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import run_round
+from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
 RIGHT = Script(skill=1.0, judge_skill=1.0)

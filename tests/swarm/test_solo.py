@@ -13,7 +13,7 @@ from waggle.core.chat_values import Role, Tool, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, Sampling
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable, MeshError, PeerBusy, UsageError
 from waggle.engines.script import Crasher, Hanger, Script
-from waggle.node.planning import AskOptions
+from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 FAST = Script(name="bee", skill=1.0)

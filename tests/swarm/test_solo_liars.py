@@ -17,7 +17,7 @@ from waggle.mesh.messages import (
     StillHere,
     Wrote,
 )
-from waggle.node.mesh_service import MeshService
+from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import run_virtual
 
 FAST = Script(name="bee", skill=1.0)

@@ -6,7 +6,7 @@ from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import make_mesh
 from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
 from waggle.core.round_effects import AskProposal
-from waggle.node.remote import RemoteWorker
+from waggle.node.peers.remote import RemoteWorker
 from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[77]

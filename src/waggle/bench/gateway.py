@@ -23,11 +23,11 @@ from waggle.bench.gateway_stub import MODEL
 from waggle.bench.gateway_values import Matching, Pairs, crowd_row, questions, ratio_row
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
 from waggle.core.errors import PeerUnreachable, UsageError
-from waggle.node.engines import open_engines
-from waggle.node.local_service import make_local_service
-from waggle.node.planning import AskOptions
-from waggle.node.service import Service
-from waggle.node.swarm import Swarm
+from waggle.node.engines.opening import open_engines
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import make_local_service
+from waggle.node.services.service import Service
 
 ENGINES = tuple(f"scripted:{name}" for name in ("ash", "birch", "cedar", "elm", "fir", "hazel", "larch"))
 CROWDS = (1, 16, 256)

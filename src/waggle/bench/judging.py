@@ -13,8 +13,8 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.ids import NodeId
 from waggle.engines.protocol import Engine
 from waggle.models.hive import hive_folder, read_card
-from waggle.node.calibrate import Answered, Compared, Lessons, compare_all, hard_negatives
-from waggle.node.known import KnownQuestion, Progress
+from waggle.node.calibrating.calibrate import Answered, Compared, Lessons, compare_all, hard_negatives
+from waggle.node.calibrating.known import KnownQuestion, Progress
 from waggle.training.families import FAMILIES
 from waggle.training.plan import RECIPES
 

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from itertools import islice
 
-from waggle.node.calibrate import Lessons
-from waggle.node.known import KnownQuestion
+from waggle.node.calibrating.calibrate import Lessons
+from waggle.node.calibrating.known import KnownQuestion
 from waggle.training.families import FAMILIES
 from waggle.training.outside import outside_questions
 from waggle.training.questions import Question, Split, is_right, questions

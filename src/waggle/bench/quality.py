@@ -17,10 +17,10 @@ from waggle.bench.runs import Run, Runs
 from waggle.bench.scores import Bootstrap
 from waggle.consensus.calibration import expected_calibration_error
 from waggle.core.errors import UsageError
-from waggle.node.calibration import load_calibration
-from waggle.node.engines import open_hive
-from waggle.node.known import Progress
-from waggle.node.swarm import Swarm
+from waggle.node.calibrating.calibration import load_calibration
+from waggle.node.calibrating.known import Progress
+from waggle.node.engines.opening import open_hive
+from waggle.node.rounds.swarm import Swarm
 from waggle.training.families import FAMILIES
 from waggle.training.outside import outside_questions
 from waggle.training.plan import RECIPES

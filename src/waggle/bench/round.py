@@ -24,9 +24,9 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.known import each
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.calibrating.known import each
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
 
 NODES, SKILL, JUDGE_SKILL = 7, 0.45, 0.75
 FEWEST, MOST = 3, 5  # candidates of a round that counts

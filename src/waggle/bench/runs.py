@@ -16,9 +16,9 @@ from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, 
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.remembering import RememberingEngine
-from waggle.node.known import KnownQuestion, Progress, each
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.calibrating.known import KnownQuestion, Progress, each
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
 
 Result = TypeVar("Result")
 

@@ -27,9 +27,9 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import start_libp2p
-from waggle.node.mesh_node import MeshNode, NodeOptions, make_node
-from waggle.node.mesh_swarm import CommitteeSize
-from waggle.node.planning import AskOptions
+from waggle.node.network.mesh_node import MeshNode, NodeOptions, make_node
+from waggle.node.network.mesh_swarm import CommitteeSize
+from waggle.node.rounds.planning import AskOptions
 from waggle.trust.keys import NodeKey
 
 SIZES = (7, 20, 50)

@@ -23,11 +23,11 @@ from waggle.mesh.members.own import Description
 from waggle.mesh.memory import MemoryNetwork
 from waggle.mesh.messages import ROUND_PROTOCOL
 from waggle.mesh.transport import Stream
-from waggle.node.admission import Admission
-from waggle.node.mesh_swarm import MeshSwarm
-from waggle.node.participant import Participant
-from waggle.node.planning import AskOptions
-from waggle.node.work import NodeWork
+from waggle.node.network.mesh_swarm import MeshSwarm
+from waggle.node.peers.participant import Participant
+from waggle.node.rounds.admission import Admission
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.work import NodeWork
 from waggle.testing.clock import VirtualClock, run_virtual
 from waggle.trust.keys import NodeKey
 

@@ -9,8 +9,8 @@ from waggle.cli.shared import plain_console
 from waggle.core.ids import NodeId
 from waggle.core.inert import inert, one_line
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
-from waggle.node.names import names_of
-from waggle.node.picture import pairwise
+from waggle.node.observing.names import names_of
+from waggle.node.observing.picture import pairwise
 
 WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's name, of a failure
 

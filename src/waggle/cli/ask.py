@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from waggle.core.round_values import Record
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
-    from waggle.node.planning import AskOptions
-    from waggle.node.runner import Watch
-    from waggle.node.swarm import Swarm
+    from waggle.node.rounds.planning import AskOptions
+    from waggle.node.rounds.runner import Watch
+    from waggle.node.rounds.swarm import Swarm
 
 ABSTAINED = 3
 OF_QUESTIONS = ("budget_tokens", "budget_seconds", "min_confidence")
@@ -55,7 +55,7 @@ def ask(
     from waggle.cli.answer import no_answer, print_round
     from waggle.cli.live import live_round
     from waggle.core.errors import EngineError
-    from waggle.node.records import save_record
+    from waggle.node.history.records import save_record
 
     check_target(record)
     _refuse_engines_elsewhere(configuration, via)
@@ -92,7 +92,7 @@ def _refuse_engines_elsewhere(configuration: "Configuration", via: list[str] | N
 
 def _options(settings: "Settings", strategy: str, max_tokens: int, seed: int) -> "AskOptions":
     from waggle.core.round_values import Budget
-    from waggle.node.planning import AskOptions
+    from waggle.node.rounds.planning import AskOptions
 
     return AskOptions(
         strategy=strategy,
@@ -114,7 +114,7 @@ async def _ask_via(
     invites: list[str], network: str, question: str, options: "AskOptions", watch: "Watch | None"
 ) -> "Record":
     from waggle.cli.shared import invites_to
-    from waggle.node.outside import ask_via
+    from waggle.node.network.outside import ask_via
 
     parsed = invites_to(invites, network)
     return await ask_via([invite.addresses for invite in parsed], parsed[0].network, question, options, watch)
@@ -123,7 +123,7 @@ async def _ask_via(
 def _text_of(given: str) -> str:
     """The question in words; - is what standard input holds, of which no more is read than a question may have."""
     from waggle.core.errors import UsageError
-    from waggle.node.planning import MAX_QUESTION_BYTES, check_question
+    from waggle.node.rounds.planning import MAX_QUESTION_BYTES, check_question
 
     raw = given.encode(errors="surrogateescape")
     if given == "-":

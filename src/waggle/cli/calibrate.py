@@ -38,10 +38,10 @@ def calibrate(
     from waggle.bench.lessons import calibration_lessons
     from waggle.core.ids import NodeId
     from waggle.engines.remembering import RememberingEngine
-    from waggle.node.calibrate import calibrate as measure
-    from waggle.node.calibration import Calibration, save_calibration
-    from waggle.node.cards import write_skills
-    from waggle.node.engines import open_engines
+    from waggle.node.calibrating.calibrate import calibrate as measure
+    from waggle.node.calibrating.calibration import Calibration, save_calibration
+    from waggle.node.calibrating.cards import write_skills
+    from waggle.node.engines.opening import open_engines
 
     async def run(engines: dict[NodeId, RememberingEngine]) -> Calibration:
         try:

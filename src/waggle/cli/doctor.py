@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from waggle.mesh.invite import Invite
     from waggle.node.config.load import Configuration
-    from waggle.node.dial_check import Finding
-    from waggle.node.home import RunInfo
+    from waggle.node.home.home import RunInfo
+    from waggle.node.network.dial_check import Finding
 
 REQUIRED = (
     "torch",
@@ -89,14 +89,14 @@ def _network() -> list[Row]:
     """One of the two direct ways is needed; without multicast or relays there are other ways."""
     import asyncio
 
-    from waggle.node.network_check import check_network
+    from waggle.node.network.network_check import check_network
 
     return ways(asyncio.run(check_network()))
 
 
 def ways(findings: "Sequence[Finding]") -> list[Row]:
     """A row for each way."""
-    from waggle.node.network_check import is_direct
+    from waggle.node.network.network_check import is_direct
 
     stuck = not any(finding.works for finding in findings if is_direct(finding))
     rows: list[Row] = []
@@ -111,7 +111,7 @@ def _invited(invite: "Invite") -> list[Row]:
     """A row for each address of an invite; one that answers is enough."""
     import asyncio
 
-    from waggle.node.dial_check import check_invite
+    from waggle.node.network.dial_check import check_invite
 
     findings = asyncio.run(check_invite(invite.addresses, invite.network))
     return invited(invite.node, findings)
@@ -135,7 +135,7 @@ def _nodes(home: Path) -> list[Row]:
     """A row for each running node of this user, and one for each thing that hinders it in its swarm."""
     import asyncio
 
-    from waggle.node.home import find_running
+    from waggle.node.home.home import find_running
 
     return [row for info in find_running(home) for row in asyncio.run(_node(info))]
 

@@ -57,7 +57,7 @@ def _own_node(home: Path, name: str | None) -> "Invite":
 
 
 async def _fetch(root: Path, model: str, invites: "list[Invite]", tell: "Callable[[Progress], None]") -> "Fetched":
-    from waggle.node.outside import fetch_via
+    from waggle.node.network.outside import fetch_via
 
     return await fetch_via([invite.addresses for invite in invites], invites[0].network, root, model, tell)
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from waggle.gateway.options import GatewayOptions
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
-    from waggle.node.history import History
-    from waggle.node.logs import LogLine, RecentLogs
-    from waggle.node.mesh_node import MeshNode
-    from waggle.node.running import Beside
-    from waggle.node.service import Service
+    from waggle.node.history.history import History
+    from waggle.node.network.mesh_node import MeshNode
+    from waggle.node.observing.logs import LogLine, RecentLogs
+    from waggle.node.running.running import Beside
+    from waggle.node.services.service import Service
 
 OF_GATEWAYS = (
     "gateway_host",
@@ -36,15 +36,15 @@ KEYS, HISTORY, QUALITY = "keys.sqlite", "history.sqlite3", "quality.json"
 def beside_of(configuration: "Configuration", recent: "RecentLogs") -> "Beside":
     """What runs with a node: a gateway where the settings name a port, else nothing."""
     from waggle.node.config.settings import NO_PORT
-    from waggle.node.running import nothing_beside
+    from waggle.node.running.running import nothing_beside
 
     settings = configuration.settings
     if settings.gateway_port == NO_PORT:
         return nothing_beside
 
     def gateway_of(node: "MeshNode") -> AbstractAsyncContextManager[str]:
-        from waggle.node.home import NodeHome
-        from waggle.node.mesh_service import MeshService
+        from waggle.node.home.home import NodeHome
+        from waggle.node.services.mesh import MeshService
 
         folder = NodeHome(settings.home, settings.name).folder
         return running_gateway(configuration, MeshService(node), folder, recent, node.work.engines)
@@ -75,8 +75,8 @@ async def running_gateway(
     from waggle.gateway.guard import check_binding
     from waggle.gateway.live_keys import LiveKeys
     from waggle.gateway.server import serving
-    from waggle.node.occupancy import occupancy_of
-    from waggle.node.telemetry import make_telemetry
+    from waggle.node.engines.occupancy import occupancy_of
+    from waggle.node.observing.telemetry import make_telemetry
 
     settings = configuration.settings
     options, telemetry = _options(settings), make_telemetry()
@@ -135,7 +135,7 @@ def _options(settings: "Settings") -> "GatewayOptions":
 
 
 def _history(settings: "Settings", folder: Path) -> "History | None":
-    from waggle.node.history import History
+    from waggle.node.history.history import History
 
     if settings.history == "off":
         return None

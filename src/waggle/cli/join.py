@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from waggle.core.ids import NodeId
     from waggle.engines.protocol import Engine
     from waggle.mesh.invite import Invite
-    from waggle.node.calibration import Calibration
+    from waggle.node.calibrating.calibration import Calibration
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
-    from waggle.node.running import Beside, Ready
+    from waggle.node.running.running import Beside, Ready
 
 OF_NODES = (
     "name",
@@ -67,7 +67,7 @@ def join(
     import uvloop
 
     from waggle.mesh.invite import parse_invite
-    from waggle.node.logs import configure_logs
+    from waggle.node.observing.logs import configure_logs
 
     settings = configuration.settings
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
@@ -77,7 +77,7 @@ def join(
 
 
 def _open(settings: "Settings") -> "dict[NodeId, Engine]":
-    from waggle.node.engines import open_engines
+    from waggle.node.engines.opening import open_engines
 
     return open_engines(settings.engines, key_variable=settings.key_variable or None)
 
@@ -85,8 +85,8 @@ def _open(settings: "Settings") -> "dict[NodeId, Engine]":
 def _calibration(settings: "Settings") -> "Calibration | None":
     """The user's own where the engines are, or else the bundled one."""
     from waggle.cli.shared import CALIBRATION, bundled_calibration
-    from waggle.node.calibration import load_calibration
-    from waggle.node.engines import is_bundled
+    from waggle.node.calibrating.calibration import load_calibration
+    from waggle.node.engines.opening import is_bundled
 
     own = settings.home / CALIBRATION
     path = own if own.exists() and not is_bundled(settings.engines) else bundled_calibration()
@@ -103,7 +103,7 @@ async def _run(
     import asyncio
 
     from waggle.cli.stopping import stop_on_signals
-    from waggle.node.running import run_node
+    from waggle.node.running.running import run_node
 
     stop = asyncio.Event()
     with stop_on_signals(stop):

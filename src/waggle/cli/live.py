@@ -17,8 +17,8 @@ from waggle.core.ids import NodeId
 from waggle.core.inert import one_line
 from waggle.core.round_effects import AskProposal
 from waggle.core.round_values import Event
-from waggle.node.names import names_of
-from waggle.node.runner import Watch
+from waggle.node.observing.names import names_of
+from waggle.node.rounds.runner import Watch
 from waggle.swarm.decide import strengths_of
 from waggle.swarm.rank import words_for
 from waggle.swarm.state import Phase, State

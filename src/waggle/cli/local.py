@@ -12,7 +12,7 @@ from waggle.core.inert import one_line
 if TYPE_CHECKING:
     from waggle.core.mesh_values import Peer, SharedFiles
     from waggle.node.config.load import Configuration
-    from waggle.node.home import RunInfo
+    from waggle.node.home.home import RunInfo
 
 SHARE_SECONDS = 3_600.0
 NAME_WIDTH, MODELS_WIDTH, TROUBLE_WIDTH = 24, 40, 300
@@ -106,7 +106,7 @@ def running_node(home: Path, name: str | None, *, any_of_up: bool = True) -> "Ru
         UsageError: there is none, or no telling which.
     """
     from waggle.core.errors import UsageError
-    from waggle.node.home import find_running
+    from waggle.node.home.home import find_running
 
     found = [info for info in find_running(home) if name in (None, info.name)]
     if not found:

@@ -9,7 +9,7 @@ from waggle.cli.shared import bundled_calibration, plain_console
 
 if TYPE_CHECKING:
     from waggle.node.config.settings import Settings
-    from waggle.node.mesh_node import MeshNode
+    from waggle.node.network.mesh_node import MeshNode
 
 MEET_SECONDS = 10.0
 
@@ -18,10 +18,10 @@ async def ask_at_prompt(settings: "Settings", specs: list[str]) -> None:
     """Answer one question per line of standard input, until it ends."""
     from waggle.core.errors import WaggleError
     from waggle.core.round_values import Budget
-    from waggle.node.calibration import load_calibration
-    from waggle.node.engines import open_engines
-    from waggle.node.memory_swarm import start_in_memory
-    from waggle.node.planning import AskOptions
+    from waggle.node.calibrating.calibration import load_calibration
+    from waggle.node.engines.opening import open_engines
+    from waggle.node.network.memory_swarm import start_in_memory
+    from waggle.node.rounds.planning import AskOptions
 
     path = bundled_calibration()
     calibration = load_calibration(path) if path.exists() else None

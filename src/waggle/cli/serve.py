@@ -11,8 +11,8 @@ from waggle.cli.shared import plain_console
 
 if TYPE_CHECKING:
     from waggle.node.config.load import Configuration
-    from waggle.node.logs import RecentLogs
-    from waggle.node.swarm import Swarm
+    from waggle.node.observing.logs import RecentLogs
+    from waggle.node.rounds.swarm import Swarm
 
 DEFAULT_PORT = 8080
 OF_SERVERS = (
@@ -45,7 +45,7 @@ def serve(
     import uvloop
 
     from waggle.cli.shared import swarm_of
-    from waggle.node.logs import configure_logs
+    from waggle.node.observing.logs import configure_logs
 
     settings = configuration.settings
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
@@ -68,7 +68,7 @@ async def _run(configuration: "Configuration", swarm: "Swarm", recent: "RecentLo
     import asyncio
 
     from waggle.cli.stopping import stop_on_signals
-    from waggle.node.local_service import make_local_service
+    from waggle.node.services.local import make_local_service
 
     stop = asyncio.Event()
     service, folder = await make_local_service(swarm), configuration.settings.home

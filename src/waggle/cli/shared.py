@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from waggle.mesh.invite import Invite
+    from waggle.node.calibrating.known import Progress
     from waggle.node.config.settings import Settings
-    from waggle.node.known import Progress
-    from waggle.node.swarm import Swarm
+    from waggle.node.rounds.swarm import Swarm
 
 LARGEST_SEED = 2**32 - 1  # what every generator of random numbers takes
 CALIBRATION = "calibration.json"
@@ -65,9 +65,9 @@ def check_target(path: Path | None) -> None:
 
 def swarm_of(settings: "Settings") -> "Swarm":
     """The swarm of the engines that the settings name, with its calibration where one was made."""
-    from waggle.node.calibration import load_calibration
-    from waggle.node.engines import open_engines
-    from waggle.node.swarm import Swarm
+    from waggle.node.calibrating.calibration import load_calibration
+    from waggle.node.engines.opening import open_engines
+    from waggle.node.rounds.swarm import Swarm
 
     path = calibration_path(settings)
     calibration = load_calibration(path) if path.exists() else None

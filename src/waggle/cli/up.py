@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
-    from waggle.node.fleet import Fleet, Member
-    from waggle.node.home import RunInfo
+    from waggle.node.home.home import RunInfo
+    from waggle.node.running.fleet import Fleet, Member
 
 MOST_NODES = 64
 LOOK_SECONDS = 1.0
@@ -92,7 +92,7 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
 
     from waggle.cli.stopping import stop_on_signals
     from waggle.node.config.settings import LOOPBACK
-    from waggle.node.fleet import Fleet
+    from waggle.node.running.fleet import Fleet
 
     settings = configuration.settings
     options = [f"--listen={address}" for address in LOOPBACK]
@@ -113,7 +113,7 @@ async def _run(configuration: "Configuration", specs: list[str]) -> None:
 def _refuse_a_second(home: "Path", names: list[str]) -> None:
     """Raise UsageError where some of these nodes run already."""
     from waggle.core.errors import UsageError
-    from waggle.node.home import NodeHome
+    from waggle.node.home.home import NodeHome
 
     if any(NodeHome(home, name).is_locked() for name in names):
         raise UsageError("waggle up runs here already: end it with Ctrl-C there, or run another one with --home FOLDER")

@@ -16,7 +16,7 @@ from waggle.dashboard.down_notice import show_down
 from waggle.dashboard.elements import box, empty_state, icon, words
 from waggle.dashboard.exchange import Exchange, failure
 from waggle.dashboard.layout import frame
-from waggle.node.service import ServedModel
+from waggle.node.services.service import ServedModel
 
 MOST_SHOWN = 30
 """Questions kept on one page; the older ones are in the history."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, Record
-from waggle.node.planning import AUTO, AskOptions
-from waggle.node.service import ServedModel
+from waggle.node.rounds.planning import AUTO, AskOptions
+from waggle.node.services.service import ServedModel
 
 MOST_SECONDS, MOST_TOKENS = 600.0, 10_000_000
 DEFAULT_SECONDS = 60.0

@@ -19,9 +19,9 @@ from waggle.dashboard import ask_page, missing_page, node_page, quality_page, re
 from waggle.dashboard.asking import MOST_SECONDS
 from waggle.dashboard.context import Context, Place, own_places
 from waggle.dashboard.theme import FAVICON
-from waggle.node.history import History
-from waggle.node.planning import AskOptions
-from waggle.node.service import Service
+from waggle.node.history.history import History
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.services.service import Service
 
 ASSETS = ("/_nicegui/", "/_nicegui_ws/")
 RECONNECT_SECONDS = 8.0

@@ -4,7 +4,7 @@ from nicegui.element import Element
 
 from waggle.core.round_values import Ballot
 from waggle.dashboard.elements import box, words
-from waggle.node.picture import Phase, RoundPicture
+from waggle.node.observing.picture import Phase, RoundPicture
 
 MOST = 240
 """Ticks shown; past them the count alone tells."""

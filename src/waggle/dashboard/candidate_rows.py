@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from waggle.dashboard.elements import box, words
 from waggle.dashboard.words import one_line, short_id
-from waggle.node.picture import CandidatePicture, Phase, RoundPicture
+from waggle.node.observing.picture import CandidatePicture, Phase, RoundPicture
 
 EMPTY = "Equal answers become one candidate when all proposals are in."
 

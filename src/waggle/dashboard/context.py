@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from nicegui import APIRouter, ui
 
 from waggle.core.round_values import Budget
-from waggle.node.history import History
-from waggle.node.planning import AskOptions
-from waggle.node.service import Service
+from waggle.node.history.history import History
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.services.service import Service
 
 MOST_AT_ONCE = 16
 """Questions asked from pages that are answered at once where nothing else says; the others wait in line."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from waggle.dashboard.elements import box, icon, words
 from waggle.dashboard.words import many, one_line, short_id
-from waggle.node.service import ServedModel
+from waggle.node.services.service import ServedModel
 
 MOST = 12
 REASON = 160  # characters

@@ -11,8 +11,8 @@ from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.round_view import RoundView
 from waggle.dashboard.verdict_view import show_verdict
 from waggle.dashboard.words import duration, one_line, plain
-from waggle.node.planning import AskOptions
-from waggle.node.watching import Watched
+from waggle.node.observing.watching import Watched
+from waggle.node.rounds.planning import AskOptions
 
 REDRAW_SECONDS = 0.1
 Ending = tuple[str, str, str, str]

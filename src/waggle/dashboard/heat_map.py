@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from waggle.core.round_values import BallotReceived, CandidateResult, Record
 from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.words import one_line
-from waggle.node.picture import pairwise
+from waggle.node.observing.picture import pairwise
 
 MOST = 12
 """Candidates shown, the strongest first."""

@@ -12,8 +12,8 @@ from waggle.dashboard.down_notice import down_words
 from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.layout import frame
 from waggle.dashboard.words import one_line, plain, short_id
-from waggle.node.local_service import HERE
-from waggle.node.service import ServedModel, Service
+from waggle.node.services.local import HERE
+from waggle.node.services.service import ServedModel, Service
 
 MOST_LINES = 200
 LINE = 600  # characters

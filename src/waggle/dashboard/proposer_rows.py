@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from waggle.dashboard.elements import box, words
 from waggle.dashboard.words import duration, many, one_line, percent, short_id, with_names
-from waggle.node.picture import Part, ProposerPicture, RoundPicture
+from waggle.node.observing.picture import Part, ProposerPicture, RoundPicture
 
 REASON = 160  # characters
 SAYS = {

@@ -14,7 +14,7 @@ from waggle.dashboard.layout import frame
 from waggle.dashboard.quality_pictures import draw_accuracy, draw_curve
 from waggle.dashboard.quality_report import NAMES, Accuracy, Quality, read_quality
 from waggle.dashboard.words import duration, many, one_line, percent
-from waggle.node.history import History
+from waggle.node.history.history import History
 
 OF_THE_HIVE = Path(__file__).with_name("measured.json")
 """What the bench wrote of the bundled models: strategies and curve alone."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from waggle.core.errors import UsageError
-from waggle.node.files import read_json
+from waggle.node.home.files import read_json
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_ROWS = 2_000

@@ -15,8 +15,8 @@ from waggle.dashboard.layout import frame
 from waggle.dashboard.replay_view import ReplayView
 from waggle.dashboard.verdict_view import show_verdict
 from waggle.dashboard.words import duration, many, one_line, percent, plain, short_id
-from waggle.node.picture import names_of
-from waggle.node.replay import Steps, replay
+from waggle.node.observing.picture import names_of
+from waggle.node.observing.replay import Steps, replay
 
 MOST_EVENTS = 5_000
 BUILD_SECONDS, FLUSH_SECONDS = 30.0, 2.0

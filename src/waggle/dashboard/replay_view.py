@@ -10,8 +10,8 @@ from waggle.dashboard.composer import NUMBER
 from waggle.dashboard.elements import box, icon, with_attributes, words
 from waggle.dashboard.round_view import RoundView
 from waggle.dashboard.words import duration
-from waggle.node.picture import picture_of
-from waggle.node.replay import Steps
+from waggle.node.observing.picture import picture_of
+from waggle.node.observing.replay import Steps
 
 PLAY_SECONDS = 12.0
 """How long playing a whole round takes, about."""

@@ -12,7 +12,7 @@ from waggle.dashboard.elements import box, words
 from waggle.dashboard.event_words import event_words
 from waggle.dashboard.proposer_rows import ProposerRows
 from waggle.dashboard.words import duration, many, percent
-from waggle.node.picture import Part, Phase, RoundPicture
+from waggle.node.observing.picture import Part, Phase, RoundPicture
 
 STEPS = ("Propose", "Rank", "Decide")
 PLACES = {Phase.WAITING: 0, Phase.PROPOSE: 0, Phase.RANK: 1, Phase.DONE: 3}

@@ -12,7 +12,7 @@ from waggle.dashboard.context import Context, page
 from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.layout import frame
 from waggle.dashboard.words import ago, duration, one_line, percent
-from waggle.node.history import History, RoundSummary
+from waggle.node.history.history import History, RoundSummary
 
 PAGE_ROUNDS = 25
 SEARCH_PAUSE_MS = 250

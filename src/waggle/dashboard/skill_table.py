@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from waggle.dashboard.elements import box, empty_state, words
 from waggle.dashboard.words import one_line
-from waggle.node.service import ServedModel
+from waggle.node.services.service import ServedModel
 
 OVERALL = "any kind"
 MOST_KINDS = 16

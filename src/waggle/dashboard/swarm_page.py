@@ -15,8 +15,8 @@ from waggle.dashboard.network_layout import Own, peer_kind, peer_name
 from waggle.dashboard.network_picture import draw_network
 from waggle.dashboard.skill_table import draw_skills
 from waggle.dashboard.words import duration, many, one_line, short_id
-from waggle.node.local_service import HERE
-from waggle.node.service import ServedModel, Service
+from waggle.node.services.local import HERE
+from waggle.node.services.service import ServedModel, Service
 
 REFRESH_SECONDS = 1.5
 MOST_LISTED = 200

@@ -13,7 +13,7 @@ from waggle.core.errors import PeerBusy, WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
 from waggle.gateway.options import GatewayOptions
-from waggle.node.admission import Admission as Places
+from waggle.node.rounds.admission import Admission as Places
 
 NO_KEY, PAGES = "", "pages"
 """Who stands in line without a key: everybody while there are no keys, to whom the whole line belongs; the pages."""

@@ -20,7 +20,7 @@ from waggle.gateway.nobody import why_nobody
 from waggle.gateway.progress import Seen
 from waggle.gateway.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
 from waggle.gateway.to_values import ForModel, ForSwarm, Job
-from waggle.node.service import Service
+from waggle.node.services.service import Service
 
 GRACE_SECONDS = 5.0  # for a round to stop its work after its budget has run out
 See = Callable[[Seen, Event], None]

@@ -16,9 +16,9 @@ from waggle.gateway.guard import Guard
 from waggle.gateway.metrics import Metrics, Occupancy
 from waggle.gateway.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.gateway.options import GatewayOptions
-from waggle.node.history import History
-from waggle.node.service import Service
-from waggle.node.telemetry import Telemetry
+from waggle.node.history.history import History
+from waggle.node.observing.telemetry import Telemetry
+from waggle.node.services.service import Service
 
 ROUTERS = (chat.router, responses.router, models.router, embeddings.router, health.router)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from waggle.core.chat_values import Role, Turn
 from waggle.gateway.chat_shapes import WaggleOptions
 from waggle.gateway.errors import ApiError, unavailable, unknown_model, unsupported
-from waggle.node.service import ServedModel
+from waggle.node.services.service import ServedModel
 
 SWARM, SOLO = "swarm", "solo/"
 STRATEGIES = {SWARM: "auto", "swarm/committee": "swarm", "swarm/vote": "vote", "swarm/best": "best"}

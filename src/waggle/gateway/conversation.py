@@ -24,7 +24,7 @@ from waggle.gateway.chat_shapes import (
 )
 from waggle.gateway.errors import ApiError
 from waggle.gateway.json_schemas import MAX_PATTERNS, BadSchema, check_passed_on
-from waggle.node.planning import check_question, check_turns
+from waggle.node.rounds.planning import check_question, check_turns
 
 
 def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:

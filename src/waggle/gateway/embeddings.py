@@ -22,8 +22,8 @@ from waggle.gateway.errors import ApiError, of_waggle, too_long, unavailable, un
 from waggle.gateway.json_text import to_json
 from waggle.gateway.response_shapes import ERRORS
 from waggle.gateway.streaming import ClientGone, until_gone
-from waggle.node.planning import MAX_QUESTION_BYTES
-from waggle.node.service import ServedModel, Service
+from waggle.node.rounds.planning import MAX_QUESTION_BYTES
+from waggle.node.services.service import ServedModel, Service
 
 router = APIRouter(tags=["embeddings"])
 MAX_TEXTS = 2_048

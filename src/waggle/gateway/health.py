@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from waggle.node.service import Service
+from waggle.node.services.service import Service
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from waggle.core.errors import WaggleError
 from waggle.core.mesh_values import Liveness, Load
 from waggle.core.round_values import ProposalReceived, Record
-from waggle.node.phases import phases_of
-from waggle.node.service import Service
+from waggle.node.observing.phases import phases_of
+from waggle.node.services.service import Service
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from waggle.gateway.choosing import SOLO, STRATEGIES
 from waggle.gateway.errors import unknown_model
 from waggle.gateway.response_shapes import ERRORS
-from waggle.node.service import ServedModel, Service
+from waggle.node.services.service import ServedModel, Service
 
 router = APIRouter(tags=["models"])
 CREATED = int(time.time())

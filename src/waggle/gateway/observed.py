@@ -19,11 +19,11 @@ from waggle.core.mesh_values import Load, Peer
 from waggle.core.owner import working_for
 from waggle.core.round_values import Record
 from waggle.gateway.metrics import Metrics, route_of, strategy_of
-from waggle.node.logs import facts, fault_of, logged_request, request_id
-from waggle.node.planning import AskOptions
-from waggle.node.runner import Watch
-from waggle.node.service import ServedModel, Service
-from waggle.node.telemetry import NoTelemetry, Telemetry
+from waggle.node.observing.logs import facts, fault_of, logged_request, request_id
+from waggle.node.observing.telemetry import NoTelemetry, Telemetry
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch
+from waggle.node.services.service import ServedModel, Service
 
 log = logging.getLogger(__name__)
 

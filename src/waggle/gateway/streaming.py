@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from waggle.gateway.errors import ApiError, error_body, internal
 from waggle.gateway.json_text import to_json
-from waggle.node.logs import facts
+from waggle.node.observing.logs import facts
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from waggle.gateway.choosing import (
 from waggle.gateway.conversation import asked_text, fault, question_of, tool_choice_of, tools_of, turns_of, with_names
 from waggle.gateway.errors import ApiError, small_budget, unsupported
 from waggle.gateway.options import GatewayOptions
-from waggle.node.planning import AskOptions
-from waggle.node.service import ServedModel
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.services.service import ServedModel
 
 SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no two choices of a request share a seed
 SEED_BITS = 63

@@ -6,9 +6,9 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.planning import AskOptions
-from waggle.node.runner import Watch
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch
+from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 * 7?"

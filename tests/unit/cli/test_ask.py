@@ -15,7 +15,7 @@ from tests.unit.cli.ran import Waggle, run_alone
 from tests.unit.cli.rounds import HOSTILE, assert_inert
 from tests.unit.models.tiny import tiny_folder
 from waggle.models.hive import ModelCard, write_card
-from waggle.node.records import load_record
+from waggle.node.history.records import load_record
 
 Typed = Callable[[bytes], None]
 

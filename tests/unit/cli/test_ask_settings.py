@@ -11,7 +11,7 @@ from waggle.cli.shared import CALIBRATION, calibration_path, invites_to
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Plan
 from waggle.node.config.settings import Settings
-from waggle.node.records import load_record
+from waggle.node.history.records import load_record
 
 PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
 ADDRESS = f"/ip4/127.0.0.1/tcp/1/p2p/{PEER}"

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.cli.ran import Waggle
 from waggle.cli.doctor import MARKS, invited, ways
-from waggle.node.dial_check import QUIC, RELAY, TCP, Finding
+from waggle.node.network.dial_check import QUIC, RELAY, TCP, Finding
 
 NODE = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
 

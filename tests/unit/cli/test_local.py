@@ -11,7 +11,7 @@ from waggle.cli.fetch import _own_node
 from waggle.cli.local import _print_peers
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Peer, SharedFiles
-from waggle.node.home import NodeHome, RunInfo
+from waggle.node.home.home import NodeHome, RunInfo
 
 PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
 

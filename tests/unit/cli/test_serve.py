@@ -5,7 +5,7 @@ import pytest
 from waggle.cli.gateway import _words, values_of
 from waggle.cli.serve import DEFAULT_PORT, _with_port
 from waggle.node.config.load import load_settings
-from waggle.node.logs import LogLine
+from waggle.node.observing.logs import LogLine
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
 from waggle.node.control.messages import Peers, PeersReply, Reply, Request, StatusReply
 from waggle.node.control.server import ControlServer
-from waggle.node.fleet import Member
-from waggle.node.home import NodeHome, RunInfo
-from waggle.node.twins import THEY_END
+from waggle.node.home.home import NodeHome, RunInfo
+from waggle.node.network.twins import THEY_END
+from waggle.node.running.fleet import Member
 
 HOSTILE = "a peer says: \x1b[31m"
 STATUS = StatusReply(

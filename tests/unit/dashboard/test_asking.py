@@ -11,9 +11,9 @@ from waggle.core.round_values import Budget
 from waggle.dashboard.asking import Form, form_of, options_of, strategies, turns_of
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.planning import AskOptions
-from waggle.node.service import ServedModel
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.service import ServedModel
 
 
 def test_a_filled_in_form_becomes_options() -> None:

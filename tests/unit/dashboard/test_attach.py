@@ -11,8 +11,8 @@ from waggle.core.ids import NodeId
 from waggle.dashboard import attach
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.local_service import make_local_service
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import make_local_service
 
 PAGES = ("/", "/swarm", "/rounds", "/quality", "/node", "/rounds/0123456789abcdef")
 

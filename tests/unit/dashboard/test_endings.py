@@ -10,8 +10,8 @@ from waggle.dashboard.down_notice import down_words
 from waggle.dashboard.rounds_page import answer_words, state_chip
 from waggle.dashboard.swarm_page import Seen, models_words, network_words, own_models
 from waggle.dashboard.verdict_view import cost_words, runner_up_words, verdict_kind, who_answers
-from waggle.node.history import RoundSummary
-from waggle.node.service import ServedModel
+from waggle.node.history.history import RoundSummary
+from waggle.node.services.service import ServedModel
 
 WELL = ServedModel(name="sage", nodes=(NodeId("a"),))
 ILL = ServedModel(name="thyme", down={NodeId("b"): "it cannot be\nreached"})

@@ -10,7 +10,7 @@ from waggle.dashboard.heat_map import tint
 from waggle.dashboard.node_page import by_origin, setting_words
 from waggle.dashboard.proposer_rows import note, said
 from waggle.dashboard.round_view import ballot_words, step_notes, step_states
-from waggle.node.picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
+from waggle.node.observing.picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
 
 A = NodeId("a")
 EMPTY = RoundPicture(

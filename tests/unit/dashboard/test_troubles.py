@@ -7,9 +7,9 @@ from waggle.core.ids import NodeId
 from waggle.dashboard import attach
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.swarm import Swarm
-from waggle.node.twins import THEY_END
+from waggle.node.network.twins import THEY_END
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import LocalService, make_local_service
 
 HEADING = "What hinders this node"
 

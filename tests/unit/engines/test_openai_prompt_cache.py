@@ -6,7 +6,7 @@ from tests.unit.engines.test_openai_http import FORTY_TWO, PAIR, QUESTION, Netwo
 from waggle.core.errors import UsageError
 from waggle.core.owner import working_for
 from waggle.engines.openai.settings import PromptCache
-from waggle.node.server_spec import read_server_spec
+from waggle.node.engines.server_spec import read_server_spec
 from waggle.testing.clock import run_virtual
 
 OWNERS = [("ann", ""), ("eve", ""), ("ann", "5eed"), ("", "")]

@@ -21,11 +21,11 @@ from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 from waggle.node.clock import SystemClock
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.planning import AskOptions
-from waggle.node.runner import Watch
-from waggle.node.service import ServedModel
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import LocalService, make_local_service
+from waggle.node.services.service import ServedModel
 
 QUESTION, ANSWER = "What is 6 * 7?", "42"
 TRUTH = {QUESTION: ANSWER, "What is 2 + 3?": "5"}

@@ -6,8 +6,8 @@ from tests.unit.gateway.conftest import QUESTION, bees, caller, make_play
 from waggle.core.round_values import Budget, Record
 from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
-from waggle.node.planning import AskOptions
-from waggle.node.runner import Watch
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.runner import Watch
 
 OPTIONS = GatewayOptions(budget_seconds=7.0, budget_tokens=4_000)
 """Enough for an answer of the bees."""

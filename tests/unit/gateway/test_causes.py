@@ -17,7 +17,7 @@ from waggle.engines.script import Crasher
 from waggle.gateway.app import make_app
 from waggle.gateway.nobody import why_nobody
 from waggle.gateway.options import GatewayOptions
-from waggle.node.planning import AskOptions
+from waggle.node.rounds.planning import AskOptions
 
 LONG = f"the question takes 900 tokens, {TOO_LONG} 256 http://10.0.0.7"
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"

@@ -22,8 +22,8 @@ from waggle.gateway.chat_shapes import ChatRequest, WaggleOptions
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.to_openai import ABSTAINED
 from waggle.gateway.to_values import Setting, ToolsFirst, chat_jobs
-from waggle.node.planning import AskOptions
-from waggle.node.service import ServedModel
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.services.service import ServedModel
 
 USER = {"role": "user", "content": QUESTION}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}

@@ -22,9 +22,9 @@ from waggle.gateway.app import make_app
 from waggle.gateway.embeddings import check_vectors, chosen_model
 from waggle.gateway.errors import ApiError
 from waggle.gateway.options import GatewayOptions
-from waggle.node.local_service import make_local_service
-from waggle.node.service import ServedModel
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import make_local_service
+from waggle.node.services.service import ServedModel
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from waggle.gateway.app import make_app
 from waggle.gateway.errors import ApiError
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.to_values import ForModel, ForSwarm, Job
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import LocalService, make_local_service
 from waggle.testing.openai_faults import Fault
 from waggle.testing.openai_server import OpenAIServer, serve_openai
 

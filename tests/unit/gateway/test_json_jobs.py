@@ -14,7 +14,7 @@ from waggle.gateway.json_answers import JsonFormat
 from waggle.gateway.json_jobs import answer_job_in_json, turns_of_job
 from waggle.gateway.to_openai import Answer
 from waggle.gateway.to_values import ForModel, ForSwarm, Job
-from waggle.node.planning import AskOptions
+from waggle.node.rounds.planning import AskOptions
 
 OBJECT = JsonFormat()
 SPENT = {"proposing_tokens": 8, "judging_tokens": 2, "prompt_tokens": 4, "seconds": 0.5}

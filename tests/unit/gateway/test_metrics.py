@@ -18,9 +18,9 @@ from waggle.core.round_values import Record
 from waggle.engines.script import Babbler, Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.metrics import ONE_MODEL, OTHER_API, PAGES, ROUTES, Metrics, route_of
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.planning import AskOptions
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import LocalService, make_local_service
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 * 7?"

@@ -10,7 +10,7 @@ from openai.types import Model
 from tests.unit.gateway.conftest import Serve
 from waggle.core.ids import NodeId
 from waggle.gateway.models import entries_of
-from waggle.node.service import ServedModel
+from waggle.node.services.service import ServedModel
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from waggle.core.engine_values import GenerateRequest
 from waggle.core.errors import UsageError
 from waggle.gateway.metrics import Metrics
 from waggle.gateway.observed import Call, NamedCalls, ObservedCalls, ObservedService
-from waggle.node.logs import RecentLogs, request_id
-from waggle.node.planning import AskOptions
-from waggle.node.telemetry import NoTelemetry
+from waggle.node.observing.logs import RecentLogs, request_id
+from waggle.node.observing.telemetry import NoTelemetry
+from waggle.node.rounds.planning import AskOptions
 
 REQUEST = "0123456789abcdef" * 2
 CHAT = "/v1/chat/completions"

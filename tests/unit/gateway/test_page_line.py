@@ -22,7 +22,7 @@ from waggle.gateway.app import make_app
 from waggle.gateway.keys import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.node.config.load import load_settings
-from waggle.node.logs import RecentLogs
+from waggle.node.observing.logs import RecentLogs
 
 CHROMIUM = shutil.which("chromium")
 in_a_browser = [

@@ -25,7 +25,7 @@ from waggle.gateway.to_values import (
     request_of,
     seed_of,
 )
-from waggle.node.service import ServedModel
+from waggle.node.services.service import ServedModel
 
 REQUEST = "0123456789abcdef" * 2
 MODELS = (

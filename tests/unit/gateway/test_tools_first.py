@@ -18,7 +18,7 @@ from waggle.gateway.options import GatewayOptions
 from waggle.gateway.to_openai import Answer
 from waggle.gateway.to_values import ForModel, ForSwarm, Job, ToolsFirst
 from waggle.gateway.wanted import Wanted
-from waggle.node.planning import AskOptions
+from waggle.node.rounds.planning import AskOptions
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 USER = {"role": "user", "content": QUESTION}

@@ -10,7 +10,7 @@ from waggle.gateway.errors import ApiError
 from waggle.gateway.progress import Seen
 from waggle.gateway.to_values import ForSwarm
 from waggle.gateway.watching import watched
-from waggle.node.planning import AskOptions
+from waggle.node.rounds.planning import AskOptions
 
 NAME = "0" * 32
 JOB = ForSwarm(QUESTION, AskOptions())

@@ -16,8 +16,8 @@ from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.local_service import LocalService, make_local_service
-from waggle.node.swarm import Swarm
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import LocalService, make_local_service
 
 EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 WEATHER: FunctionToolParam = {

@@ -19,9 +19,9 @@ from waggle.gateway.app import make_app
 from waggle.gateway.door.ids import MOST_REMEMBERED, RequestIds
 from waggle.gateway.keys import KeyStore
 from waggle.gateway.options import GatewayOptions
-from waggle.node.history import History
-from waggle.node.local_service import make_local_service
-from waggle.node.swarm import Swarm
+from waggle.node.history.history import History
+from waggle.node.rounds.swarm import Swarm
+from waggle.node.services.local import make_local_service
 
 SECRET = "the combination of my grandmother's safe is 17 - 4 - 1931"
 OWN = "5eed" * 8

@@ -1,0 +1,181 @@
+"""Asks a swarm from outside: any node will do, and when it dies another one is asked the same question.
+
+Nothing is believed that can be checked: every event is replayed as it comes, and an outcome that does not follow from
+the events is refused. Of the events themselves only the coordinator knows whether they happened.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from msgspec.structs import replace
+
+from waggle.core.errors import (
+    EngineUnavailable,
+    MeshError,
+    PeerBusy,
+    PeerUnreachable,
+    RemoteProtocolError,
+    WaggleError,
+)
+from waggle.core.ids import NodeId
+from waggle.core.round_values import Event, Plan, Record
+from waggle.mesh.channel import SignedChannel
+from waggle.mesh.messages import (
+    ASK_PROTOCOL,
+    Answered,
+    CannotAnswer,
+    Happened,
+    Message,
+    Planned,
+    PleaseAnswer,
+    StillHere,
+)
+from waggle.mesh.transport import Transport
+from waggle.node.peers.heartbeat import receive_alive
+from waggle.node.rounds.planning import AskOptions, is_settled
+from waggle.node.rounds.runner import Watch, draw
+from waggle.swarm.round import step
+from waggle.swarm.state import State
+from waggle.trust.keys import NodeKey
+
+Reach = Callable[[NodeId], Awaitable[None]]
+"""Makes a link to a node, in a bounded time. Raises MeshError."""
+
+OPEN_SECONDS = 5.0
+PAUSE_SECONDS = 0.5  # before the same nodes are asked once more
+MAX_FULL = 3  # nodes without room, after which the others are not asked either: each asks the whole swarm
+MAX_COMMITTEE = 256  # proposers, or judges, of a plan that is replayed
+MAX_WAVES = 16
+LEAST_SECONDS = 0.5  # less time than this is not worth another try
+
+
+def request_of(question: str, options: AskOptions, request: str | None = None) -> PleaseAnswer:
+    """A question as it travels, with a request id of its own where none is given."""
+    return PleaseAnswer(
+        request=request or secrets.token_hex(16),
+        question=question,
+        strategy=options.strategy,
+        budget=options.budget,
+        min_confidence=options.min_confidence,
+        max_tokens=options.max_tokens,
+        sampling=options.sampling,
+        seed=options.seed,
+        turns=options.turns,
+        proposers=options.proposers,
+        judges=options.judges,
+    )
+
+
+class Client:
+    """Asks through a transport that others serve on."""
+
+    def __init__(self, transport: Transport, key: NodeKey, reach: Reach | None = None) -> None:
+        """Ask as the owner of `key`; `reach` makes a link to a node where the transport alone may know no way."""
+        self._transport = transport
+        self._key = key
+        self._reach = reach
+
+    async def ask(self, nodes: Sequence[NodeId], asked: PleaseAnswer, watch: Watch | None = None) -> Record:
+        """Ask the first of these nodes that answers, within the question's own budget of seconds.
+
+        A node that dies on the way is replaced by the next one, with the same request id: what the swarm has done for
+        it already is not done again. Where the swarm is full, it is asked again when it says that there will be room.
+
+        Raises:
+            EngineUnavailable: a node said why it cannot answer. PeerUnreachable: none of them could be reached in time.
+            PeerBusy: there was no room all the time; says when to come again.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + asked.budget.seconds
+        last: WaggleError = PeerUnreachable("there is no node to ask")
+        while nodes:
+            full: list[PeerBusy] = []
+            for node in nodes:
+                left = ends - loop.time()
+                if left < LEAST_SECONDS or len(full) == MAX_FULL:
+                    break
+                budget = replace(asked.budget, seconds=left)
+                try:
+                    return await self._ask_one(node, replace(asked, budget=budget), watch)
+                except PeerBusy as error:
+                    full.append(error)
+                except (MeshError, RemoteProtocolError) as error:
+                    last = error
+            last = _no_room(full) if full else last
+            pause = _pause(full)
+            if ends - loop.time() < pause + LEAST_SECONDS:
+                raise last
+            await asyncio.sleep(pause)
+        raise last
+
+    async def _ask_one(self, node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
+        if self._reach is not None:
+            await self._reach(node)
+        stream = await self._transport.open(node, ASK_PROTOCOL, seconds=min(OPEN_SECONDS, asked.budget.seconds))
+        channel = SignedChannel(stream, self._key, asked.request)
+        try:
+            await channel.send(asked)
+            return await _listen(_spoken(channel), node, asked, watch)
+        finally:
+            await channel.close()
+
+
+def _no_room(full: Sequence[PeerBusy]) -> PeerBusy:
+    """The one that lets us come again first, and when that is."""
+    soonest = min(full, key=lambda error: error.retry_after or 0.0)
+    return PeerBusy(f"{soonest}: {soonest.advice}", soonest.retry_after)
+
+
+def _pause(full: Sequence[PeerBusy]) -> float:
+    """Seconds until another try is worth it."""
+    return max(PAUSE_SECONDS, min((error.retry_after or 0.0 for error in full), default=0.0))
+
+
+async def _spoken(channel: SignedChannel) -> AsyncIterator[Message]:
+    while (message := await receive_alive(channel)) is not None:
+        if not isinstance(message, StillHere):
+            yield message
+
+
+async def _listen(messages: AsyncIterator[Message], node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
+    """Replay the round as it is told, and give its record."""
+    state: State | None = None
+    events: list[Event] = []
+    async for message in messages:
+        match message:
+            case CannotAnswer():
+                raise _refusal(message)
+            case Planned() if state is None and _is_fit(message.plan, asked):
+                state = State(plan=message.plan)
+            case Happened() if state is not None and state.outcome is None:
+                state = _after(state, message.event, node)
+                events.append(message.event)
+                if watch is not None:
+                    watch(state, message.event)
+            case Answered() if state is not None and state.outcome == message.outcome:
+                return Record(plan=state.plan, events=tuple(events), outcome=message.outcome)
+            case _:
+                raise RemoteProtocolError(f"{node}: what it tells of the round does not fit together")
+    raise PeerUnreachable(f"{node} left before the round was over")
+
+
+def _is_fit(plan: Plan, asked: PleaseAnswer) -> bool:
+    """Whether this is a plan for our question, and one that can be replayed without much work."""
+    committees = (plan.proposers, plan.standby, plan.judges)
+    small = all(len(committee) <= MAX_COMMITTEE for committee in committees) and plan.waves <= MAX_WAVES
+    ours = (plan.question, plan.turns) == (asked.question, asked.turns)
+    return small and ours and is_settled(plan.strategy, asked.strategy)
+
+
+def _after(state: State, event: Event, node: NodeId) -> State:
+    try:
+        return step(state, event, draw)[0]
+    except WaggleError as error:
+        raise RemoteProtocolError(f"{node}: an event of its round is against the rules: {error}") from error
+
+
+def _refusal(message: CannotAnswer) -> WaggleError:
+    if message.retry_after is not None:
+        return PeerBusy(message.reason, message.retry_after)
+    return EngineUnavailable(message.reason)

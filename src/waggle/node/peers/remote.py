@@ -1,0 +1,267 @@
+"""A peer's part in a round, seen from the coordinator: a `Worker` behind one stream.
+
+The stream is opened with the first ask and lives as long as the round. What is asked goes through a queue, so that an
+ask that nobody waits for any longer does not cut a message short. Whatever the peer sends that is not due ends the
+stream, and with it all that is still awaited from this peer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from waggle.core.errors import EngineUnavailable, PeerBusy, PeerUnreachable, RemoteProtocolError, WaggleError
+from waggle.core.ids import NodeId
+from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_values import Ballot, Plan, Proposal
+from waggle.mesh.channel import SignedChannel
+from waggle.mesh.limits import MAX_RELAYED_BYTES
+from waggle.mesh.messages import (
+    CannotJudge,
+    CannotPropose,
+    CastBallot,
+    Committed,
+    Message,
+    Pair,
+    PleaseJudge,
+    PleasePropose,
+    PleaseReveal,
+    PleaseStop,
+    Revealed,
+    StillHere,
+)
+from waggle.mesh.transport import Stream
+from waggle.node.peers.heartbeat import receive_alive
+from waggle.node.rounds.workers import Promise, Reveal
+from waggle.trust.keys import NodeKey
+
+T = TypeVar("T")
+MAX_PAIRS_PER_MESSAGE = 64
+MAX_BATCH_BYTES = MAX_RELAYED_BYTES * 3 // 4
+"""Texts in one message of several pairs, so that the whole fits a relayed link."""
+PAIR_BYTES = 96  # of a pair besides its texts
+CLOSE_SECONDS = 1.0
+
+OpenStream = Callable[[NodeId], Awaitable[Stream]]
+"""Opens a stream of the round protocol to a peer. Raises MeshError."""
+
+
+class RemoteWorker:
+    """One peer in one round."""
+
+    def __init__(self, peer: NodeId, plan: Plan, request: str, key: NodeKey, open_stream: OpenStream) -> None:
+        self._peer = peer
+        self._plan = plan
+        self._request = request
+        self._key = key
+        self._open_stream = open_stream
+        self._outbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._talk: asyncio.Task[None] | None = None
+        self._promise: asyncio.Future[Promise] | None = None
+        self._reveal: asyncio.Future[Reveal] | None = None
+        self._ballots: dict[tuple[int, int], asyncio.Future[Ballot]] = {}
+        self._unsent: list[AskBallot] = []
+        self._over: WaggleError | None = None
+
+    async def propose(self, ask: AskProposal) -> Promise:
+        """Ask for an answer and wait for the commitment to it."""
+        self._promise = self._expect()
+        self._send(
+            PleasePropose(
+                request=self._request,
+                question=ask.question,
+                max_tokens=ask.max_tokens,
+                sampling=ask.sampling,
+                seconds=self._plan.budget.seconds,
+                model=ask.model,
+                turns=ask.turns,
+            )
+        )
+        try:
+            return await self._promise
+        except asyncio.CancelledError:
+            if self._over is None:
+                self._send(PleaseStop())
+            raise
+
+    async def reveal(self) -> Reveal:
+        """Ask for the answer that was committed to."""
+        self._reveal = self._expect()
+        self._send(PleaseReveal())
+        return await self._reveal
+
+    async def judge(self, ask: AskBallot) -> Ballot:
+        """Ask for a ballot; asks made in the same moment travel in one message."""
+        ballot = self._ballots[ask.first, ask.second] = self._expect()
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send_pairs)
+        self._unsent.append(ask)
+        return await ballot
+
+    async def close(self) -> None:
+        """Leave the round; the peer stops working for it."""
+        self._end(PeerUnreachable("the round is over"))
+        if self._talk is not None:
+            self._talk.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._talk
+
+    def _expect(self) -> "asyncio.Future[T]":
+        """Something the peer is to send; it fails at once when the conversation is over."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._over is not None:
+            future.set_exception(self._over)
+        return future
+
+    def _send(self, message: Message) -> None:
+        self._outbox.put_nowait(message)
+        if self._talk is None and self._over is None:
+            self._talk = asyncio.create_task(self._converse())
+
+    def _send_pairs(self) -> None:
+        asks, self._unsent = self._unsent, []
+        for some in _batches(asks):
+            self._send(
+                PleaseJudge(
+                    request=self._request,
+                    question=some[0].question,
+                    max_tokens=some[0].max_tokens,
+                    pairs=tuple(_pair(ask) for ask in some),
+                    seconds=self._plan.budget.seconds,
+                    model=some[0].model,
+                    turns=some[0].turns,
+                )
+            )
+
+    async def _converse(self) -> None:
+        """Open the stream, then send and receive until either side is done."""
+        try:
+            stream = await self._open_stream(self._peer)
+        except WaggleError as error:
+            self._end(error)
+            return
+        channel = SignedChannel(stream, self._key, self._plan.round_id)
+        sending = asyncio.create_task(self._send_all(channel))
+        try:
+            while (message := await receive_alive(channel)) is not None:
+                self._hear(message)
+            self._end(PeerUnreachable("the peer has left the round"))
+        except WaggleError as error:
+            self._end(error)
+        finally:
+            sending.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await channel.close()
+
+    async def _send_all(self, channel: SignedChannel) -> None:
+        try:
+            while True:
+                await channel.send(await self._outbox.get())
+        except WaggleError as error:
+            self._end(error)
+            await channel.close()
+
+    def _end(self, error: WaggleError) -> None:
+        """Nothing more will come: all that is awaited fails."""
+        if self._over is not None:
+            return
+        self._over = error
+        for future in (self._promise, self._reveal, *self._ballots.values()):
+            if future is not None and not future.done():
+                future.set_exception(error)
+
+    def _hear(self, message: Message) -> None:
+        """Hand a message to who waits for it. Raises RemoteProtocolError for one that nobody ever asked for."""
+        match message:
+            case StillHere():
+                pass
+            case Committed() if self._promise is not None:
+                _settle(self._promise, Promise(message.digest, message.tokens))
+            case CannotPropose() if self._promise is not None:
+                _refuse(self._promise, self._failure(message))
+            case Revealed() if self._reveal is not None:
+                _settle(self._reveal, Reveal(self._proposal(message), message.nonce))
+            case CastBallot() if (message.first, message.second) in self._ballots:
+                _settle(self._ballots[message.first, message.second], self._ballot(message))
+            case CannotJudge() if (message.first, message.second) in self._ballots:
+                _refuse(self._ballots[message.first, message.second], self._failure(message))
+            case _:
+                raise RemoteProtocolError(f"{self._peer}: a message that nobody asked for")
+
+    def _failure(self, message: CannotPropose | CannotJudge) -> WaggleError:
+        if message.retry_after is not None:
+            return PeerBusy(message.reason, message.retry_after)
+        return EngineUnavailable(message.reason)
+
+    def _proposal(self, message: Revealed) -> Proposal:
+        return Proposal(
+            node=self._peer,
+            answer=message.answer,
+            trace=message.trace,
+            self_confidence=message.self_confidence,
+            tokens=message.tokens,
+            prompt_tokens=message.prompt_tokens,
+            seconds=message.seconds,
+        )
+
+    def _ballot(self, message: CastBallot) -> Ballot:
+        return Ballot(
+            judge=self._peer,
+            first=message.first,
+            second=message.second,
+            p=message.p,
+            reason=message.reason,
+            tokens=message.tokens,
+            prompt_tokens=message.prompt_tokens,
+            seconds=message.seconds,
+        )
+
+
+def _batches(asks: Sequence[AskBallot]) -> Iterator[list[AskBallot]]:
+    """In parts that fit a message, by number and by bytes; one pair is one at least, however long its texts.
+
+    Every part repeats the question. Where that is long, a part has as many bytes of pairs again: so the whole is at
+    most doubled.
+    """
+    repeated = _question_bytes(asks[0]) if asks else 0
+    room = max(MAX_BATCH_BYTES - repeated, repeated)
+    batch: list[AskBallot] = []
+    size = 0
+    for ask in asks:
+        more = len(ask.first_text.encode()) + len(ask.second_text.encode()) + PAIR_BYTES
+        if batch and (len(batch) == MAX_PAIRS_PER_MESSAGE or size + more > room):
+            yield batch
+            batch, size = [], 0
+        batch.append(ask)
+        size += more
+    if batch:
+        yield batch
+
+
+def _question_bytes(ask: AskBallot) -> int:
+    texts = [ask.question]
+    for turn in ask.turns:
+        texts += [turn.content, *(call.arguments for call in turn.tool_calls)]
+    return sum(len(text.encode()) for text in texts)
+
+
+def _pair(ask: AskBallot) -> Pair:
+    return Pair(
+        first=ask.first,
+        second=ask.second,
+        first_text=ask.first_text,
+        second_text=ask.second_text,
+        method=ask.method,
+        seed=ask.seed,
+    )
+
+
+def _settle(future: "asyncio.Future[T]", value: T) -> None:
+    if not future.done():  # else nobody waits for it any longer, or it was sent twice: the first one counts
+        future.set_result(value)
+
+
+def _refuse(future: "asyncio.Future[T]", error: WaggleError) -> None:
+    if not future.done():
+        future.set_exception(error)

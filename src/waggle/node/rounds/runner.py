@@ -1,0 +1,230 @@
+"""Runs one round: carries out its effects with the nodes' workers and feeds it what happens.
+
+The only place where the round meets time and concurrency. Every ask is a task of one group; whatever a task raises
+becomes an event, so a crashing engine or a lost link costs its share and nothing more. When the round finishes,
+everything still running is cancelled and awaited before the record is returned.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import numpy as np
+
+from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError, WaggleError
+from waggle.core.ids import NodeId
+from waggle.core.round_effects import (
+    AskBallot,
+    AskProposal,
+    AskReveal,
+    CancelAll,
+    CancelProposal,
+    Effect,
+    Finish,
+    SetTimer,
+)
+from waggle.core.round_values import (
+    BallotFailed,
+    BallotReceived,
+    DeadlinePassed,
+    Event,
+    Plan,
+    Proposal,
+    ProposalCommitted,
+    ProposalFailed,
+    ProposalReceived,
+    Record,
+    RoundStarted,
+)
+from waggle.core.wasted import counting_waste
+from waggle.engines.protocol import Engine
+from waggle.node.clock import Clock
+from waggle.node.observing.logs import facts, logged_request, request_id
+from waggle.node.observing.round_log import log_outcome, log_plan
+from waggle.node.rounds.workers import Worker, clipped, engine_worker
+from waggle.swarm.round import step
+from waggle.swarm.state import State
+
+Watch = Callable[[State, Event], None]
+SEED_MASK = 2**128 - 1  # numpy refuses negative seeds
+log = logging.getLogger(__name__)
+CLOSE_SECONDS = 2.0  # for saying goodbye to the workers, after the round
+
+
+def draw(seed: int) -> np.random.Generator:
+    """The generator that belongs to a seed, also a negative one: the one source of chance in a round."""
+    return np.random.default_rng(seed & SEED_MASK)
+
+
+class RoundRunner:
+    """One round in progress. `watch` sees every accepted event with the state it led to."""
+
+    def __init__(self, plan: Plan, workers: Mapping[NodeId, Worker], clock: Clock, watch: Watch | None = None) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._watch = watch
+        self._state = State(plan=plan)
+        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: list[Event] = []
+        self._asks: set[asyncio.Task[None]] = set()
+        self._proposing: dict[NodeId, asyncio.Task[None]] = {}
+        self._timers: set[asyncio.Task[None]] = set()
+        self._started = clock.now()
+        self.full: list[PeerBusy] = []
+        """What nodes without room for a proposal said."""
+
+    async def run(self) -> Record:
+        """Run to the end; at most `plan.budget.seconds`, plus what cancelling takes.
+
+        Raises:
+            asyncio.CancelledError: the caller lost interest; all work has been stopped by then.
+        """
+        plan = self._state.plan
+        with logged_request(request_id() or plan.round_id), counting_waste() as wasted:
+            log_plan(plan)
+            try:
+                await self._play()
+            finally:
+                self._stop(self._asks | self._timers)
+                await self._close_workers()
+            assert self._state.outcome is not None
+            log_outcome(plan, self._state.outcome)
+        return Record(
+            plan=plan,
+            events=tuple(self._events),
+            outcome=self._state.outcome,
+            wasted_tokens=wasted.tokens,
+            wasted_prompt_tokens=wasted.prompt_tokens,
+        )
+
+    async def _play(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._accept(RoundStarted(at=0.0), group)
+            while self._state.outcome is None:
+                self._hear(await self._inbox.get(), group)
+            self._stop(self._asks | self._timers)
+
+    async def _close_workers(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*(worker.close() for worker in self._workers.values()), return_exceptions=True)
+
+    def _hear(self, event: Event, group: asyncio.TaskGroup) -> None:
+        """Apply an event. One that breaks the rules is dropped; whoever was asked for it has failed with it."""
+        try:
+            self._accept(event, group)
+        except RemoteProtocolError as error:
+            failure = _failed(event, _said(error))
+            log.info("an answer broke the rules", extra=facts(node=getattr(failure, "node", None)))
+            with suppress(RemoteProtocolError):  # nobody was waiting for it
+                if failure is not None:
+                    self._accept(failure, group)
+
+    def _accept(self, event: Event, group: asyncio.TaskGroup) -> None:
+        self._state, effects = step(self._state, event, draw)
+        self._events.append(event)
+        if self._watch is not None:
+            self._watch(self._state, event)
+        for effect in effects:
+            self._carry_out(effect, group)
+
+    def _carry_out(self, effect: Effect, group: asyncio.TaskGroup) -> None:
+        match effect:
+            case AskProposal():
+                self._proposing[effect.node] = self._keep(self._asks, group.create_task(self._propose(effect)))
+            case AskReveal():
+                self._proposing[effect.node] = self._keep(self._asks, group.create_task(self._reveal(effect.node)))
+            case CancelProposal():
+                self._proposing[effect.node].cancel()
+            case AskBallot():
+                self._keep(self._asks, group.create_task(self._judge(effect)))
+            case SetTimer():
+                self._keep(self._timers, group.create_task(self._ring(effect)))
+            case CancelAll():
+                self._stop(self._asks)
+            case Finish():
+                pass
+
+    def _keep(self, tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> asyncio.Task[None]:
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
+
+    def _stop(self, tasks: set[asyncio.Task[None]]) -> None:
+        for task in tuple(tasks):
+            task.cancel()
+
+    def _now(self) -> float:
+        return self._clock.now() - self._started
+
+    def _worker(self, node: NodeId) -> Worker:
+        try:
+            return self._workers[node]
+        except KeyError:
+            raise EngineUnavailable(f"{node} cannot be reached from here") from None
+
+    async def _ring(self, timer: SetTimer) -> None:
+        await self._clock.sleep(max(0.0, timer.at - self._now()))
+        self._inbox.put_nowait(DeadlinePassed(at=self._now(), phase=timer.phase))
+
+    async def _propose(self, ask: AskProposal) -> None:
+        try:
+            made = await self._worker(ask.node).propose(ask)
+        except Exception as error:  # noqa: BLE001  # the node's outermost loop: any crash costs only its worker
+            log.info("proposal failed", extra=facts(node=ask.node, kind=type(error).__name__))
+            if isinstance(error, PeerBusy):
+                self.full.append(error)
+            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=ask.node, reason=_said(error)))
+        else:
+            self._inbox.put_nowait(
+                ProposalReceived(at=self._now(), proposal=made)
+                if isinstance(made, Proposal)
+                else ProposalCommitted(at=self._now(), node=ask.node, digest=made.digest, tokens=made.tokens)
+            )
+
+    async def _reveal(self, node: NodeId) -> None:
+        try:
+            made = await self._worker(node).reveal()
+        except Exception as error:  # noqa: BLE001  # as above
+            log.info("reveal failed", extra=facts(node=node, kind=type(error).__name__))
+            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=node, reason=_said(error)))
+        else:
+            self._inbox.put_nowait(ProposalReceived(at=self._now(), proposal=made.proposal, nonce=made.nonce))
+
+    async def _judge(self, ask: AskBallot) -> None:
+        try:
+            ballot = await self._worker(ask.judge).judge(ask)
+        except Exception as error:  # noqa: BLE001  # as above
+            log.debug("ballot failed", extra=facts(node=ask.judge, kind=type(error).__name__))
+            self._inbox.put_nowait(
+                BallotFailed(at=self._now(), judge=ask.judge, first=ask.first, second=ask.second, reason=_said(error))
+            )
+        else:
+            self._inbox.put_nowait(BallotReceived(at=self._now(), ballot=ballot))
+
+
+def _said(error: Exception) -> str:
+    """What may be told of a failure: our own errors in their words, anything else by its kind alone."""
+    if isinstance(error, PeerBusy):
+        return clipped(f"{error}: {error.advice}")
+    return clipped(str(error)) if isinstance(error, WaggleError) else f"crashed ({type(error).__name__})"
+
+
+def _failed(event: Event, reason: str) -> ProposalFailed | BallotFailed | None:
+    """The failure that stands for an answer that cannot be accepted; None where the event is no answer."""
+    match event:
+        case ProposalCommitted(at=at, node=node):
+            return ProposalFailed(at=at, node=node, reason=reason)
+        case ProposalReceived(at=at, proposal=proposal):
+            return ProposalFailed(at=at, node=proposal.node, reason=reason)
+        case BallotReceived(at=at, ballot=ballot):
+            return BallotFailed(at=at, judge=ballot.judge, first=ballot.first, second=ballot.second, reason=reason)
+        case _:
+            return None
+
+
+async def run_round(plan: Plan, engines: Mapping[NodeId, Engine], clock: Clock, watch: Watch | None = None) -> Record:
+    """Run one round with the engines of this process and return its record, from which it can be replayed."""
+    workers = {node: engine_worker(engine, commits=plan.commit_reveal) for node, engine in engines.items()}
+    return await RoundRunner(plan, workers, clock, watch).run()

@@ -1,0 +1,149 @@
+"""What a node does for a swarm: propose and judge, write and embed with its engines, admitted fairly.
+
+The same proposal or ballot is never made twice; a model alone writes anew for everyone who asks. Rounds of its own and
+those of others are the same to it. It measures its own speed on the way, which its adverts then state.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from waggle.core.engine_values import GenerateRequest, StreamedToken
+from waggle.core.errors import EngineRefused, EngineUnavailable
+from waggle.core.ids import NodeId
+from waggle.core.mesh_values import Load
+from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_values import Ballot, Proposal
+from waggle.engines.protocol import Engine
+from waggle.node.rounds.admission import Admission
+from waggle.node.rounds.sharing import SharedWork
+from waggle.node.rounds.workers import OwnWorker, judge_with, propose_with
+
+SMOOTHING = 0.2  # weight of the newest answer in the running mean of the speed
+
+
+class NodeWork:
+    """The engines of one node, by model name, and the room there is for work on them."""
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        admission: Admission,
+        choose: Callable[[str], str] | None = None,
+    ) -> None:
+        """Nothing at work yet.
+
+        Args:
+            engines: by model name, the default one first.
+            admission: how much at once.
+            choose: the model for a question that names none; the first one where this is left out.
+        """
+        self._engines = dict(engines)
+        self._admission = admission
+        self._choose = choose or (lambda question: next(iter(self._engines), ""))
+        self._proposals = SharedWork[Proposal]()
+        self._ballots = SharedWork[Ballot]()
+        self._speeds: dict[str, float] = {}
+        self.answered = 0
+        """Pieces of work done since the start; a proposal or ballot that several asked for counts once."""
+
+    @property
+    def load(self) -> Load:
+        """How busy the node is."""
+        return self._admission.load
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        """The engines, by model name."""
+        return self._engines
+
+    def speed(self, model: str) -> float | None:
+        """Measured tokens per second of whole answers, waiting for a place not included; None before the first."""
+        return self._speeds.get(model)
+
+    async def propose(self, asker: NodeId, request: str, ask: AskProposal) -> Proposal:
+        """Answer a question, or give the answer made before for the same request.
+
+        Raises:
+            PeerBusy: no room now. EngineError: the engine could not.
+        """
+        model = ask.model or self._choose(ask.question)
+        engine = self._engine(model)
+
+        async def work() -> Proposal:
+            async with self._admission.place(asker):
+                proposal = await propose_with(engine, ask)
+            self.answered += 1
+            self._learn_speed(model, proposal.tokens, proposal.seconds)
+            return proposal
+
+        return await self._proposals.do(_key(request, ask), work)
+
+    async def judge(self, asker: NodeId, request: str, ask: AskBallot) -> Ballot:
+        """Compare two candidates, or give the ballot cast before on the same words; errors as for `propose`."""
+        engine = self._engine(ask.model or self._choose(ask.question))
+
+        async def work() -> Ballot:
+            async with self._admission.place(asker):
+                ballot = await judge_with(engine, ask)
+            self.answered += 1
+            return ballot
+
+        ballot = await self._ballots.do(_key(request, replace(ask, first=0, second=0)), work)
+        return replace(ballot, first=ask.first, second=ask.second)
+
+    async def generate(self, asker: NodeId, model: str, asked: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
+        """Have one model write, token by token; its place is free again before the last one, or when this is closed.
+
+        Args:
+            model: which one; empty leaves it to the node.
+
+        Raises:
+            PeerBusy: no room now. EngineError: the engine could not.
+        """
+        model = model or self._choose(asked.question)
+        engine = self._engine(model)
+        last = None
+        async with self._admission.place(asker), aclosing(engine.stream(asked)) as tokens:
+            async for token in tokens:
+                if token.generation is not None:
+                    last = token
+                    break
+                yield token
+        if last is None or last.generation is None:
+            raise EngineRefused(f"{model} ended without a word")
+        made = last.generation
+        self.answered += 1
+        self._learn_speed(model, made.prompt_tokens + made.completion_tokens, made.seconds)
+        yield last
+
+    async def embed(self, asker: NodeId, model: str, texts: Sequence[str]) -> list[list[float]]:
+        """One unit-length vector per text; errors as for `generate`."""
+        engine = self._engine(model or self._choose(texts[0] if texts else ""))
+        async with self._admission.place(asker):
+            vectors = await engine.embed(texts)
+        self.answered += 1
+        return vectors
+
+    def worker(self, asker: NodeId, request: str) -> OwnWorker:
+        """Our own part in a round that we coordinate; it takes its turn like everyone else's work."""
+        return OwnWorker(partial(self.propose, asker, request), partial(self.judge, asker, request), commits=True)
+
+    def _engine(self, model: str) -> Engine:
+        if model not in self._engines:
+            raise EngineUnavailable(f"this node has no model {model!r}" if self._engines else "this node has no model")
+        return self._engines[model]
+
+    def _learn_speed(self, model: str, tokens: int, seconds: float) -> None:
+        if seconds > 0 and tokens > 0:
+            speed = tokens / seconds
+            self._speeds[model] = self._speeds.get(model, speed) * (1 - SMOOTHING) + speed * SMOOTHING
+
+
+def _key(request: str, ask: AskProposal | AskBallot) -> bytes:
+    """Names a piece of work by all that decides its result, so that no one can plant an answer to another question."""
+    return hashlib.sha256(request.encode() + msgspec.msgpack.encode(ask)).digest()
