@@ -200,7 +200,7 @@ def _attached(app: FastAPI, service: Service, scene: str, folder: Path) -> FastA
 def _locked(service: Service, folder: Path) -> FastAPI:
     """A whole gateway that asks for keys; the texts of two are put in files."""
     from waggle.gateway.app import make_app
-    from waggle.gateway.keys import ADMIN, ASK, KeyStore
+    from waggle.gateway.keys.store import ADMIN, ASK, KeyStore
     from waggle.gateway.options import GatewayOptions
 
     keys = KeyStore(folder / "keys.sqlite")

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from waggle.bench.lessons import KnownSet
+from waggle.bench.quality.lessons import KnownSet
 from waggle.core.engine_values import GenerateRequest
 from waggle.models.hive import hive_folder, hive_names, hive_root, read_card
 from waggle.node.calibrating.calibration import load_calibration

@@ -39,7 +39,7 @@ def quality(
     """
     import asyncio
 
-    from waggle.bench.quality import QualityOptions, run_quality_bench
+    from waggle.bench.quality.suite import QualityOptions, run_quality_bench
 
     for path in (raw, plot):
         check_target(path)
@@ -50,7 +50,7 @@ def quality(
     with progress_bars() as progress:
         result = asyncio.run(run_quality_bench(options, progress))
     if plot is not None:
-        from waggle.bench.plots import plot_quality
+        from waggle.bench.quality.plots import plot_quality
 
         plot_quality(result, plot)
     _show(result, as_json)
@@ -109,7 +109,7 @@ def swarm(
 
     Over libp2p 7, 20 and 50 nodes answer on this machine. In the simulation nodes die and messages get lost.
     """
-    from waggle.bench.swarm import run_swarm_bench
+    from waggle.bench.swarm.suite import run_swarm_bench
 
     _show(run_swarm_bench(seed, nodes, minutes, rounds, on_progress=_say), as_json)
 
@@ -124,7 +124,7 @@ def nat(
 
     It takes about 25 minutes. Network namespaces need Linux and its administrator.
     """
-    from waggle.bench.nat import run_nat_bench
+    from waggle.bench.swarm.nat import run_nat_bench
 
     _show(run_nat_bench(seed, runs, on_progress=_say), as_json)
 
@@ -144,7 +144,7 @@ def mesh(
 
     All on loopback, in the same run. What is not installed is skipped, and the row says how to install it.
     """
-    from waggle.bench.mesh import run_mesh_bench
+    from waggle.bench.mesh.suite import run_mesh_bench
 
     _show(run_mesh_bench(seed, repeats, seconds), as_json)
 
@@ -161,7 +161,7 @@ def gateway(
 
     Also what it adds to a round, and whether a crowd loses anything. Rivals that are not installed are skipped.
     """
-    from waggle.bench.gateway import GatewayBench, run_gateway_bench
+    from waggle.bench.gateway.suite import GatewayBench, run_gateway_bench
 
     _show(run_gateway_bench(seed, GatewayBench(repeats=repeats, seconds=seconds, load=load), on_progress=_say), as_json)
 

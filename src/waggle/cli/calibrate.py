@@ -35,7 +35,7 @@ def calibrate(
     """
     import asyncio
 
-    from waggle.bench.lessons import calibration_lessons
+    from waggle.bench.quality.lessons import calibration_lessons
     from waggle.core.ids import NodeId
     from waggle.engines.remembering import RememberingEngine
     from waggle.node.calibrating.calibrate import calibrate as measure

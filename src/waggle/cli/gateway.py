@@ -70,10 +70,10 @@ async def running_gateway(
     Raises:
         UsageError: the address is taken, or is not loopback while there is no key.
     """
-    from waggle.dashboard.attach import attach
+    from waggle.dashboard.frame.attach import attach
     from waggle.gateway.app import make_app
     from waggle.gateway.guard import check_binding
-    from waggle.gateway.live_keys import LiveKeys
+    from waggle.gateway.keys.live import LiveKeys
     from waggle.gateway.server import serving
     from waggle.node.engines.occupancy import occupancy_of
     from waggle.node.observing.telemetry import make_telemetry

@@ -12,7 +12,7 @@ from waggle.cli.config import takes_settings
 from waggle.cli.shared import AsJson, make_group, plain_console
 
 if TYPE_CHECKING:
-    from waggle.gateway.keys import KeyInfo, KeyStore
+    from waggle.gateway.keys.store import KeyInfo, KeyStore
     from waggle.node.config.load import Configuration
 
 FILE = "keys.sqlite"
@@ -102,7 +102,7 @@ def _listed(configuration: "Configuration") -> "tuple[KeyInfo, ...]":
 
 @contextmanager
 def _store(configuration: "Configuration") -> "Iterator[KeyStore]":
-    from waggle.gateway.keys import KeyStore
+    from waggle.gateway.keys.store import KeyStore
 
     keys = KeyStore(configuration.settings.home / FILE)
     try:

@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from waggle.core.errors import WaggleError
-from waggle.dashboard.context import Context, page
-from waggle.dashboard.down_notice import down_words
-from waggle.dashboard.elements import box, empty_state, words
-from waggle.dashboard.layout import frame
-from waggle.dashboard.words import one_line, plain, short_id
+from waggle.dashboard.frame.context import Context, page
+from waggle.dashboard.frame.down_notice import down_words
+from waggle.dashboard.frame.elements import box, empty_state, words
+from waggle.dashboard.frame.layout import frame
+from waggle.dashboard.frame.words import one_line, plain, short_id
 from waggle.node.services.local import HERE
 from waggle.node.services.service import ServedModel, Service
 

@@ -7,15 +7,18 @@ from starlette.exceptions import HTTPException
 
 from waggle import __version__
 from waggle.core.errors import WaggleError
-from waggle.gateway import chat, embeddings, health, models, responses
+from waggle.gateway import embeddings
 from waggle.gateway.admission import Admission
-from waggle.gateway.description import complete_description
+from waggle.gateway.chat import routes as chat
 from waggle.gateway.door.callers import Keys
-from waggle.gateway.errors import ApiError, error_body, internal, invalid, of_status, of_waggle
 from waggle.gateway.guard import Guard
-from waggle.gateway.metrics import Metrics, Occupancy
-from waggle.gateway.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.gateway.options import GatewayOptions
+from waggle.gateway.responses import routes as responses
+from waggle.gateway.telling import health, models
+from waggle.gateway.telling.description import complete_description
+from waggle.gateway.telling.errors import ApiError, error_body, internal, invalid, of_status, of_waggle
+from waggle.gateway.telling.metrics import Metrics, Occupancy
+from waggle.gateway.telling.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.node.history.history import History
 from waggle.node.observing.telemetry import Telemetry
 from waggle.node.services.service import Service

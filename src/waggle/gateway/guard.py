@@ -21,10 +21,10 @@ from waggle.gateway.door.origins import Origins, is_preflight, preflight_headers
 from waggle.gateway.door.refused import refused, reply_of
 from waggle.gateway.door.routes import LOGIN, LOGOUT, is_api, need_of
 from waggle.gateway.door.sessions import MOST_FORM_BYTES, Sessions, key_of_form, page
-from waggle.gateway.errors import ApiError
-from waggle.gateway.keys import ADMIN, KeyInfo
+from waggle.gateway.keys.rates import Rates
+from waggle.gateway.keys.store import ADMIN, KeyInfo
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.rates import Rates
+from waggle.gateway.telling.errors import ApiError
 
 __all__ = ["Guard", "check_binding"]
 

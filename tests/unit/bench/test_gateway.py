@@ -7,11 +7,11 @@ from itertools import islice
 
 import pytest
 
-from waggle.bench.gateway import GatewayBench, run_gateway_bench
-from waggle.bench.gateway_http import Crowd, Reply, Target, connect, read_reply, run_crowd
-from waggle.bench.gateway_load import Load, load_goals
-from waggle.bench.gateway_processes import OPTILLM, PYTHONS, start_stub, why_not
-from waggle.bench.gateway_values import TWICE, UNREADABLE, WRONG, Matching, Pairs, crowd_row, questions, ratio_row
+from waggle.bench.gateway.http import Crowd, Reply, Target, connect, read_reply, run_crowd
+from waggle.bench.gateway.load import Load, load_goals
+from waggle.bench.gateway.processes import OPTILLM, PYTHONS, start_stub, why_not
+from waggle.bench.gateway.suite import GatewayBench, run_gateway_bench
+from waggle.bench.gateway.values import TWICE, UNREADABLE, WRONG, Matching, Pairs, crowd_row, questions, ratio_row
 from waggle.core.errors import PeerUnreachable, UsageError
 
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from waggle.bench.lessons import KnownSet, calibration_lessons
+from waggle.bench.quality.lessons import KnownSet, calibration_lessons
 from waggle.training.families import FAMILIES
 from waggle.training.outside import outside_questions
 from waggle.training.questions import Split, split_of

@@ -5,7 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from waggle.bench.mesh import (
+from waggle.bench.mesh.peer import measure
+from waggle.bench.mesh.processes import start_client, start_server
+from waggle.bench.mesh.suite import (
     GRPC,
     HIVEMIND,
     LATTICA,
@@ -15,9 +17,7 @@ from waggle.bench.mesh import (
     run_mesh_bench,
     summarise,
 )
-from waggle.bench.mesh_peer import measure
-from waggle.bench.mesh_processes import start_client, start_server
-from waggle.bench.mesh_values import FRAME_BYTES, IN_FLIGHT, MEASURES, Figure, Measure, Order
+from waggle.bench.mesh.values import FRAME_BYTES, IN_FLIGHT, MEASURES, Figure, Measure, Order
 from waggle.bench.report import Report, Row, number
 from waggle.core.errors import PeerUnreachable, RemoteProtocolError, UsageError
 
@@ -198,7 +198,7 @@ def test_an_unknown_subject_is_refused() -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", [name for name in SUBJECTS if find_spec(SUBJECTS[name].package)])
 async def test_every_transport_gives_every_figure_it_is_asked_for(name: str) -> None:
-    module = f"waggle.bench.{SUBJECTS[name].module}"
+    module = f"waggle.bench.mesh.{SUBJECTS[name].module}"
     async with start_server(module) as address, start_client(module, address) as client:
         for asked in SUBJECTS[name].measures:
             assert (await client(Order(asked, 0.1))).value > 0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from waggle.bench.quality import _curve_rows
-from waggle.bench.runs import Run
+from waggle.bench.quality.runs import Run
+from waggle.bench.quality.suite import _curve_rows
 
 
 def test_the_calibration_curve_has_a_row_for_every_bin_with_an_answer() -> None:

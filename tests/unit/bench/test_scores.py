@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from waggle.bench.scores import Bootstrap, position_bias
+from waggle.bench.quality.scores import Bootstrap, position_bias
 
 
 def test_a_share_lies_inside_its_interval_and_the_interval_narrows_with_more_questions() -> None:

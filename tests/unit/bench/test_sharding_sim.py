@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from waggle.bench.sharding_sim import (
+from waggle.bench.swarm.sharding import (
     CONTACTS,
     INDEXED,
     SHARD_NODES,

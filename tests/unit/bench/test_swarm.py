@@ -4,9 +4,9 @@ from functools import cache
 
 import pytest
 
-from waggle.bench.swarm import Timed, _sim_goals, growth, growth_interval, run_swarm_bench
-from waggle.bench.swarm_sim import run_simulation
-from waggle.bench.swarm_sim_values import SimOptions, Simulated
+from waggle.bench.swarm.simulation import run_simulation
+from waggle.bench.swarm.simulation_values import SimOptions, Simulated
+from waggle.bench.swarm.suite import Timed, _sim_goals, growth, growth_interval, run_swarm_bench
 from waggle.core.errors import UsageError
 from waggle.mesh.memory import Conditions
 

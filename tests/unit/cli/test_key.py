@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.ran import Waggle
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 
 
 @pytest.fixture

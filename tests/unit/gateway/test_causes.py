@@ -15,7 +15,7 @@ from waggle.core.errors import TOO_LONG, EngineRefused, PeerUnreachable
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher
 from waggle.gateway.app import make_app
-from waggle.gateway.nobody import why_nobody
+from waggle.gateway.jobs.nobody import why_nobody
 from waggle.gateway.options import GatewayOptions
 from waggle.node.rounds.planning import AskOptions
 

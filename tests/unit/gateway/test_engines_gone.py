@@ -17,11 +17,11 @@ from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.gateway.answering import Answerer
 from waggle.gateway.app import make_app
-from waggle.gateway.errors import ApiError
+from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
+from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.to_values import ForModel, ForSwarm, Job
+from waggle.gateway.telling.errors import ApiError
 from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service

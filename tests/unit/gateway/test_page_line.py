@@ -19,7 +19,7 @@ from waggle.dashboard import attach
 from waggle.engines.script import Hanger, Script
 from waggle.gateway.admission import PAGES, Admission
 from waggle.gateway.app import make_app
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.node.config.load import load_settings
 from waggle.node.observing.logs import RecentLogs

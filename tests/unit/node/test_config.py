@@ -95,7 +95,7 @@ def test_every_setting_can_be_given_in_all_three_places(here: Path) -> None:
 
 def test_no_setting_is_read_by_nobody() -> None:
     source = Path(waggle.__file__).parent
-    texts = [path.read_text() for folder in ("cli", "node") for path in (source / folder).glob("*.py")]
+    texts = [path.read_text() for folder in ("cli", "node") for path in (source / folder).rglob("*.py")]
     unread = [name for name in SETTINGS if not any(re.search(rf"\bsettings\.{name}\b", text) for text in texts)]
     assert unread == []
 

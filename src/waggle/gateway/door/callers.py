@@ -13,7 +13,7 @@ from waggle.gateway.door.asked import Asked
 from waggle.gateway.door.refused import refused
 from waggle.gateway.door.routes import Need, is_api
 from waggle.gateway.door.sessions import Sessions
-from waggle.gateway.keys import KeyInfo
+from waggle.gateway.keys.store import KeyInfo
 
 BEARER = re.compile(r"bearer +(\S{1,512})", re.IGNORECASE | re.ASCII)
 

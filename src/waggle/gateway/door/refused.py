@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from waggle.gateway.errors import LIMIT, REQUEST, SERVER, ApiError, error_body
+from waggle.gateway.telling.errors import LIMIT, REQUEST, SERVER, ApiError, error_body
 
 AUTHENTICATION, PERMISSION = "authentication_error", "permission_error"
 KINDS = {401: AUTHENTICATION, 403: PERMISSION, 429: LIMIT, 503: SERVER}

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from waggle.gateway.keys import ADMIN, ASK
+from waggle.gateway.keys.store import ADMIN, ASK
 
 LIVE, READY = "/health/live", "/health/ready"
 LOGIN, LOGOUT = "/login", "/logout"

@@ -13,7 +13,7 @@ from html import escape
 from urllib.parse import parse_qs
 
 from waggle.gateway.door.asked import Asked
-from waggle.gateway.keys import KeyInfo
+from waggle.gateway.keys.store import KeyInfo
 
 COOKIE = "waggle_session"
 SESSION_SECONDS = 12 * 3_600

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gateway.door.inner import Inner
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 
 
 @pytest.fixture

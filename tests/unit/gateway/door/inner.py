@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from tests.unit.gateway.raw_http import App, Message, Pairs, Reply, call
 from waggle.gateway.guard import Guard
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 
 HOST = ("host", "127.0.0.1:8080")

@@ -9,7 +9,7 @@ from tests.unit.gateway.raw_http import Message, call
 from waggle.gateway.door import body as body_module
 from waggle.gateway.door.asked import Asked
 from waggle.gateway.door.body import Bodies, CallerGone, Receive, replay
-from waggle.gateway.errors import ApiError
+from waggle.gateway.telling.errors import ApiError
 
 
 async def test_a_body_comes_through_in_one_piece(inner: Inner) -> None:

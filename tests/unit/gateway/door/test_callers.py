@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.gateway.door.inner import HOST, Inner, bearer, guarded
 from tests.unit.gateway.raw_http import call
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.gateway.door.inner import HOST, Inner, bearer, guarded
 from tests.unit.gateway.raw_http import call
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 
 
 @pytest.mark.parametrize("given", ["0123456789abcdef0123456789abcdef", "01234567-89AB-cdef-0123-456789abcdef"])

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.gateway.door.inner import CROSS, FAR, HOST, Inner, guarded
 from tests.unit.gateway.raw_http import Pairs, call
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 
 
 @pytest.mark.parametrize("headers", CROSS, ids=str)

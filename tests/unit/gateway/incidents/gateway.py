@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.unit.gateway.conftest import bees, make_play
 from waggle.gateway.app import make_app
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 

@@ -17,7 +17,7 @@ from waggle.engines.local import LocalEngine, load_model
 from waggle.engines.protocol import Engine
 from waggle.gateway.app import make_app
 from waggle.gateway.door.ids import MOST_REMEMBERED, RequestIds
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.node.history.history import History
 from waggle.node.rounds.swarm import Swarm

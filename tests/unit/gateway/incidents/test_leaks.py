@@ -21,7 +21,7 @@ from waggle.core.errors import (
     RemoteProtocolError,
 )
 from waggle.gateway.app import make_app
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 
 SECRET = "/home/me/private/key.pem http://10.0.0.7:11434/v1 sk-proj-SECRET another person's prompt"

@@ -15,7 +15,7 @@ from tests.unit.gateway.conftest import FakeService, make_play, tokens_of
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.engines.script import Script
 from waggle.gateway.app import make_app
-from waggle.gateway.keys import KeyStore
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 

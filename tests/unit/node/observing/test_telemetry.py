@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from tests.unit.gateway.test_metrics import QUESTION, played
+from tests.unit.gateway.telling.test_metrics import QUESTION, played
 from waggle.core.round_values import BallotReceived, ProposalReceived
 from waggle.node.observing.spans import SpanTelemetry, asks_of
 from waggle.node.observing.telemetry import ENDPOINT, NoTelemetry, make_telemetry

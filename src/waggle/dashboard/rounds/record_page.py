@@ -1,0 +1,136 @@
+"""One past round: how it ended, who beat whom, who said what, and all of it again step by step."""
+
+import asyncio
+import re
+
+from fastapi import FastAPI
+from nicegui import ui
+
+from waggle.core.errors import WaggleError
+from waggle.core.round_values import Proposal, ProposalReceived, Record
+from waggle.dashboard.frame.context import Context, page
+from waggle.dashboard.frame.elements import box, empty_state, icon, link, words
+from waggle.dashboard.frame.layout import frame
+from waggle.dashboard.frame.words import duration, many, one_line, percent, plain, short_id
+from waggle.dashboard.rounds.heat_map import draw_heat_map
+from waggle.dashboard.rounds.replay_view import ReplayView
+from waggle.dashboard.rounds.verdict_view import show_verdict
+from waggle.node.observing.picture import names_of
+from waggle.node.observing.replay import Steps, replay
+
+MOST_EVENTS = 5_000
+BUILD_SECONDS, FLUSH_SECONDS = 30.0, 2.0
+NOT_FOUND = 404
+ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
+
+
+def add(app: FastAPI, context: Context) -> None:
+    """Put the page on the app."""
+
+    @page(app, "/rounds/{round_id}", seconds=BUILD_SECONDS)
+    async def record_of(round_id: str) -> None:
+        record = await _find(context, round_id)
+        steps = await _steps(record) if record is not None else ""
+        title = "Round" if record is None else one_line(record.plan.question, 70) or "Round"
+        with frame("/rounds", title, heading=False):
+            link("‹ All rounds", "/rounds", "small")
+            if record is None:
+                ui.context.client.status_code = NOT_FOUND
+                text = "It was never kept here, or is too old. What one model alone answers is not kept."
+                empty_state("search_off", "There is no such round", text)
+            else:
+                _show(record, steps)
+
+
+async def _find(context: Context, round_id: str) -> Record | None:
+    history = context.history
+    if history is None or not ROUND_ID.fullmatch(round_id):
+        return None
+    found = await asyncio.to_thread(history.get, round_id)
+    if found is None:  # a round that has just ended may still wait to be written
+        await asyncio.to_thread(history.flush, FLUSH_SECONDS)
+        found = await asyncio.to_thread(history.get, round_id)
+    return found
+
+
+async def _steps(record: Record) -> Steps | str:
+    """Every state of the round, worked out beside the event loop; or why there are none."""
+    if len(record.events) > MOST_EVENTS:
+        return f"it has {len(record.events):,} events, more than the {MOST_EVENTS:,} that are replayed here"
+    try:
+        return await asyncio.to_thread(replay, record)
+    except WaggleError as error:
+        return str(error)
+
+
+def _show(record: Record, steps: Steps | str) -> None:
+    words(plain(record.plan.question) or "(question not kept)", "title words", "p")
+    show_verdict(record, opens=False)
+    with box("grid2"):
+        with box("stack").style("gap: 1.25rem"):
+            with box("card", "section", aria_label="Who beat whom").style("flex: 1"):
+                words("Who beat whom", "", "h2")
+                words("How often the row beats the column, in percent, as the judges see it.", "card-note", "p")
+                draw_heat_map(record)
+            _receipt()
+        _facts(record)
+    if isinstance(steps, str):
+        empty_state("error_outline", "This record cannot be replayed", f"{one_line(steps, 200)}.", kind="bad")
+    else:
+        ReplayView(record, steps)
+    _proposals(record)
+
+
+def _facts(record: Record) -> None:
+    plan, count = record.plan, record.outcome.ballots
+    facts = {
+        "strategy": one_line(plan.strategy, 80),
+        "proposers": str(len(plan.proposers)),
+        "judges": str(sum(judge.judge_weight > 0 for judge in plan.judges)),
+        "ballots": f"{count.cast} counted of {count.asked}" if count.asked else "none asked for",
+        "time budget": duration(plan.budget.seconds),
+        "token budget": "none" if plan.budget.tokens is None else many(plan.budget.tokens, "token"),
+        "ended because": one_line(record.outcome.reason, 160),
+        "round": plan.round_id,
+    }
+    with box("card", "section", aria_label="Facts"):
+        words("In figures", "", "h2")
+        with box("plain", "table"), box("", "tbody"):
+            for name, value in facts.items():
+                with box("", "tr"):
+                    words(name, "", "th", scope="row")
+                    words(value, "mono" if name == "round" else "", "td")
+
+
+def _receipt() -> None:
+    with box("card receipt", "section", aria_label="Receipt"):
+        with box("row"):
+            icon("receipt_long", "dim")
+            words("Receipt", "section-title", "h2").style("margin: 0")
+        text = "Receipts are not signed yet. The record above is this node's own word; it can be replayed here."
+        words(text, "dim small", "p").style("margin-top: .4rem")
+
+
+def _proposals(record: Record) -> None:
+    made = [event.proposal for event in record.events if isinstance(event, ProposalReceived)]
+    with box("card", "section", aria_label="Proposals"):
+        words("Proposals", "", "h2")
+        if not made:
+            words("Nobody proposed anything.", "dim", "p")
+        with box("proposals"):
+            names = names_of(record.plan)
+            for proposal in made:
+                _proposal(proposal, names.get(proposal.node, proposal.node))
+
+
+def _proposal(proposal: Proposal, name: str) -> None:
+    with box("proposal"):
+        with box("row apart"):
+            words(short_id(name), "", "strong", title=one_line(proposal.node, 200))
+            sure = "" if proposal.self_confidence is None else f"{percent(proposal.self_confidence)} sure, "
+            words(f"{sure}{many(proposal.tokens, 'token')}, {duration(proposal.seconds)}", "dim small num")
+        words(plain(proposal.answer) or "(an empty answer)", "words", "p")
+        if proposal.trace.strip():
+            with box("", "details"):
+                words("Its working", "dim small", "summary")
+                words(plain(proposal.trace), "trace mono", "pre")

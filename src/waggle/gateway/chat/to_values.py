@@ -1,0 +1,243 @@
+"""From what a client sent to what is asked of the swarm: pure, and the only place that reads OpenAI's meanings.
+
+A request becomes one task per choice. A job for the committee is a question with options; a job for one model is a
+`GenerateRequest`. A call of a tool cannot be put to the vote: where one may be made, a model that calls tools is asked
+first, and the committee answers where it calls none.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from waggle.core.chat_values import Turn
+from waggle.core.engine_values import GenerateRequest, Sampling
+from waggle.core.round_values import Budget
+from waggle.gateway.chat.shapes import MAX_CHOICES, Asked, ChatRequest, CompletionRequest, WaggleOptions
+from waggle.gateway.jobs.choosing import (
+    STRATEGIES,
+    check_no_round,
+    check_round_options,
+    check_tools,
+    most_capable,
+    named_model,
+    unread,
+    would_answer_alone,
+)
+from waggle.gateway.jobs.conversation import (
+    asked_text,
+    fault,
+    question_of,
+    tool_choice_of,
+    tools_of,
+    turns_of,
+    with_names,
+)
+from waggle.gateway.options import GatewayOptions
+from waggle.gateway.telling.errors import ApiError, small_budget, unsupported
+from waggle.node.rounds.planning import AskOptions
+from waggle.node.services.service import ServedModel
+
+SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no two choices of a request share a seed
+SEED_BITS = 63
+PROMPT_MARGIN = 64  # tokens of a chat template around a text
+NO_LOGPROBS = "only a model alone (solo/...) has them"
+
+
+@dataclass(frozen=True)
+class ForSwarm:
+    """A question for the committee; its answer is cut at the first of `stop`.
+
+    `ignored` is what of the request nobody who is asked reads; `reads` says whether they read more than the question.
+    """
+
+    question: str
+    options: AskOptions
+    stop: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    reads: bool = True
+
+
+@dataclass(frozen=True)
+class ForModel:
+    """Work for one model, which may take `seconds`; `logprobs` says whether those are wanted, the rest as above."""
+
+    model: str
+    asked: GenerateRequest
+    seconds: float
+    logprobs: bool = False
+    ignored: tuple[str, ...] = ()
+    reads: bool = True
+
+
+Job = ForSwarm | ForModel
+
+
+@dataclass(frozen=True)
+class ToolsFirst:
+    """A turn in which a tool may be called: `calling` is done first and, where that calls none, `answering`."""
+
+    calling: ForModel
+    answering: ForSwarm
+
+
+Task = Job | ToolsFirst
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a request is read against: who is there, what the gateway allows, what the request is called."""
+
+    models: Sequence[ServedModel]
+    options: GatewayOptions
+    request: str
+
+
+def chat_jobs(body: ChatRequest, extension: WaggleOptions, setting: Setting) -> tuple[Task, ...]:
+    """One task per choice of a chat. Raises ApiError for what cannot be done."""
+    if body.logprobs and body.response_format is not None and body.response_format.type != "text":
+        raise unsupported("logprobs", "an answer of a certain form has none")
+    turns = turns_of(body.messages)
+    question = question_of(turns)
+    kept = () if len(turns) == 1 else with_names(turns, body.messages)
+    tools = tools_of(body)
+    choice = tool_choice_of(body, tools)
+    tools = () if choice == "none" else tools
+    longest = body.max_completion_tokens
+    model = named_model(body.model, setting.models)
+    if model is None and not tools:
+        return _for_swarm(body, extension, setting, (question,), kept, longest)
+    one = most_capable(setting.models) if model is None else model
+    if tools:
+        check_tools(one)
+    asked = (GenerateRequest(question=question, turns=kept, tools=tools, tool_choice=choice),)
+    forced = model is not None or choice != "auto"
+    if forced:
+        check_no_round(extension)
+    if forced or would_answer_alone(one, setting.models, kept, extension):
+        return _for_model(body, extension, setting, one, asked, longest)
+    answering = _for_swarm(body, extension, setting, (question,), kept, longest)
+    return tuple(map(ToolsFirst, _for_model(body, extension, setting, one, asked, longest), answering))
+
+
+def completion_jobs(body: CompletionRequest, extension: WaggleOptions, setting: Setting) -> tuple[Job, ...]:
+    """One job per prompt and choice of a completion. Raises ApiError for what cannot be done."""
+    given = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    prompts = tuple(asked_text(prompt, "prompt") for prompt in given)
+    if len(prompts) * (body.n or 1) > MAX_CHOICES:
+        raise ApiError(400, f"at most {MAX_CHOICES} choices can be had at once", code="invalid_value", param="n")
+    model = named_model(body.model, setting.models)
+    if model is None:
+        return _for_swarm(body, extension, setting, prompts, (), None)
+    check_no_round(extension)
+    return _for_model(body, extension, setting, model, [GenerateRequest(question=prompt) for prompt in prompts], None)
+
+
+def request_of(request: str, number: int) -> str:
+    """The id of a request's choice: its own for the first, one that follows from it for the others."""
+    if number == 0:
+        return request
+    return hashlib.blake2b(f"{request}/{number}".encode(), digest_size=16).hexdigest()
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The seed of a choice: the request's for the first, one that follows from it for the others."""
+    return seed if number == 0 else (seed + number * SEED_STEP) % 2**SEED_BITS
+
+
+def _for_swarm(
+    body: Asked,
+    extension: WaggleOptions,
+    setting: Setting,
+    questions: Sequence[str],
+    turns: tuple[Turn, ...],
+    max_tokens: int | None,
+) -> tuple[ForSwarm, ...]:
+    if _wants_logprobs(body):
+        raise unsupported("logprobs", NO_LOGPROBS)
+    check_round_options(extension, STRATEGIES[body.model])
+    readers = [model for model in setting.models if model.usable]
+    ignored = unread(turns, readers) if turns else ()
+    reads = any(model.converses for model in readers) or not readers
+    ceiling, given = setting.options.request_seconds, extension.budget_seconds
+    budget = Budget(tokens=extension.budget_tokens, seconds=min(given or setting.options.budget_seconds, ceiling))
+    least = extension.min_confidence
+    jobs = []
+    for number in range(len(questions) * (body.n or 1)):
+        sampling = _sampling(body, setting.request, number)
+        options = AskOptions(
+            strategy=STRATEGIES[body.model],
+            budget=budget,
+            min_confidence=setting.options.min_confidence if least is None else least,
+            max_tokens=_max_tokens(body, max_tokens, setting.options),
+            sampling=sampling,
+            seed=sampling.seed,
+            turns=turns,
+            proposers=extension.proposers,
+            judges=extension.judges,
+        )
+        jobs.append(ForSwarm(questions[number // (body.n or 1)], options, _stops(body), ignored, reads))
+    return tuple(jobs)
+
+
+def _for_model(
+    body: Asked,
+    extension: WaggleOptions,
+    setting: Setting,
+    model: ServedModel,
+    asked: Sequence[GenerateRequest],
+    max_tokens: int | None,
+) -> tuple[ForModel, ...]:
+    ignored = unread(asked[0].turns, (model,)) if asked[0].turns else ()
+    ceiling = setting.options.request_seconds
+    longest = _max_tokens(body, max_tokens, setting.options)
+    jobs = []
+    for number in range(len(asked) * (body.n or 1)):
+        plain = asked[number // (body.n or 1)]
+        request = GenerateRequest(
+            question=plain.question,
+            max_tokens=paid_for(plain, extension.budget_tokens, longest),
+            sampling=_sampling(body, setting.request, number),
+            stop=_stops(body),
+            turns=plain.turns,
+            tools=plain.tools,
+            tool_choice=plain.tool_choice,
+        )
+        seconds = min(extension.budget_seconds or ceiling, ceiling)
+        jobs.append(ForModel(model.name, request, seconds, _wants_logprobs(body), ignored, model.converses))
+    return tuple(jobs)
+
+
+def _wants_logprobs(body: Asked) -> bool:
+    """A chat says whether, the older endpoint how many alternatives to each."""
+    given = body.logprobs if isinstance(body, ChatRequest | CompletionRequest) else None
+    return given is not None and given is not False
+
+
+def _sampling(body: Asked, request: str, number: int) -> Sampling:
+    """Without a temperature the likeliest words are taken; without a seed, chance follows from the request's id."""
+    temperature = body.temperature or 0.0
+    drawn = int(request[:15], 16) if temperature > 0 else 0
+    seed = seed_of(drawn if body.seed is None else body.seed, number)
+    return Sampling(temperature=temperature, top_p=1.0 if body.top_p is None else body.top_p, seed=seed)
+
+
+def _max_tokens(body: Asked, newer: int | None, options: GatewayOptions) -> int:
+    if newer is not None and body.max_tokens not in (None, newer):
+        raise fault("max_tokens", "max_completion_tokens says something else")
+    return newer or body.max_tokens or options.max_tokens
+
+
+def paid_for(asked: GenerateRequest, budget: int | None, longest: int) -> int:
+    """How long an answer the budget pays for, where no text has more tokens than bytes. Raises ApiError for none."""
+    if budget is None:
+        return longest
+    texts = [turn.content for turn in asked.turns] or [asked.question]
+    texts += [tool.description + tool.parameters for tool in asked.tools]
+    room = budget - sum(len(text.encode()) for text in texts) - PROMPT_MARGIN * len(texts)
+    if room < 1:
+        raise small_budget()
+    return min(longest, room)
+
+
+def _stops(body: Asked) -> tuple[str, ...]:
+    return (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())

@@ -1,0 +1,76 @@
+"""Work as one who waits for it sees it: a sign of life whenever something happens, and when nothing does for long."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from waggle.core.round_values import Event
+from waggle.gateway.chat.to_openai import Answer, Written
+from waggle.gateway.chat.to_values import Job
+from waggle.gateway.jobs.answering import Answerer, Heard
+from waggle.gateway.jobs.progress import Seen
+
+BETWEEN_SIGNS_SECONDS = 0.05
+Tell = Callable[[Seen | None], Awaitable[None]]
+
+
+async def watched(answerer: Answerer, job: Job, request: str, keep_alive_seconds: float, tell: Tell) -> Answer:
+    """Have a job done, and tell of it meanwhile.
+
+    Args:
+        tell: is given the round's state, or None where there is none; who takes long over it misses some.
+
+    Raises:
+        ApiError: it could not be done.
+    """
+    changed = asyncio.Event()
+    seen: list[Seen] = []
+
+    def watch(state: Seen, event: Event) -> None:
+        seen[:] = [state]
+        changed.set()
+
+    work = asyncio.create_task(answerer.answer(job, request, watch))
+    work.add_done_callback(lambda _: changed.set())
+    try:
+        while not work.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(keep_alive_seconds):
+                    await changed.wait()
+            changed.clear()
+            if not work.done():
+                await tell(seen[0] if seen else None)
+                await asyncio.wait({work}, timeout=BETWEEN_SIGNS_SECONDS)
+        return work.result()
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+async def overheard(
+    answerer: Answerer, job: Job, request: str, keep_alive_seconds: float, heard: Heard, tell: Tell
+) -> Answer:
+    """Have one model do a job and pass its text on; `tell` of it, as of no round, where nothing is heard for long.
+
+    Raises:
+        ApiError: it could not be done.
+    """
+    clock = asyncio.get_running_loop().time
+    quiet_since = clock()
+
+    async def piece(text: str, tokens: Sequence[Written]) -> None:
+        nonlocal quiet_since
+        await heard(text, tokens)
+        quiet_since = clock()
+
+    work = asyncio.create_task(answerer.answer(job, request, heard=piece))
+    try:
+        while not work.done():
+            await asyncio.wait({work}, timeout=quiet_since + keep_alive_seconds - clock())
+            if not work.done() and clock() - quiet_since >= keep_alive_seconds:
+                await tell(None)
+                quiet_since = clock()
+        return work.result()
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)

@@ -1,0 +1,76 @@
+"""How fast one key may go on: token buckets for requests and for tokens of the models, in memory.
+
+A bucket holds one minute's worth, so a key that was idle may spend it in a burst, and refills evenly. What an answer
+costs is known only afterwards, so a bucket of tokens may fall below zero; its key waits until it is above again. Limits
+start anew with the process and hold for each gateway on its own. A key without limits has no bucket.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from waggle.gateway.keys.store import KeyInfo
+
+MINUTE = 60.0  # seconds
+MOST_BUCKETS = 20_000
+"""Two for each of the most keys that a store holds; beyond, the one that rested longest starts anew."""
+LONGEST_WAIT = 3_600.0
+"""Seconds; what one answer can cost is bounded, and so is what its key waits for it."""
+
+
+class Bucket:
+    """Holds up to `per_minute` units and refills at that rate."""
+
+    def __init__(self, per_minute: int, now: float) -> None:
+        """Full."""
+        self.per_minute = per_minute
+        self._level = float(per_minute)
+        self._at = now
+
+    def wait(self, needed: float, now: float) -> float:
+        """Seconds until `needed` units are there; 0 where they are."""
+        self._level = min(self.per_minute, self._level + max(0.0, now - self._at) * self.per_minute / MINUTE)
+        self._at = now
+        return max(0.0, needed - self._level) * MINUTE / self.per_minute
+
+    def spend(self, units: float) -> None:
+        """Take units out, also those that are not there; the debt is bounded."""
+        self._level = max(self._level - units, -self.per_minute * LONGEST_WAIT / MINUTE)
+
+
+class Rates:
+    """The buckets of all keys; all methods belong to one event loop."""
+
+    def __init__(self, *, now: Callable[[], float]) -> None:
+        """All full; `now` counts seconds and never goes back."""
+        self._now = now
+        self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
+
+    def take(self, key: KeyInfo) -> float:
+        """Let one request of this key in; or the seconds after which it may come again, and nothing is taken."""
+        now = self._now()
+        requests = self._bucket(key.id, "requests", key.requests_per_minute, now)
+        tokens = self._bucket(key.id, "tokens", key.tokens_per_minute, now)
+        waits = [bucket.wait(1.0, now) for bucket in (requests, tokens) if bucket]
+        if wait := max(waits, default=0.0):
+            return wait
+        if requests:
+            requests.spend(1.0)
+        return 0.0
+
+    def charge(self, key: KeyInfo, tokens: int) -> None:
+        """An answer has cost this many tokens."""
+        now = self._now()
+        if bucket := self._bucket(key.id, "tokens", key.tokens_per_minute, now):
+            bucket.wait(0.0, now)
+            bucket.spend(max(0, tokens))
+
+    def _bucket(self, key: str, what: str, per_minute: int | None, now: float) -> Bucket | None:
+        if per_minute is None:
+            return None
+        found = self._buckets.get((key, what))
+        if found is None or found.per_minute != per_minute:
+            found = self._buckets[key, what] = Bucket(per_minute, now)
+        self._buckets.move_to_end((key, what))
+        if len(self._buckets) > MOST_BUCKETS:
+            self._buckets.popitem(last=False)
+        return found

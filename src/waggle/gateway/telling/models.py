@@ -1,0 +1,107 @@
+"""GET /v1/models: what can be asked for by name. The swarm in its three ways, and every model of it alone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from waggle.gateway.jobs.choosing import SOLO, STRATEGIES
+from waggle.gateway.responses.described import ERRORS
+from waggle.gateway.telling.errors import unknown_model
+from waggle.node.services.service import ServedModel, Service
+
+router = APIRouter(tags=["models"])
+CREATED = int(time.time())
+"""Models of a swarm come and go; all are said to be as old as this process."""
+OWNER = "waggle"
+
+
+class ModelFacts(BaseModel):
+    """What OpenAI has no field for. Skills are shares of right answers by kind of question, "" for all kinds.
+
+    `nodes` can be used now; `down` are others that have it, each with the reason why it cannot. `converses` says
+    whether it reads a whole conversation or only the question at its end.
+    """
+
+    strategy: str
+    nodes: Sequence[str]
+    family: str | None = None
+    context_tokens: int | None = None
+    tokens_per_second: float | None = None
+    embeds: bool = False
+    converses: bool | None = None
+    calls_tools: bool | None = None
+    down: dict[str, str] = {}
+    skills: dict[str, float] = {}
+
+
+class ModelEntry(BaseModel):
+    """A model on offer, as OpenAI has it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = CREATED
+    owned_by: str = OWNER
+    waggle: ModelFacts
+
+
+class ModelList(BaseModel):
+    """All models on offer."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelEntry]
+
+
+@router.get("/v1/models", responses=ERRORS)
+async def list_models(request: Request) -> ModelList:
+    """List the models that can be asked for now."""
+    service: Service = request.app.state.service
+    return ModelList(data=list(entries_of(service.models())))
+
+
+@router.get("/v1/models/{name:path}", responses=ERRORS)
+async def show_model(request: Request, name: str) -> ModelEntry:
+    """Describe one model."""
+    service: Service = request.app.state.service
+    for entry in entries_of(service.models()):
+        if entry.id == name:
+            return entry
+    raise unknown_model(name)
+
+
+def entries_of(models: Sequence[ServedModel]) -> Iterator[ModelEntry]:
+    """The swarm's ways of answering, then every model alone.
+
+    The swarm can answer what its model with the most room can read: those with less leave it to the others.
+    """
+    there = [model for model in models if model.usable]
+    everyone = sorted({node for model in there for node in model.nodes})
+    known = [model.context_tokens for model in there if model.context_tokens > 0]
+    for name, strategy in STRATEGIES.items():
+        facts = ModelFacts(
+            strategy=strategy,
+            nodes=everyone,
+            context_tokens=max(known, default=None),
+            converses=any(model.converses for model in there),
+            calls_tools=any(model.calls_tools for model in there),
+        )
+        yield ModelEntry(id=name, waggle=facts)
+    for model in models:
+        yield ModelEntry(id=SOLO + model.name, waggle=_facts_of(model))
+
+
+def _facts_of(model: ServedModel) -> ModelFacts:
+    return ModelFacts(
+        strategy="solo",
+        nodes=list(model.nodes),
+        family=model.family or None,
+        context_tokens=model.context_tokens or None,
+        tokens_per_second=model.tokens_per_second,
+        embeds=model.embeds,
+        converses=model.converses,
+        calls_tools=model.calls_tools,
+        down={str(node): reason for node, reason in model.down.items()},
+        skills=model.skills,
+    )

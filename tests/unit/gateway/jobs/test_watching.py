@@ -1,0 +1,68 @@
+"""Whoever waits for an answer hears of it: at once, when something happens, and when nothing does for long."""
+
+import asyncio
+
+import pytest
+
+from tests.unit.gateway.conftest import QUESTION, Play, bees, make_play
+from waggle.gateway.chat.to_values import ForSwarm
+from waggle.gateway.jobs.answering import Answerer
+from waggle.gateway.jobs.progress import Seen
+from waggle.gateway.jobs.watching import watched
+from waggle.gateway.telling.errors import ApiError
+from waggle.node.rounds.planning import AskOptions
+
+NAME = "0" * 32
+JOB = ForSwarm(QUESTION, AskOptions())
+
+
+async def ignore(state: Seen | None) -> None:
+    """Hear nothing."""
+
+
+async def test_a_round_is_told_of_while_it_runs() -> None:
+    play, told = await make_play(**bees(seconds_per_call=0.2)), []
+
+    async def tell(state: Seen | None) -> None:
+        told.append(state)
+
+    answer = await watched(Answerer(play.service), JOB, NAME, 0.05, tell)
+    assert answer.text == "42"
+    assert len(told) >= 2
+    assert told[-1] is not None
+
+
+async def test_a_round_in_which_nothing_happens_gives_signs_of_life() -> None:
+    play, told = await make_play(**bees(seconds_per_call=0.5)), []
+
+    async def tell(state: Seen | None) -> None:
+        told.append(state)
+
+    await watched(Answerer(play.service), JOB, NAME, 0.05, tell)
+    assert len(told) >= 3
+
+
+async def test_a_failure_is_passed_on(play: Play) -> None:
+    with pytest.raises(ApiError, match="empty"):
+        await watched(Answerer(play.service), ForSwarm(" ", AskOptions()), NAME, 5.0, ignore)
+
+
+async def test_who_stops_listening_stops_the_work() -> None:
+    play = await make_play(**bees(seconds_per_call=30.0))
+    waiting = asyncio.create_task(watched(Answerer(play.service), JOB, NAME, 5.0, ignore))
+    await play.until(3)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled()
+    assert play.in_flight == 0
+
+
+async def test_whoever_cannot_be_told_stops_the_work() -> None:
+    play = await make_play(**bees(seconds_per_call=30.0))
+
+    async def tell(state: Seen | None) -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await watched(Answerer(play.service), JOB, NAME, 0.05, tell)
+    assert play.in_flight == 0
