@@ -2,9 +2,18 @@
 
 import os
 import platform
-from typing import TypedDict
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 from waggle import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PIPED_WIDTH = 200
+"""Columns of text that no screen shows: a log, a file."""
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
@@ -65,19 +74,32 @@ def number(value: Value) -> float:
 def print_report(result: Report) -> None:
     """Tables on standard output: rows of like columns together, then the goals, missed ones plainly said."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
     console.print(f"[bold]waggle bench {result['suite']}[/], seed {result['seed']}, {result['machine']}")
     for columns in dict.fromkeys(tuple(row) for row in result["rows"]):
-        table = Table(*columns)
-        for row in result["rows"]:
-            if tuple(row) == columns:
-                table.add_row(*(_text(row[column]) for column in columns))
-        console.print(table)
+        cells = [[_text(value) for value in row.values()] for row in result["rows"] if tuple(row) == columns]
+        console.print(fitting(console, [list(columns), *cells]))
     for goal in result["goals"]:
         mark = "[green]met[/]   " if goal["met"] else "[red]missed[/]"
         console.print(f"{mark} {goal['name']}: {_text(goal['value'])} (goal {goal['goal']})")
+
+
+def fitting(console: "Console", lines: Sequence[Sequence[str]]) -> "Table":
+    """The lines as a table, the first one its head; where that is too wide, on its side if it is narrower so."""
+    upright, turned = _table(lines), _table(list(zip(*lines, strict=True)))
+    unbounded = console.options.update(max_width=10_000)
+    wide, less = (console.measure(table, options=unbounded).maximum for table in (upright, turned))
+    return turned if wide > max(console.width, less) else upright
+
+
+def _table(lines: Sequence[Sequence[str]]) -> "Table":
+    from rich.table import Table
+
+    table = Table(*lines[0])
+    for line in lines[1:]:
+        table.add_row(*line)
+    return table
 
 
 def _text(value: Value) -> str:

@@ -4,9 +4,10 @@ import json
 import math
 
 import pytest
+from rich.console import Console
 
 from waggle import __version__
-from waggle.bench.report import Goal, Row, at_least, at_most, machine, number, print_report, report
+from waggle.bench.report import Goal, Row, at_least, at_most, fitting, machine, number, print_report, report
 
 ROWS: list[Row] = [
     {"name": "first", "ms": 0.12345, "count": 12},
@@ -35,6 +36,17 @@ def test_a_report_holds_what_it_was_measured_on_and_survives_json() -> None:
     assert (made["suite"], made["version"], made["seed"]) == ("test", __version__, 3)
     assert made["machine"]["cores"] == machine()["cores"]
     assert json.loads(json.dumps(made)) == made
+
+
+@pytest.mark.parametrize(("width", "head"), [(80, ["name", "figure 0"]), (30, ["name", "second"])])
+def test_a_table_too_wide_for_the_screen_is_turned_where_that_helps(width: int, head: list[str]) -> None:
+    lines = [["name", *(f"figure {i}" for i in range(6))], ["second", *"123456"]]
+    assert [column.header for column in fitting(Console(width=width), lines).columns][:2] == head
+
+
+def test_a_table_that_would_be_even_wider_on_its_side_stays_as_it_is() -> None:
+    lines = [["name", "figure"], *([f"row {i}", "1"] for i in range(20))]
+    assert len(fitting(Console(width=10), lines).columns) == 2
 
 
 def test_only_numbers_are_numbers() -> None:

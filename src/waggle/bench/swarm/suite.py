@@ -173,7 +173,7 @@ def _round_row(one: Timed, first: Timed, seed: int) -> Row:
     p50, p90 = np.percentile(one.ms, [50, 90]).tolist()
     low, high = growth_interval(one, first, seed)
     return {
-        "name": f"{one.nodes} nodes over libp2p, all in one process",
+        "name": f"{one.nodes} nodes, libp2p",
         "rounds": len(one.ms),
         "p50_ms": p50,
         "p90_ms": p90,
