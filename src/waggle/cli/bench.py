@@ -97,6 +97,21 @@ def round_(
     _show(run_round_bench(seed, rounds), as_json)
 
 
+@app.command("ballots")
+def ballots(
+    seed: Seed = 1,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Questions to each crowd.", min=10)] = 300,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how many ballots clear and doubtful rounds need.
+
+    Committees of 7, 20 and 50 scripted engines, in this process.
+    """
+    from waggle.bench.ballots import run_ballots_bench
+
+    _show(run_ballots_bench(seed, rounds, on_progress=_say), as_json)
+
+
 @app.command("swarm")
 def swarm(
     seed: Seed = 1,

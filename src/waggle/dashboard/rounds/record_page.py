@@ -15,7 +15,7 @@ from waggle.dashboard.frame.words import duration, many, one_line, percent, plai
 from waggle.dashboard.rounds.heat_map import draw_heat_map
 from waggle.dashboard.rounds.replay_view import ReplayView
 from waggle.dashboard.rounds.verdict_view import show_verdict
-from waggle.node.observing.picture import names_of
+from waggle.node.observing.names import names_of
 from waggle.node.observing.replay import Steps, replay
 
 MOST_EVENTS = 5_000

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from waggle.core.round_values import Outcome, Record
 from waggle.dashboard.frame.elements import box, link, words
 from waggle.dashboard.frame.words import duration, many, one_line, percent, plain, short_id, with_names
-from waggle.node.observing.picture import names_of
+from waggle.node.observing.names import names_of
 
 LONG = 120  # characters from which an answer is a text and not a word
 

@@ -1,5 +1,8 @@
 """What people call the nodes of a round: a peer id says nothing to anybody."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Plan
 
@@ -16,7 +19,8 @@ def short_name(node: NodeId, model: str = "") -> str:
     return f"{model} {tail}" if model else tail
 
 
-def names_of(plan: Plan) -> dict[NodeId, str]:
-    """The name of every node of a plan; who has a part twice is called by the first."""
-    everyone = (*plan.judges, *plan.standby, *plan.proposers)
-    return {standing.node: short_name(standing.node, standing.model) for standing in everyone}
+def names_of(plan: Plan) -> Mapping[str, str]:
+    """What to call every node of a plan: its model, and where several have that model the end of its id too."""
+    models = {standing.node: standing.model for standing in (*plan.judges, *plan.standby, *plan.proposers)}
+    count = Counter(models.values())
+    return {node: model if model and count[model] == 1 else short_name(node, model) for node, model in models.items()}

@@ -5,7 +5,6 @@ decide by now; where they cannot be fitted yet there are none.
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -15,6 +14,7 @@ from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
+from waggle.node.observing.names import names_of
 from waggle.swarm.decide import strengths_of
 from waggle.swarm.rank import words_for
 from waggle.swarm.state import Phase, State
@@ -25,13 +25,9 @@ __all__ = [
     "Phase",
     "ProposerPicture",
     "RoundPicture",
-    "names_of",
     "pairwise",
     "picture_of",
 ]
-
-
-TAIL = 4  # letters of an id that tell nodes with the same model apart
 
 
 class Part(StrEnum):
@@ -84,16 +80,6 @@ class RoundPicture(Struct, frozen=True, kw_only=True):
     standby: int = 0
     outcome: Outcome | None = None
     names: Mapping[str, str] = {}
-
-
-def names_of(plan: Plan) -> Mapping[str, str]:
-    """What to call every node of a plan: its model's name; where several have that model, with the end of their ids."""
-    models = {standing.node: standing.model for standing in (*plan.proposers, *plan.standby, *plan.judges)}
-    count = Counter(models.values())
-    return {
-        node: (model if count[model] == 1 else f"{model} …{node[-TAIL:]}") if model else node
-        for node, model in models.items()
-    }
 
 
 def picture_of(state: State) -> RoundPicture:

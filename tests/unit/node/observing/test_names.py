@@ -16,7 +16,13 @@ def test_a_node_of_this_process_keeps_its_name() -> None:
     assert short_name(NodeId("acacia"), "acacia") == "acacia"
 
 
-def test_everybody_in_a_plan_has_a_name() -> None:
-    ann, bob = Standing(node=PEER, model="acacia"), Standing(node=NodeId("bob"))
-    plan = Plan(round_id=RoundId("0" * 32), question="?", proposers=(ann,), judges=(ann, bob))
-    assert names_of(plan) == {PEER: "acacia ...Y5KAYs", "bob": "bob"}
+def test_nodes_of_a_plan_go_by_their_models_and_by_the_end_of_their_ids_where_those_are_the_same() -> None:
+    def named(*parts: tuple[str, str]) -> list[str]:
+        standings = tuple(Standing(node=NodeId(node), model=model) for node, model in parts)
+        plan = Plan(round_id=RoundId("0" * 32), question="?", proposers=standings[:1], judges=standings)
+        return [names_of(plan)[standing.node] for standing in standings]
+
+    other = PEER[:-3] + "abc"
+    assert named((PEER, "acacia"), (other, "sage"), ("bob", "")) == ["acacia", "sage", "bob"]
+    assert named((PEER, "acacia"), (other, "acacia")) == ["acacia ...Y5KAYs", "acacia ...Y5Kabc"]
+    assert named((PEER, ""), ("a", "sage"), ("b", "sage")) == ["...Y5KAYs", "a", "b"]

@@ -8,7 +8,7 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Ballot, Event, Plan, Record, Standing
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.observing.picture import Part, Phase, RoundPicture, names_of, pairwise, picture_of
+from waggle.node.observing.picture import Part, Phase, RoundPicture, pairwise, picture_of
 from waggle.node.observing.replay import replay
 from waggle.node.observing.watching import Watched
 from waggle.node.rounds.planning import AskOptions
@@ -86,18 +86,6 @@ def test_pairs_are_weighted_means_of_both_orders() -> None:
 def test_ballots_of_judges_without_weight_or_place_count_for_nobody() -> None:
     stranger = Ballot(judge=NodeId("x"), first=0, second=1, p=1.0)
     assert pairwise(plan(), (stranger,)) == {}
-
-
-def test_nodes_go_by_their_models_and_by_the_end_of_their_ids_where_those_are_the_same() -> None:
-    judges = [
-        Standing(node=NodeId(node), model=model) for node, model in (("id-1111", "m"), ("id-2222", "m"), ("id-3", "n"))
-    ]
-    assert names_of(plan(*judges, Standing(node=NodeId("bare")))) == {
-        "id-1111": "m …1111",
-        "id-2222": "m …2222",
-        "id-3": "n",
-        "bare": "bare",
-    }
 
 
 async def test_what_was_watched_is_drawn_once() -> None:
