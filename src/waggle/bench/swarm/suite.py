@@ -7,6 +7,7 @@ simulation on the virtual clock.
 """
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -113,6 +114,8 @@ async def measure_rounds(seed: int, size: int, rounds: int, on_progress: Progres
         questions = iter(TRUTH)
         for index in range(WARM_UP):
             await _ask(nodes[index % size], next(questions))
+        stack.callback(gc.unfreeze)
+        gc.freeze()  # as nodes do once they are up
         ms, ballots, failures, cpu = [], 0, 0, process_time()
         for index in range(rounds):
             began = perf_counter()
