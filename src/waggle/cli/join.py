@@ -84,14 +84,12 @@ def _open(settings: "Settings") -> "dict[NodeId, Engine]":
 
 
 def _calibration(settings: "Settings") -> "Calibration | None":
-    """The user's own where the engines are, or else the bundled one."""
-    from waggle.cli.shared import CALIBRATION, bundled_calibration
+    """What was measured of its engines, or else of the bundled models, which others in the swarm may have."""
+    from waggle.cli.shared import bundled_calibration, calibration_of
     from waggle.node.calibrating.calibration import load_calibration
-    from waggle.node.engines.opening import is_bundled
 
-    own = settings.home / CALIBRATION
-    path = own if own.exists() and not is_bundled(settings.engines) else bundled_calibration()
-    return load_calibration(path) if path.exists() else None
+    path = bundled_calibration()
+    return calibration_of(settings) or (load_calibration(path) if path.exists() else None)
 
 
 async def _run(

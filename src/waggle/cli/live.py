@@ -72,7 +72,7 @@ def _headline(state: State, waiting: int) -> str:
     return f"ranking {len(state.candidates)} candidates: {arrived} of {count.asked} ballots in"
 
 
-def _proposals(state: State, names: Mapping[NodeId, str], waiting: Sequence[str]) -> Table:
+def _proposals(state: State, names: Mapping[str, str], waiting: Sequence[str]) -> Table:
     rows = _grid()
     for proposal in state.proposals:
         rows.add_row(_words(names[proposal.node], "bold"), _words(proposal.answer))
@@ -81,12 +81,12 @@ def _proposals(state: State, names: Mapping[NodeId, str], waiting: Sequence[str]
     return rows
 
 
-def _doing(state: State, name: str, names: Mapping[NodeId, str]) -> str:
+def _doing(state: State, name: str, names: Mapping[str, str]) -> str:
     committed = {names[NodeId(node)] for node in state.commits}
     return "has committed to an answer" if name in committed else "is thinking ..."
 
 
-def _strengths(state: State, names: Mapping[NodeId, str], bar: int) -> Table:
+def _strengths(state: State, names: Mapping[str, str], bar: int) -> Table:
     """One bar per candidate, as long as its odds against the strongest; none where nothing can be fitted yet."""
     rows = _grid()
     try:

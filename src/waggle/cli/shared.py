@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from waggle.mesh.invite import Invite
+    from waggle.node.calibrating.calibration import Calibration
     from waggle.node.calibrating.known import Progress
     from waggle.node.config.settings import Settings
     from waggle.node.rounds.swarm import Swarm
@@ -51,8 +52,21 @@ def bundled_calibration() -> Path:
 
 
 def calibration_path(settings: "Settings") -> Path:
-    """The bundled models' calibration is in the package; one for other engines is the user's."""
+    """Where a new calibration goes: that of the bundled models into the package, one for named engines to the user."""
     return settings.home / CALIBRATION if settings.engines else bundled_calibration()
+
+
+def calibration_of(settings: "Settings") -> "Calibration | None":
+    """What was measured of the engines: in the user's own file; of bundled models that it does not know, in ours."""
+    from waggle.node.calibrating.calibration import load_calibration
+    from waggle.node.engines.opening import HIVE, is_bundled
+
+    only_ours = is_bundled(settings.engines)
+    if settings.engines and (own := settings.home / CALIBRATION).exists():
+        found = load_calibration(own)
+        if not only_ours or all(spec.removeprefix(HIVE) in found.nodes for spec in settings.engines):
+            return found
+    return load_calibration(bundled_calibration()) if only_ours and bundled_calibration().exists() else None
 
 
 def check_target(path: Path | None) -> None:
@@ -65,13 +79,11 @@ def check_target(path: Path | None) -> None:
 
 def swarm_of(settings: "Settings") -> "Swarm":
     """The swarm of the engines that the settings name, with its calibration where one was made."""
-    from waggle.node.calibrating.calibration import load_calibration
     from waggle.node.engines.opening import open_engines
     from waggle.node.rounds.swarm import Swarm
 
-    path = calibration_path(settings)
-    calibration = load_calibration(path) if path.exists() else None
-    return Swarm(open_engines(settings.engines, key_variable=settings.key_variable or None), calibration)
+    engines = open_engines(settings.engines, key_variable=settings.key_variable or None)
+    return Swarm(engines, calibration_of(settings))
 
 
 def invites_to(texts: Sequence[str], network: str) -> "list[Invite]":

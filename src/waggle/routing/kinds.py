@@ -7,6 +7,8 @@ kind's template (what at least two of its questions share). Below a threshold th
 pass when left out themselves, the guess is unsure. Single words do not count there: "what", "is" and "the" made a
 question about France as familiar as one about dates.
 
+Words do not tell a number within what was measured from one far beyond it: `spans` does that.
+
 Knows nothing of nodes or skills. Invariants: the same questions give the same classifier on every machine (CRC-32,
 never Python's salted hash); only the first `TEXT_CHARS` characters of a question count; about 8 kB per kind as JSON.
 """
@@ -25,6 +27,7 @@ from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 
 from waggle.core.errors import NotConverged, UsageError
+from waggle.routing.spans import Span, span_of
 
 FloatArray = NDArray[np.float64]
 
@@ -52,7 +55,7 @@ class KindGuess(Struct, frozen=True, kw_only=True):
 
     `probabilities` has one entry per kind and sums to 1; `familiarity` in [0, 1] as in the module's text. `certainty`
     in [0, 1] is how far the probabilities may be trusted at all: 1 from the kind's threshold on, falling to 0 at half
-    of it.
+    of it; less beyond the span of the kind's questions.
     """
 
     probabilities: dict[str, float]
@@ -74,7 +77,8 @@ class KindClassifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A fitted classifier. K = kinds; one entry per kind everywhere.
 
     `weights`: K x BINS signed bytes, each row times its entry in `scales`. `templates`: hashes of pairs and triples,
-    4 bytes each, little-endian, ascending. `thresholds`: familiarity from which on a question is known.
+    4 bytes each, little-endian, ascending. `thresholds`: familiarity from which on a question is known. `spans`: how
+    far the questions reach; none where that was not noted.
     """
 
     kinds: tuple[str, ...]
@@ -83,10 +87,11 @@ class KindClassifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     intercepts: tuple[float, ...]
     templates: tuple[bytes, ...]
     thresholds: tuple[float, ...]
+    spans: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         rows = (self.scales, self.intercepts, self.templates, self.thresholds)
-        if not self.kinds or any(len(row) != len(self.kinds) for row in rows):
+        if not self.kinds or any(len(row) != len(self.kinds) for row in (*rows, self.spans or self.kinds)):
             raise ValueError("a kind classifier has one entry per kind in every field, and at least one kind")
         if len(self.weights) != len(self.kinds) * BINS or any(len(template) % 4 for template in self.templates):
             raise ValueError("a kind classifier's weights or templates are cut off")
@@ -104,15 +109,16 @@ class KindClassifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return KindGuess(
             probabilities=dict(zip(self.kinds, probabilities.tolist(), strict=True)),
             familiarity=familiarity,
-            certainty=certainty,
+            certainty=certainty * (self.spans[best].holds(question[:TEXT_CHARS]) if self.spans else 1.0),
         )
 
 
-def fit_kinds(questions: Sequence[tuple[str, str]]) -> KindClassifier:
+def fit_kinds(questions: Sequence[tuple[str, str]], further: Sequence[tuple[str, str]] = ()) -> KindClassifier:
     """Fit a classifier on calibration questions.
 
     Args:
         questions: (text, kind) pairs; 20 or more per kind make a useful threshold.
+        further: others of the same kinds that something was measured on; they widen the spans and do nothing else.
 
     Returns:
         Deterministic, whatever the order of the questions (to rounding).
@@ -136,6 +142,7 @@ def fit_kinds(questions: Sequence[tuple[str, str]]) -> KindClassifier:
         intercepts=tuple(intercepts.tolist()),
         templates=tuple(hashes.astype("<u4").tobytes() for hashes, _ in templates),
         thresholds=tuple(threshold for _, threshold in templates),
+        spans=tuple(span_of(text for text, other in (*known, *further) if other == kind) for kind in kinds),
     )
 
 

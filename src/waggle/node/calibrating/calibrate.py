@@ -77,12 +77,16 @@ async def calibrate(engines: Engines, lessons: Lessons, *, seed: int, progress: 
         nodes={node: _skills(node, answered, compared, methods[node]) for node in engines},
         judge_methods={str(node): method for node, method in methods.items()},
         chances=_chances(lessons.known),
-        kinds=fit_kinds([(question.text, question.kind) for question in lessons.known]),
+        kinds=fit_kinds(_labelled(lessons.known), further=_labelled(lessons.rounds)),
         questions_per_kind=min(Counter(question.kind for question in lessons.known).values()),
         seed=seed,
     )
     confidence = await _fit_confidence(engines, calibration, lessons, progress)
     return msgspec.structs.replace(calibration, confidence=confidence)
+
+
+def _labelled(questions: Sequence[KnownQuestion]) -> list[tuple[str, str]]:
+    return [(question.text, question.kind) for question in questions]
 
 
 async def answer_all(engines: Engines, lessons: Lessons, progress: Progress) -> list[Answered]:
