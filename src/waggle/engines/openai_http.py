@@ -43,6 +43,7 @@ from waggle.engines.openai.wire import (
 )
 from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt, verdict_probability, verdict_side
 
+DONE = b"[DONE]"  # the last event of a stream
 TOP_LOGPROBS = 5  # the most that every server grants
 EMBEDDING_BATCH = 16  # 16 vectors of 16,384 numbers stay under the cap on bodies
 TRIAL_TEXT, TRIAL_SECONDS = "a", 5.0  # embedded once, to see whether the server does
@@ -64,7 +65,7 @@ class OpenAIHttpEngine:
 
         Args:
             settings: server and model.
-            transport: replaces the sockets in tests; must bear being closed, as it is after every call.
+            transport: replaces the sockets in tests; closed with the engine.
 
         Raises:
             UsageError: the URL is not a plain http(s) address, or the named environment variable holds no usable key.
@@ -184,8 +185,8 @@ class OpenAIHttpEngine:
         """The events of a stream; comments and blank lines between them do not count."""
         async with aclosing(self._lines(ask)) as lines:
             async for line in lines:
-                event = line[len(b"data:") :].strip() if line.startswith(b"data:") else b""
-                if event == b"[DONE]":
+                event = _event(line)
+                if event == DONE:
                     return
                 if event:
                     yield read_as(event, Chunk)
@@ -197,7 +198,7 @@ class OpenAIHttpEngine:
         ask, extras = self._kept_apart(ask), self._extras
         while True:
             try:
-                async with aclosing(self._http.lines("/chat/completions", _body(ask, extras))) as lines:
+                async with aclosing(self._answered(ask, extras)) as lines:
                     async for line in lines:
                         self._extras = extras
                         yield line
@@ -206,6 +207,9 @@ class OpenAIHttpEngine:
                 if extras is Extras.NONE or refused.status not in (400, 422) or TOO_LONG in str(refused):
                     raise
                 extras = Extras(extras - 1)
+
+    def _answered(self, ask: ChatAsk, extras: Extras) -> AsyncGenerator[bytes, None]:
+        return self._http.lines("/chat/completions", _body(ask, extras), is_last=lambda line: _event(line) == DONE)
 
     def _kept_apart(self, ask: ChatAsk) -> ChatAsk:
         """With what makes the server keep this caller's prompts from serving another's; a salt tells no names."""
@@ -262,6 +266,11 @@ def _body(ask: ChatAsk, extras: Extras) -> bytes:
     if extras is Extras.ALL:
         ask = msgspec.structs.replace(ask, logprobs=True, top_logprobs=TOP_LOGPROBS)
     return written(ask)
+
+
+def _event(line: bytes) -> bytes:
+    """What a line of a stream tells; comments and blank lines tell nothing."""
+    return line[len(b"data:") :].strip() if line.startswith(b"data:") else b""
 
 
 def _spoken(ask: ChatAsk) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -26,6 +27,7 @@ from waggle.models.hive import ModelCard
 from waggle.testing.check_engine import CHECKS, Check, run_check
 from waggle.testing.engine_subject import Subject
 
+pytestmark = pytest.mark.timeout(240)  # real models: seconds on an idle machine, more on a busy one
 QUESTION = GenerateRequest(question="What is 17 + 25?", max_tokens=40)
 
 
@@ -58,7 +60,7 @@ def subject_of(model: LocalModel) -> Subject:
         engines.append(LocalEngine(model))
         return engines[-1]
 
-    return Subject(make_engine=make, busy=lambda: engines[-1].load, max_tokens=100)
+    return Subject(make_engine=make, busy=lambda: engines[-1].load, max_tokens=100, settle_s=20.0)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -158,12 +160,20 @@ async def test_the_event_loop_runs_on_while_the_model_works(engine: LocalEngine)
     assert ticks > 20
 
 
-async def test_a_full_queue_is_said_to_be_full(engine: LocalEngine) -> None:
+async def test_a_full_queue_is_said_to_be_full(marked: LocalModel) -> None:
+    go = threading.Event()  # until then the model's thread stands still
+
+    def stand(job: Job, first: int, hidden: torch.Tensor) -> None:
+        go.wait(30)
+
+    engine = LocalEngine(marked, observe=stand)
     tasks = [asyncio.create_task(engine.generate(QUESTION)) for _ in range(MOST_WAITING + 40)]
     await asyncio.sleep(0)
     for task in tasks[:-1]:
         task.cancel()
+    go.set()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
+    await engine.close()
     assert isinstance(ended[-1], EngineUnavailable)
     assert "waiting" in str(ended[-1])
 

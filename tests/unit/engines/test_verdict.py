@@ -98,9 +98,9 @@ def test_a_verdict_is_found_where_its_letter_stands() -> None:
 @pytest.mark.parametrize("filler", ["\n", "*", "Verdict: ", "answer is ", '"', "{", "A ", "Verdict:" + " " * 30, "a\n"])
 def test_reading_a_hostile_text_takes_no_time(filler: str) -> None:
     text = filler * (64 * 1024 // len(filler))
-    started = time.process_time()
+    started = time.thread_time()
     find_verdict(text)
-    assert time.process_time() - started < 1.0
+    assert time.thread_time() - started < 1.0
 
 
 @settings(deadline=None)

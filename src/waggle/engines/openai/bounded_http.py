@@ -1,26 +1,26 @@
 """HTTP to a server that may be slow, broken or hostile: every wait, body, line and retry has a bound.
 
 Knows nothing of language models. Redirects are not followed (they would carry the key elsewhere), compressed bodies
-are refused (a few bytes may unpack to gigabytes), bodies of error answers are never read, proxies and passwords from
-the environment are not used. Whatever goes wrong is an `EngineError` of one sentence that says what to do and holds
-no key.
+are refused (a few bytes may unpack to gigabytes), of error answers the beginning is read, proxies, cookies and
+passwords from the environment are not used. Whatever goes wrong is an `EngineError` of one sentence that says what to
+do and holds no key.
 
-Each call has a connection of its own that ends with it, however it ends. (A pool of connections, as httpx has one,
-loses those whose call is cancelled in the moment between connecting and sending, and with each of them a place in the
-pool. An answer takes seconds, a new connection milliseconds.)
+A call has a connection to itself. Where its answer ended cleanly the connection is kept a moment for the next call
+(`kept_connections`); however else a call ends, its connection ends with it, so that the server stops.
 """
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import httpx
 from msgspec import Struct
 
 from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
 from waggle.core.request import request_id
+from waggle.engines.openai.kept_connections import connections_to
 
 
 class HttpBounds(Struct, frozen=True, kw_only=True):
@@ -28,7 +28,8 @@ class HttpBounds(Struct, frozen=True, kw_only=True):
 
     The wait before try n + 1 is `backoff_s * 2**n`, or what the server's Retry-After asks; a server that asks for more
     than `max_backoff_s` is given up. `read_s` bounds the silence before the first byte and between any two, `total_s`
-    the whole call with all its tries.
+    the whole call with all its tries. `kept_s` is how long an idle connection waits for the next call: less than
+    servers wait, which is 5 s for uvicorn, Node.js and cpp-httplib.
     """
 
     connect_s: float = 5.0
@@ -40,9 +41,12 @@ class HttpBounds(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 8 * 2**20
     max_line_bytes: int = 2**20
     max_connections: int = 16
+    kept_s: float = 3.0
 
 
 REASON_BYTES, REASON_SECONDS = 4_096, 2.0
+_parsed = lru_cache(maxsize=64)(httpx.URL)
+END_SECONDS = 0.1  # for the end of a body of which nothing more is wanted
 SAYS_TOO_LONG = (b"context_length_exceeded", b"maximum context length", b"context size", b"context window")
 """How OpenAI, vLLM, llama.cpp's server and its Python binding say it, in small letters."""
 
@@ -72,14 +76,13 @@ class BoundedHttp:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Connect to nothing yet; `transport` replaces the sockets in tests."""
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": "waggle", "Connection": "close"}
+        self._headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "waggle"}
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
-        self._url, self._bounds, self._transport = base_url.rstrip("/"), bounds, transport
-        self._trusted = _trusted_by(httpx.URL(base_url).scheme)
+        self._url, self._bounds = base_url.rstrip("/"), bounds
+        self._transport = transport or connections_to(base_url, bounds.connect_s, bounds.read_s, bounds.kept_s)
         self._places = asyncio.Semaphore(bounds.max_connections)
         self._waits: set[asyncio.Timeout] = set()
-        self._clients: set[httpx.AsyncClient] = set()
         self._quiet = asyncio.Event()
         self._closed = False
         self.open_calls = 0
@@ -89,15 +92,23 @@ class BoundedHttp:
         async with self._call(method, path, body) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
-    async def lines(self, path: str, body: bytes) -> AsyncGenerator[bytes, None]:
-        """The body's lines as they arrive, without their ends, each of at most `max_line_bytes`."""
+    async def lines(
+        self, path: str, body: bytes, *, is_last: Callable[[bytes], bool] = lambda line: False
+    ) -> AsyncGenerator[bytes, None]:
+        """The body's lines as they arrive, without their ends, each of at most `max_line_bytes`.
+
+        After a line that `is_last` the server has an instant to end the body; what it still sends is thrown away.
+        """
         pending = bytearray()
         async with self._call("POST", path, body) as chunks:
             async for chunk in chunks:
                 *ends, rest = chunk.split(b"\n")
                 for end in ends:
-                    yield self._line(pending + end)
+                    line = self._line(pending + end)
                     pending.clear()
+                    if is_last(line):
+                        await _read_out(chunks)
+                    yield line
                 pending += rest
                 self._check_line(pending)
         if pending:
@@ -119,56 +130,39 @@ class BoundedHttp:
         while self._waits:
             self._quiet.clear()
             await self._quiet.wait()  # for an instant: each of them was just told that its time is up
-        for client in list(self._clients):
-            await client.aclose()
+        await self._transport.aclose()
 
     @asynccontextmanager
     async def _call(self, method: str, path: str, body: bytes | None) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-        """The answer's body, on a connection that is closed whatever happens."""
+        """The answer's body; a connection that is left before the body's end is closed."""
         deadline = asyncio.get_running_loop().time() + self._bounds.total_s
         self.open_calls += 1
         try:
             async with self._bounded(deadline):
                 await self._places.acquire()
             try:
-                async with self._connection() as client:
-                    response = await self._respond(client, self._request(client, method, path, body), deadline)
-                    async with aclosing(self._chunks(response, deadline)) as chunks:
-                        yield chunks
+                async with (
+                    aclosing(await self._respond(self._request(method, path, body), deadline)) as response,
+                    aclosing(self._chunks(response, deadline)) as chunks,
+                ):
+                    yield chunks
             finally:
                 self._places.release()
         finally:
             self.open_calls -= 1
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[httpx.AsyncClient]:
-        client = httpx.AsyncClient(
-            timeout=httpx.Timeout(self._bounds.read_s, connect=self._bounds.connect_s),
-            headers=self._headers,
-            verify=self._trusted,
-            follow_redirects=False,
-            trust_env=False,
-            transport=self._transport,
-        )
-        self._clients.add(client)
-        try:
-            yield client
-        finally:
-            self._clients.discard(client)
-            await client.aclose()
-
-    def _request(self, client: httpx.AsyncClient, method: str, path: str, body: bytes | None) -> httpx.Request:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+    def _request(self, method: str, path: str, body: bytes | None) -> httpx.Request:
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
         if request := request_id():
-            headers["X-Request-Id"] = request
-        return client.build_request(method, self._url + path, content=body, headers=headers)
+            headers = {**headers, "X-Request-Id": request}
+        return httpx.Request(method, _parsed(self._url + path), content=body, headers=headers)
 
-    async def _respond(self, client: httpx.AsyncClient, request: httpx.Request, deadline: float) -> httpx.Response:
+    async def _respond(self, request: httpx.Request, deadline: float) -> httpx.Response:
         """Try until the server says 200, for as long and as often as the bounds allow."""
         for attempt in range(self._bounds.retries + 1):
             asked_wait_s, trouble = None, ""
             try:
-                response = await self._try_once(client, request, deadline)
+                response = await self._try_once(request, deadline)
             except _ConnectionLost as lost:
                 trouble = str(lost)
             else:
@@ -180,16 +174,15 @@ class BoundedHttp:
                 await self._pause(self._bounds.backoff_s * 2**attempt, asked_wait_s, trouble, deadline)
         raise EngineUnavailable(f"{trouble} (tried {self._bounds.retries + 1} times)")
 
-    async def _try_once(self, client: httpx.AsyncClient, request: httpx.Request, deadline: float) -> httpx.Response:
+    async def _try_once(self, request: httpx.Request, deadline: float) -> httpx.Response:
         async with self._bounded(deadline):
-            response = await client.send(request, stream=True)
-        if response.status_code == 200 and response.headers.get("content-encoding", "identity") != "identity":
-            raise EngineRefused(f"{self._url} sent a compressed body though asked not to: switch compression off there")
-        return response
+            return await self._transport.handle_async_request(request)
 
     async def _chunks(self, response: httpx.Response, deadline: float) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, cut off with an error where it grows over `max_body_bytes`."""
-        body, received = response.aiter_raw(), 0
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise EngineRefused(f"{self._url} sent a compressed body though asked not to: switch compression off there")
+        body, received = _pieces(response), 0
         while True:
             chunk = None
             async with self._bounded(deadline):
@@ -242,8 +235,8 @@ class BoundedHttp:
                 return EngineUnavailable(f"{url} could not be read: look at the server's log")
 
     async def _beginning(self, response: httpx.Response, deadline: float) -> bytes:
-        """The first bytes of what a server says of its refusal; the connection is closed then."""
-        said, body = b"", response.aiter_raw()
+        """The first bytes of what a server says of its refusal; the connection is closed where there are more."""
+        said, body = b"", _pieces(response)
         try:
             async with self._bounded(min(deadline, asyncio.get_running_loop().time() + REASON_SECONDS)):
                 while len(said) < REASON_BYTES and (chunk := await anext(body, None)) is not None:
@@ -281,9 +274,16 @@ def retry_after_s(headers: httpx.Headers) -> float | None:
     return max(0.0, wait.total_seconds())
 
 
-def _trusted_by(scheme: str) -> ssl.SSLContext:
-    """The usual authorities for https; nobody for http, where reading their certificates would be time lost."""
-    return httpx.create_ssl_context(trust_env=False) if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return aiter(response.stream)
+
+
+async def _read_out(chunks: AsyncGenerator[bytes, None]) -> None:
+    with suppress(TimeoutError, EngineRefused, EngineUnavailable):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 def _advice(status: int) -> str:

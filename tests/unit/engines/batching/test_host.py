@@ -14,7 +14,7 @@ from waggle.engines.batching.jobs import GenerateJob
 from waggle.models.fused import FusedDecoder
 
 NETWORK = FusedDecoder(tiny_decoder(context=100_000))
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Watched(Batcher):
