@@ -64,9 +64,10 @@ class PeerGuard:
         """How many peers are remembered."""
         return len(self._working) + len(self._resting)
 
-    def at_work(self, peer: NodeId) -> bool:
-        """Whether a call or a stream of the peer is open here."""
-        return peer in self._working
+    def at_work(self, peer: NodeId, *, besides: int = 0) -> bool:
+        """Whether a stream of the peer is open here, or more calls of it than `besides`."""
+        use = self._working.get(peer)
+        return use is not None and (use.streams > 0 or use.calls > besides)
 
     @contextmanager
     def call(self, peer: NodeId, size: int = 0) -> Iterator[None]:

@@ -41,32 +41,37 @@ CASES = {
 Progress = Callable[[str], None]
 
 
-def run_nat_bench(seed: int, runs: int = RUNS, *, on_progress: Progress = lambda _: None) -> Report:
+def run_nat_bench(
+    seed: int, runs: int = RUNS, *, cases: Sequence[str] = (), on_progress: Progress = lambda _: None
+) -> Report:
     """Run the suite; about 25 minutes with 40 runs of each case.
 
     Args:
         seed: for the report only: keys and ports are drawn anew in every run.
         runs: of each pair of NATs, >= 1.
+        cases: names in CASES, to measure these pairs alone; all of them, and the relays, where none is named.
         on_progress: told of every run in words.
 
     Returns:
         The report. Where no namespaces can be made, it holds the relay's test alone and a row that says why.
 
     Raises:
-        UsageError: `runs` is below 1.
+        UsageError: `runs` is below 1, or there is no such case.
     """
     if runs < 1:
         raise UsageError(f"runs must be at least 1, got {runs}")
-    return asyncio.run(_measure(seed, runs, on_progress))
+    if unknown := set(cases) - CASES.keys():
+        raise UsageError(f"there is no case {min(unknown)!r}; choose from: {', '.join(CASES)}")
+    return asyncio.run(_measure(seed, runs, cases, on_progress))
 
 
-async def _measure(seed: int, runs: int, on_progress: Progress) -> Report:
-    rows, goals = await _test_relays(min(runs, RELAY_STARTS), on_progress)
+async def _measure(seed: int, runs: int, cases: Sequence[str], on_progress: Progress) -> Report:
+    rows, goals = ([], []) if cases else await _test_relays(min(runs, RELAY_STARTS), on_progress)
     if (reason := await can_make_networks()) is not None:
         on_progress(f"skipped: {reason}")
         return report("nat", seed, [*rows, {"name": "skipped: pairs behind NATs", "why": reason}], goals)
     places: list[float | None] = []
-    for name in CASES:
+    for name in cases or CASES:
         found = await _case(name, min(runs, CONTROL_RUNS) if name == CONTROL else runs, on_progress)
         rows.append(_pair_row(name, found))
         if name != CONTROL:
@@ -164,9 +169,11 @@ def _start_row(reports: Sequence[RelayReport]) -> Row:
 
 
 def main() -> None:
-    """`python -m waggle.bench.swarm.nat [RUNS]`: progress on standard error, then the tables and the object."""
+    """`python -m waggle.bench.swarm.nat [RUNS [CASE ...]]`: progress on standard error, then tables and the object."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
-    result = run_nat_bench(0, runs, on_progress=lambda text: print(text, file=sys.stderr, flush=True))
+    result = run_nat_bench(
+        0, runs, cases=sys.argv[2:], on_progress=lambda text: print(text, file=sys.stderr, flush=True)
+    )
     print_report(result)
     print(json.dumps(result))
 

@@ -1,10 +1,10 @@
 """Turns relayed links into direct ones: drop the link and dial again, some times, until the two NATs let us through.
 
 libp2p punches holes by itself, but once per link, and that one try often comes too early: a node has to hear its own
-address from four others first. A new link is a new try. Dialling again cuts the link for some milliseconds; it is left
-alone while `busy` says that it is in use. Of two seekers the one with the smaller id goes first, so that they do not
-cut each other's tries short. A peer that stays relayed after `MAX_TRIES` is left at that, with small messages only,
-and tried again after `FORGET_SECONDS`.
+address from four others first. A new link is a new try. Dialling again cuts the link for some milliseconds, and with it
+whatever is under way: so both ends stand still for it (`stillness`), and one that is at work is left alone. Of two
+seekers the one with the smaller id goes first, so that they do not cut each other's tries short. A peer that stays
+relayed after `MAX_TRIES` is left at that, with small messages only, and tried again after `FORGET_SECONDS`.
 
 A relayed link that is lost is dialled again too, through whatever relay still works. The daemon tries relays one after
 the other and gives a dead one 5 s, so short calls alone would never get past it.
@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from waggle.core.errors import MeshError, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
+from waggle.mesh.libp2p.stillness import Still, at_any_time
 from waggle.mesh.limits import MAX_PEERS_TRACKED
 from waggle.mesh.transport import Transport
 
@@ -29,6 +30,9 @@ MAX_TRIES = 5
 
 MAX_RESCUES = 3
 """Dials for a lost link: a peer that cannot be had any more is not dialled for ever."""
+
+MAX_REFUSALS = 14
+"""After so many in a row, each longer apart, a peer that is always at work is asked about once a minute."""
 
 LOOK_SECONDS = 0.5
 """Between two looks at the links: one small request to the daemon each."""
@@ -60,6 +64,8 @@ class Attempts(Struct):
     forget: float
     tries: int = 0
     rescues: int = 0
+    refusals: int = 0
+    """How often in a row the other side had something under way."""
 
 
 class DirectSeeker:
@@ -72,6 +78,7 @@ class DirectSeeker:
         randomness: Random,
         *,
         busy: Callable[[NodeId], bool] = lambda _: False,
+        still: Still = at_any_time,
     ) -> None:
         """Do nothing yet.
 
@@ -80,12 +87,14 @@ class DirectSeeker:
             addresses_of: where a peer can be dialled now, direct and through relays, each ending in `/p2p/<id>`; empty
                 where we do not know or do not want to, and then its link is left alone.
             randomness: for the jitter of the waits.
-            busy: whether calls or streams of a peer are under way, in either direction; they would break.
+            busy: whether calls or streams of a peer are under way at this end, in either direction; they would break.
+            still: makes sure of both ends.
         """
         self._transport = transport
         self._addresses_of = addresses_of
         self._random = randomness
         self._busy = busy
+        self._still = still
         self._attempts: dict[NodeId, Attempts] = {}
         self._dialling: set[NodeId] = set()
 
@@ -105,7 +114,7 @@ class DirectSeeker:
     async def _look(self, dials: asyncio.TaskGroup) -> None:
         """Look at the links once, and dial those that are due, at most MAX_AT_ONCE side by side."""
         links = await self._transport.links()
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         relayed = {link.peer for link in links if link.relayed}
         self._forget(now, {link.peer for link in links} - relayed)
         for peer in relayed:
@@ -141,12 +150,15 @@ class DirectSeeker:
 
     async def _dial_again(self, peer: NodeId, attempts: Attempts) -> None:
         if ways := tuple(self._addresses_of(peer)):
-            attempts.tries += 1
-            with suppress(
-                MeshError, UsageError, RemoteProtocolError
-            ):  # a link that is lost now is a case for `_rescue`
-                await self._transport.disconnect(peer)
-                await self._transport.connect(ways, seconds=DIAL_SECONDS)
+            with suppress(MeshError, UsageError, RemoteProtocolError):  # a link lost now is a case for `_rescue`
+                async with self._still(peer) as is_still:
+                    if not is_still:
+                        self._ask_later(attempts)
+                        return
+                    attempts.tries += 1
+                    attempts.refusals = 0
+                    await self._transport.disconnect(peer)
+                    await self._transport.connect(ways, seconds=DIAL_SECONDS)
         self._set_back(attempts, attempts.tries)
 
     async def _rescue(self, peer: NodeId, attempts: Attempts) -> None:
@@ -156,6 +168,14 @@ class DirectSeeker:
         attempts.rescues += 1
         self._set_back(attempts, attempts.rescues)
 
+    def _ask_later(self, attempts: Attempts) -> None:
+        """The other side has something under way: a call that is soon over, as a rule."""
+        wait = LOOK_SECONDS * BACK_OFF ** min(attempts.refusals, MAX_REFUSALS) * (1 + JITTER * self._random.random())
+        attempts.refusals += 1
+        attempts.due, attempts.forget = self._now() + wait, self._now() + FORGET_SECONDS
+
     def _set_back(self, attempts: Attempts, tries: int) -> None:
-        now = asyncio.get_running_loop().time()
-        attempts.due, attempts.forget = now + self._wait(tries), now + FORGET_SECONDS
+        attempts.due, attempts.forget = self._now() + self._wait(tries), self._now() + FORGET_SECONDS
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -22,6 +22,7 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
 from waggle.mesh.addresses import Scope
 from waggle.mesh.libp2p.places import MAX_PROBED, MAX_RELAYS, choose_relays, offered_relays
+from waggle.mesh.libp2p.stillness import Still, at_any_time
 from waggle.mesh.transport import Transport
 
 LOOK_SECONDS = 1.0
@@ -70,6 +71,7 @@ class PlaceKeeper:
         randomness: Random,
         *,
         busy: Callable[[NodeId], bool] = lambda _: False,
+        still: Still = at_any_time,
         wanted: int = MAX_RELAYS,
         nearest: Scope = Scope.PUBLIC,
     ) -> None:
@@ -82,7 +84,8 @@ class PlaceKeeper:
             consents: whether a node is not doubted and relays.
             changed: called after our places have become others, so that the swarm is told; again where it fails.
             randomness: shuffles, so that not everybody takes the same relays.
-            busy: whether calls or streams of a peer are under way; they would break with its link.
+            busy: whether calls or streams of a peer are under way at this end; they would break with its link.
+            still: makes sure of both ends.
             wanted: how many places to have.
             nearest: how near a relay's addresses may be; see `offered_relays`.
         """
@@ -93,6 +96,7 @@ class PlaceKeeper:
         self._changed = changed
         self._randomness = randomness
         self._busy = busy
+        self._still = still
         self._wanted = wanted
         self._nearest = nearest
         self._ways: dict[NodeId, str] = {}
@@ -166,10 +170,14 @@ class PlaceKeeper:
         idle = [
             advert for advert in relayed if self._spared.get(advert.node, 0.0) <= now and not self._busy(advert.node)
         ]
+        cut = []
         for advert in idle[:count]:
-            self._remember(self._spared, advert.node, CUT_SECONDS)
-            await self._transport.disconnect(advert.node)
-        return idle[:count]
+            async with self._still(advert.node) as is_still:
+                self._remember(self._spared, advert.node, CUT_SECONDS if is_still else REFUSED_SECONDS)
+                if is_still:
+                    await self._transport.disconnect(advert.node)
+                    cut.append(advert)
+        return cut
 
     async def _take(self, ways: Iterable[str]) -> list[tuple[NodeId, WaggleError]]:
         """Take or renew places at these addresses; gives who did not grant one, and why."""

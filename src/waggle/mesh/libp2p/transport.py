@@ -1,12 +1,13 @@
 """`Libp2pTransport`: calls, streams and links over libp2p, as `waggle.mesh.transport` promises them.
 
-What it adds to the daemon: limits per peer, time limits, frames, codes instead of error texts, and a life beyond the
-daemon's death (`keeper`). The addresses peers were connected at are remembered, so that they are found again after it.
+What it adds to the daemon: limits per peer, time limits, frames, codes instead of error texts, a second try of calls
+that may have one (`repeating`), and a life beyond the daemon's death (`keeper`). The addresses peers were connected at
+are remembered, so that they are found again after it.
 """
 
 import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
@@ -24,9 +25,12 @@ from waggle.mesh.libp2p.addresses import Address, parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.libp2p.held import HeldPlaces
 from waggle.mesh.libp2p.keeper import Keeper
-from waggle.mesh.libp2p.p2pd.control import PeerUnknown
+from waggle.mesh.libp2p.p2pd.control import LinkBroke, PeerUnknown
+from waggle.mesh.libp2p.repeating import REPEATABLE
 from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
 from waggle.mesh.libp2p.settings import Settings
+from waggle.mesh.libp2p.stillness import PROTOCOL as STILL_PROTOCOL
+from waggle.mesh.libp2p.stillness import Stillness
 from waggle.mesh.limits import MAX_CALL_BYTES, MAX_OPENING_STREAMS, MAX_PEERS_TRACKED
 from waggle.mesh.transport import (
     CALL_SECONDS,
@@ -39,24 +43,24 @@ from waggle.mesh.transport import (
 )
 from waggle.trust.keys import NodeKey
 
+Result = TypeVar("Result")
+
 MAX_ADDRESSES = 16
 """Addresses of one peer that are tried."""
-
-Result = TypeVar("Result")
 
 MAX_RECONNECTING = 8
 """Peers that are dialled at a time after the daemon came back."""
 
 
-async def start_libp2p(settings: Settings) -> "Libp2pTransport":
-    """Start a node's daemon and connect to it.
+async def start_libp2p(settings: Settings, *, repeatable: Collection[str] = REPEATABLE) -> "Libp2pTransport":
+    """Start a node's daemon and connect to it; calls of `repeatable` protocols are made once more where a link breaks.
 
     Raises:
         UsageError: the key file, an address, a port or the run directory is no good; says which.
         PeerUnreachable: the daemon did not start.
     """
     key = NodeKey.load_or_create(settings.key_path)
-    transport = Libp2pTransport(settings.checked(), key.node_id)
+    transport = Libp2pTransport(settings.checked(), key.node_id, repeatable)
     try:
         await transport.start()
     except BaseException:
@@ -68,9 +72,10 @@ async def start_libp2p(settings: Settings) -> "Libp2pTransport":
 class Libp2pTransport:
     """A `Transport` over libp2p; `start_libp2p` makes one."""
 
-    def __init__(self, settings: Settings, node_id: NodeId) -> None:
+    def __init__(self, settings: Settings, node_id: NodeId, repeatable: Collection[str] = REPEATABLE) -> None:
         """Of checked settings; `start` runs it."""
         self._node_id = node_id
+        self._repeatable = frozenset(repeatable)
         self._guard = PeerGuard(asyncio.get_running_loop().time)
         self._serving = Serving(self._guard)
         self._keeper = Keeper(
@@ -81,9 +86,11 @@ class Libp2pTransport:
             on_back=self._come_back,
         )
         self._opening = asyncio.Semaphore(MAX_OPENING_STREAMS)
-        self._asked: Counter[NodeId] = Counter()
         self._known: OrderedDict[NodeId, tuple[Address, ...]] = OrderedDict()
         self.places = HeldPlaces(self._keeper.current)
+        self._stillness = Stillness(self._is_serving, self._ask_to_stand_still, self.links)
+        self.standing_still = self._stillness.standing_still
+        self._serving.add_calls(STILL_PROTOCOL, self._stillness.serve)
         self._reconnecting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -123,15 +130,17 @@ class Libp2pTransport:
         """One request of at most MAX_CALL_BYTES, one reply, within `seconds`."""
         if len(request) > MAX_CALL_BYTES:
             raise LocalProtocolError(f"a request of {len(request)} bytes; the limit is {MAX_CALL_BYTES}")
-        self._asked[peer] += 1
+        began = asyncio.get_running_loop().time()
+
+        def ask(left: float) -> Awaitable[bytes]:
+            return self._keeper.current().call(peer, call_name(protocol), request, left)
+
         try:
-            reply = await self._reaching(
-                peer, seconds, lambda left: self._keeper.current().call(peer, call_name(protocol), request, left)
-            )
-        finally:
-            self._asked[peer] -= 1
-            if not self._asked[peer]:
-                del self._asked[peer]
+            reply = await self._reaching(peer, seconds, ask)
+        except LinkBroke:
+            if protocol not in self._repeatable:
+                raise
+            reply = await self._reaching(peer, began + seconds - asyncio.get_running_loop().time(), ask)
         if len(reply) > MAX_CALL_BYTES + 1:
             raise RemoteProtocolError(f"a reply of {len(reply) - 1} bytes; the limit is {MAX_CALL_BYTES}")
         check_answered(reply[:1])
@@ -150,16 +159,23 @@ class Libp2pTransport:
             raise PeerUnreachable(f"no stream within {seconds:g} s") from None
 
     async def _reaching(self, peer: NodeId, seconds: float, work: Callable[[float], Awaitable[Result]]) -> Result:
-        """Do the work; where the daemon knows no address of the peer and we do, dial it first and do it then."""
-        began = asyncio.get_running_loop().time()
-        try:
-            return await work(seconds)
-        except PeerUnknown:
-            ways = self._known.get(peer)
-            if ways is None:
-                raise
-        await self._dial(peer, ways, seconds)
-        return await work(max(0.0, began + seconds - asyncio.get_running_loop().time()))
+        """Do the work once nobody stands still; where the daemon knows no address of the peer and we do, dial first."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + seconds
+        await self._stillness.passed(peer, seconds)
+        with self._stillness.beginning(peer):
+            try:
+                return await work(ends - clock())
+            except PeerUnknown:
+                ways = self._known.get(peer)
+                if ways is None:
+                    raise
+            await self._dial(peer, ways, ends - clock())
+            return await work(max(0.0, ends - clock()))
+
+    async def _ask_to_stand_still(self, peer: NodeId, request: bytes, seconds: float) -> None:
+        reply = await self._keeper.current().call(peer, call_name(STILL_PROTOCOL), request, seconds)
+        check_answered(reply[:1])
 
     # --- serving --------------------------------------------------------------------------------------------------
 
@@ -225,8 +241,11 @@ class Libp2pTransport:
         return tuple(_link(peer, addresses) for peer, addresses in seen.items())
 
     def in_use(self, peer: NodeId) -> bool:
-        """Whether calls or streams with a peer are under way, whoever began them: they break with its link."""
-        return peer in self._asked or self._guard.at_work(peer) or self._keeper.current().has_stream(peer)
+        """Whether calls or streams with a peer are under way here, whoever began them: they break with its link."""
+        return self._stillness.busy(peer)
+
+    def _is_serving(self, peer: NodeId, besides: int) -> bool:
+        return self._guard.at_work(peer, besides=besides) or self._keeper.current().has_stream(peer)
 
     # --- the daemon's death, and ours -----------------------------------------------------------------------------
 

@@ -31,7 +31,9 @@ class Reach:
     def __init__(self, node: MeshNode, transport: Libp2pTransport, *, takes_places: bool) -> None:
         """Do nothing yet. `transport` is the node's own."""
         self._node = node
-        self._seeker = DirectSeeker(transport, self._addresses_of, Random(), busy=transport.in_use)
+        self._seeker = DirectSeeker(
+            transport, self._addresses_of, Random(), busy=transport.in_use, still=transport.standing_still
+        )
         self._watch = RelayWatch(transport)
         keeper = PlaceKeeper(
             transport,
@@ -41,6 +43,7 @@ class Reach:
             node.refresh,
             Random(),
             busy=transport.in_use,
+            still=transport.standing_still,
         )
         self._keeper = keeper if takes_places else None
 

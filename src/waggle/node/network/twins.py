@@ -2,8 +2,9 @@
 
 A sign of a twin is an advert or beacon under our key that this start did not make. It may as well be an old one of
 ours, so whoever is at its addresses is asked, under a throwaway identity: only a live owner of the key can answer
-there. Both tell when they started, and the one that started first says so once more, signed for the other's ears, in
-case the other cannot ask by itself. Dates are those of each machine's own clock; nobody without the key can end a node.
+there. Both tell when they started, and whoever asked says so once more, signed for the other's ears: the other may
+not be able to ask by itself, or not before the later one has ended. Dates are those of each machine's own clock;
+nobody without the key can end a node.
 """
 
 import asyncio
@@ -136,17 +137,17 @@ class Twins:
             return None
 
     async def _settle(self, transport: Transport, other: Start) -> None:
-        """One of us two has to end."""
-        if other < self.start:
-            self._yield()
-            return
-        self._note(THEY_END)
+        """One of us two has to end, and both are to know."""
+        if self.start < other:
+            self._note(THEY_END)
         claim = Claim(self.start, self._key.sign(_signed(other, self.start)))
         with suppress(MeshError, RemoteProtocolError):
             await transport.call(self._key.node_id, PROTOCOL, encode(claim, MAX_BYTES), seconds=ASK_SECONDS)
+        if other < self.start:
+            self._yield()
 
     async def _answer(self, caller: NodeId, request: bytes) -> bytes:
-        """Say when we started; or hear that a twin started earlier."""
+        """Say when we started; or hear that a twin started earlier, or later."""
         if not request:
             return encode(self.start, MAX_BYTES)
         claim = decode_as(Claim, request, MAX_BYTES, sender=caller)
@@ -154,6 +155,8 @@ class Twins:
             raise RemoteProtocolError(f"{caller}: a claim that this node's key did not sign for this start")
         if claim.start < self.start:
             self._yield()
+        elif self.start < claim.start:
+            self._note(THEY_END)
         return b""
 
     def _yield(self) -> None:

@@ -2,7 +2,9 @@
 
 The stream is opened with the first ask and lives as long as the round. What is asked goes through a queue, so that an
 ask that nobody waits for any longer does not cut a message short. Whatever the peer sends that is not due ends the
-stream, and with it all that is still awaited from this peer.
+stream, and with it all that is still awaited from this peer. A link that breaks does not: what is awaited is asked for
+again, once, on another stream, where the peer goes on with the work of that request. Only between its commitment and
+the reveal this ends it too, because it would commit itself anew.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ from waggle.mesh.messages import (
     StillHere,
 )
 from waggle.mesh.transport import Stream
-from waggle.node.peers.heartbeat import receive_alive
+from waggle.node.peers.heartbeat import SILENT_SECONDS, receive_alive
 from waggle.node.rounds.workers import Promise, Reveal
 from waggle.trust.keys import NodeKey
 
@@ -41,6 +43,7 @@ MAX_BATCH_BYTES = MAX_RELAYED_BYTES * 3 // 4
 """Texts in one message of several pairs, so that the whole fits a relayed link."""
 PAIR_BYTES = 96  # of a pair besides its texts
 CLOSE_SECONDS = 1.0
+AGAIN_SECONDS = 1.0  # to open another stream: a peer that died takes longer to say so, and a standby is better then
 
 OpenStream = Callable[[NodeId], Awaitable[Stream]]
 """Opens a stream of the round protocol to a peer. Raises MeshError."""
@@ -60,23 +63,26 @@ class RemoteWorker:
         self._promise: asyncio.Future[Promise] | None = None
         self._reveal: asyncio.Future[Reveal] | None = None
         self._ballots: dict[tuple[int, int], asyncio.Future[Ballot]] = {}
+        self._proposing: PleasePropose | None = None
+        self._judging: dict[tuple[int, int], AskBallot] = {}
+        self._heard_at = float("-inf")
+        self._is_bound = False  # it has committed itself and not revealed
         self._unsent: list[AskBallot] = []
         self._over: WaggleError | None = None
 
     async def propose(self, ask: AskProposal) -> Promise:
         """Ask for an answer and wait for the commitment to it."""
         self._promise = self._expect()
-        self._send(
-            PleasePropose(
-                request=self._request,
-                question=ask.question,
-                max_tokens=ask.max_tokens,
-                sampling=ask.sampling,
-                seconds=self._plan.budget.seconds,
-                model=ask.model,
-                turns=ask.turns,
-            )
+        self._proposing = PleasePropose(
+            request=self._request,
+            question=ask.question,
+            max_tokens=ask.max_tokens,
+            sampling=ask.sampling,
+            seconds=self._plan.budget.seconds,
+            model=ask.model,
+            turns=ask.turns,
         )
+        self._send(self._proposing)
         try:
             return await self._promise
         except asyncio.CancelledError:
@@ -93,6 +99,7 @@ class RemoteWorker:
     async def judge(self, ask: AskBallot) -> Ballot:
         """Ask for a ballot; asks made in the same moment travel in one message."""
         ballot = self._ballots[ask.first, ask.second] = self._expect()
+        self._judging[ask.first, ask.second] = ask
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._send_pairs)
         self._unsent.append(ask)
@@ -134,30 +141,52 @@ class RemoteWorker:
             )
 
     async def _converse(self) -> None:
-        """Open the stream, then send and receive until either side is done."""
+        """Talk until either side is done; once more where the link breaks."""
         try:
-            stream = await self._open_stream(self._peer)
-        except WaggleError as error:
-            self._end(error)
-            return
+            try:
+                await self._talk_once()
+            except PeerUnreachable:
+                if not self._ask_again():
+                    raise
+                await self._talk_once(AGAIN_SECONDS)
+            self._end(PeerUnreachable("the peer has left the round"))
+        except (WaggleError, TimeoutError) as error:
+            self._end(error if isinstance(error, WaggleError) else PeerUnreachable("the link broke and stays so"))
+
+    async def _talk_once(self, open_seconds: float | None = None) -> None:
+        """Open a stream as soon as there is something to say, then send and receive."""
+        first = await self._outbox.get()
+        stream = await asyncio.wait_for(self._open_stream(self._peer), open_seconds)
         channel = SignedChannel(stream, self._key, self._plan.round_id)
-        sending = asyncio.create_task(self._send_all(channel))
+        self._heard_at = asyncio.get_running_loop().time()
+        sending = asyncio.create_task(self._send_all(channel, first))
         try:
             while (message := await receive_alive(channel)) is not None:
                 self._hear(message)
-            self._end(PeerUnreachable("the peer has left the round"))
-        except WaggleError as error:
-            self._end(error)
         finally:
             sending.cancel()
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await channel.close()
 
-    async def _send_all(self, channel: SignedChannel) -> None:
+    def _ask_again(self) -> bool:
+        """Ask for all that is awaited; False where the peer was not there, fell silent, or has to reveal."""
+        if asyncio.get_running_loop().time() - self._heard_at > SILENT_SECONDS / 2 or self._is_bound:
+            return False
+        self._outbox = asyncio.Queue()
+        if self._proposing is not None and self._promise is not None and not self._promise.done():
+            self._send(self._proposing)
+        self._unsent = [ask for pair, ask in self._judging.items() if not self._ballots[pair].done()]
+        self._send_pairs()
+        return True
+
+    async def _send_all(self, channel: SignedChannel, message: Message) -> None:
         try:
             while True:
-                await channel.send(await self._outbox.get())
+                await channel.send(message)
+                message = await self._outbox.get()
+        except PeerUnreachable:
+            return  # whoever receives learns of it
         except WaggleError as error:
             self._end(error)
             await channel.close()
@@ -173,14 +202,17 @@ class RemoteWorker:
 
     def _hear(self, message: Message) -> None:
         """Hand a message to who waits for it. Raises RemoteProtocolError for one that nobody ever asked for."""
+        self._heard_at = asyncio.get_running_loop().time()
         match message:
             case StillHere():
                 pass
             case Committed() if self._promise is not None:
+                self._is_bound = True
                 _settle(self._promise, Promise(message.digest, message.tokens))
             case CannotPropose() if self._promise is not None:
                 _refuse(self._promise, self._failure(message))
             case Revealed() if self._reveal is not None:
+                self._is_bound = False
                 _settle(self._reveal, Reveal(self._proposal(message), message.nonce))
             case CastBallot() if (message.first, message.second) in self._ballots:
                 _settle(self._ballots[message.first, message.second], self._ballot(message))

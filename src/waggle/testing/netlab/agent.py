@@ -110,8 +110,9 @@ class Agent:
             await transport.close()
 
     def _seek(self, peers: dict[NodeId, tuple[str, ...]]) -> None:
+        node = self.node
         self._seeker = DirectSeeker(
-            self.node, lambda peer: peers.get(peer, ()), Random(self.node.node_id), busy=self.node.in_use
+            node, lambda peer: peers.get(peer, ()), Random(node.node_id), busy=node.in_use, still=node.standing_still
         )
         self._seeking = asyncio.create_task(_run_both(self._seeker, RelayWatch(self.node)))
 

@@ -25,19 +25,30 @@ MAX_OPENED_BYTES = 16 * 1024
 JOIN_BYTES = 16 * 1024
 """Messages shorter than this are written together with their length: copying them is cheaper than a second write."""
 
-NOT_SERVED = ("protocols not supported", "protocol not supported", "failed to negotiate protocol")
+NOT_SERVED = ("protocols not supported", "protocol not supported")
+NO_ADDRESS = ("no addresses", "failed to find any peer in table")
+"""How the reasons end where the daemon does not know the way; the second one is that of a daemon given relays."""
+
+BROKEN = ("stream reset", "Application error")
+"""How the reasons begin where a link broke under a stream: over TCP or a relay, and over QUIC."""
 
 
 class PeerUnknown(PeerUnreachable):
     """The daemon has no address of the peer: nothing was sent to it."""
 
 
+class LinkBroke(PeerUnreachable):
+    """The link broke before the peer's answer came: whether it did the work is not known."""
+
+
 def failure(reason: str) -> MeshError:
     """The daemon's reason as an error of ours; texts of go-libp2p 0.32."""
     if any(words in reason for words in NOT_SERVED) and "failed to dial" not in reason:
         return PeerRefused("the peer does not serve this protocol")
-    if reason.endswith("no addresses"):
+    if reason.endswith(NO_ADDRESS):
         return PeerUnknown("no address of this peer is known")
+    if reason.startswith(BROKEN):
+        return LinkBroke(f"the link broke before the answer came: {plain(reason)}")
     return PeerUnreachable(f"the peer cannot be reached: {plain(reason)}")
 
 
