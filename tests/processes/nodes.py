@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.processes.proc import daemon_of, processes_of, send, until
+from tests.processes.proc import PATIENCE_SECONDS, daemon_of, processes_of, send, until
 from waggle.core.errors import WaggleError
 from waggle.core.mesh_values import Peer
 from waggle.mesh.invite import format_invite
@@ -19,9 +19,7 @@ from waggle.node.home.home import NodeHome, RunInfo
 
 WAGGLE = (sys.executable, "-m", "waggle")
 LOOPBACK = ("--listen", "/ip4/127.0.0.1/tcp/0", "--no-multicast")
-START_SECONDS = 60.0
-SETTLE_SECONDS = 30.0
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 90.0
 
 
 class Ran(subprocess.CompletedProcess[str]):
@@ -103,7 +101,7 @@ class Node:
 
     def until_up(self) -> RunInfo:
         """Wait until it takes commands."""
-        return until(self._info, START_SECONDS, f"{self.name} is up")
+        return until(self._info, PATIENCE_SECONDS, f"{self.name} is up")
 
     def _info(self) -> RunInfo | None:
         assert self.is_running(), f"{self.name} ended: {self.out.read_text()}"
@@ -169,7 +167,11 @@ class Swarm:
             node.start([running[0].invite])
         for node in missing:
             node.until_up()
-        until(self._is_whole, SETTLE_SECONDS, "all see all")
+        self.until_whole()
+
+    def until_whole(self) -> None:
+        """Wait until all see all."""
+        until(self._is_whole, PATIENCE_SECONDS, "all see all")
 
     def _is_whole(self) -> bool:
         nodes = self.nodes.values()
@@ -180,4 +182,4 @@ class Swarm:
         for node in self.nodes.values():
             if node.is_running():
                 node.kill()
-        until(lambda: not processes_of(self.root), 10.0, f"nothing is left in {self.root}")
+        until(lambda: not processes_of(self.root), PATIENCE_SECONDS, f"nothing is left in {self.root}")

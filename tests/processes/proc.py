@@ -15,6 +15,8 @@ Found = TypeVar("Found")
 
 PROC = Path("/proc")
 PAUSE_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+"""What a busy machine may take for what takes a second or five: the tests wait for facts, not for times."""
 
 
 class Figures(NamedTuple):

@@ -10,6 +10,7 @@ from waggle.testing.openai_server import Fault, OpenAIServer, serve_openai
 ANSWER = "7"
 HELD = 64
 CHAT = "/v1/chat/completions"
+PATIENCE_SECONDS = 60.0
 
 
 class HeldServer:
@@ -30,14 +31,14 @@ class HeldServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(PATIENCE_SECONDS)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive()
         self._loop.close()
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes.nodes import Node
-from tests.processes.proc import processes_of, until
+from tests.processes.proc import PATIENCE_SECONDS, processes_of, until
 
-pytestmark = pytest.mark.timeout(120)
-
-FOUND_SECONDS = 5.0
+pytestmark = pytest.mark.timeout(400)
 
 
 class Forager(Node):
@@ -39,13 +37,13 @@ def pair(root: Path) -> Iterator[tuple[Forager, Forager]]:
         nodes[0].start()
         nodes[1].start([nodes[0].invite])
         nodes[1].until_up()
-        until(lambda: all(remembers(node) for node in nodes), 30.0, "each remembers the other")
+        until(lambda: all(remembers(node) for node in nodes), PATIENCE_SECONDS, "each remembers the other")
         yield nodes
     finally:
         for node in nodes:
             if node.is_running():
                 node.kill()
-        until(lambda: not processes_of(root), 10.0, "nothing is left")
+        until(lambda: not processes_of(root), PATIENCE_SECONDS, "nothing is left")
 
 
 def remembers(node: Forager) -> bool:
@@ -53,29 +51,36 @@ def remembers(node: Forager) -> bool:
     return node.home.last.exists() and b"/p2p/" in node.home.last.read_bytes()
 
 
+def end(*nodes: Forager) -> None:
+    """Kill them, and wait for the ends of their daemons, which hold the ports."""
+    for node in nodes:
+        node.kill()
+    for node in nodes:
+        until(lambda node=node: not processes_of(node.root), PATIENCE_SECONDS, "its daemon is gone")  # type: ignore[misc]
+
+
 def sees(one: Forager, other: Forager) -> None:
-    """It does, soon after it is up."""
+    """It does, once it is up."""
     one.until_up()
-    until(lambda: one.sees(other), FOUND_SECONDS, f"{one.name} sees {other.name}")
+    until(lambda: one.sees(other), PATIENCE_SECONDS, f"{one.name} sees {other.name}")
 
 
 def test_a_killed_node_comes_back_at_its_port_and_into_its_swarm(pair: tuple[Forager, Forager]) -> None:
     one, two = pair
     ports, invite = two.ports, two.invite
-    two.kill()
+    end(two)
     two.start()
     assert two.ports == ports
     sees(two, one)
     sees(one, two)
-    one.kill()
+    end(one)
     one.home.last.unlink()
     one.start([invite])
     sees(one, two)  # by the invite that two gave before it was killed
 
 
 def test_all_nodes_of_a_swarm_come_back_after_a_power_cut(pair: tuple[Forager, Forager]) -> None:
-    for node in pair:
-        node.kill()
+    end(*pair)
     for node in pair:
         node.start()
     sees(*pair)
@@ -85,8 +90,7 @@ def test_all_nodes_of_a_swarm_come_back_after_a_power_cut(pair: tuple[Forager, F
 def test_a_node_whose_port_was_taken_meanwhile_takes_another(pair: tuple[Forager, Forager]) -> None:
     one, two = pair
     (port,) = one.ports
-    one.kill()
-    until(lambda: not processes_of(one.root), 10.0, "its daemon is gone")
+    end(one)
     with socket.create_server(("0.0.0.0", port)):
         one.start()
         assert one.ports.isdisjoint({port})
@@ -101,10 +105,9 @@ def test_a_node_told_to_forget_comes_back_elsewhere_and_alone(root: Path) -> Non
         node.start()
         ports = node.ports
         assert not node.home.last.exists()
-        node.kill()
-        until(lambda: not processes_of(root), 10.0, "its daemon is gone")
+        end(node)
         node.start()
         assert node.ports.isdisjoint(ports)
     finally:
         node.kill()
-        until(lambda: not processes_of(root), 10.0, "nothing is left")
+        until(lambda: not processes_of(root), PATIENCE_SECONDS, "nothing is left")

@@ -26,6 +26,8 @@ from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 
 class Metered(ScriptedEngine):
     """Adds up what it reports; a call under way is counted when it ends."""

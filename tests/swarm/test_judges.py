@@ -12,6 +12,8 @@ from waggle.engines.script import Script
 from waggle.node.rounds.runner import run_round
 from waggle.testing.clock import VirtualClock, run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 SEED = 40
 
 

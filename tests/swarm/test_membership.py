@@ -12,6 +12,8 @@ from waggle.mesh.members.pace import Pace
 from waggle.mesh.memory import Conditions
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 LOSSY = Conditions(delay=0.02, jitter=0.02, loss=0.05)
 GONE_SECONDS = 15.0
 BACK_SECONDS = 5.0

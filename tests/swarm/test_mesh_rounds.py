@@ -26,6 +26,8 @@ from waggle.node.rounds.runner import Watch
 from waggle.swarm.state import State
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 QUESTION = QUESTIONS[77]
 LAN = Conditions(delay=0.01, jitter=0.005)
 QUICK = AskOptions(budget=Budget(seconds=20.0), min_confidence=0.0)

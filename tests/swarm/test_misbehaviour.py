@@ -23,6 +23,8 @@ from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 BUDGET = Budget(seconds=10.0)
 CONDUCTS: list[Conduct] = [
     Hanger(),

@@ -127,7 +127,7 @@ def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
     assert set(heard) == set(ids)
     assert all(rounds == {REQUEST} for rounds in heard.values())
     # log lines: the gateway's, the coordinator's and the participants'
-    ended = lines(log, "gateway.observed", "request ended")[0]
+    ended = lines(log, "telling.observed", "request ended")[0]
     assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "swarm")
     assert ended["tokens"] == response.json()["usage"]["total_tokens"]
     for message in ("request begins", "round planned", "round ended", "proposal failed", "proposed", "judged"):
@@ -136,7 +136,7 @@ def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
         assert {line["request"] for line in found} == {REQUEST}, message
     assert {line["asker"] for line in lines(log, "participant", "proposed")} == {ids[0]}
     # the history and its record
-    assert history.flush()
+    assert history.flush(50.0)
     summary = history.search()[0]
     assert (summary.round_id, summary.request, summary.source) == (REQUEST, REQUEST, "api")
     record = history.get(REQUEST)

@@ -22,6 +22,8 @@ from waggle.node.calibrating.known import KnownQuestion
 from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 NODES, GOLD, FIFTH, THIRD, TWO_FIFTHS = 15, 20, 3, 5, 6
 CALIBRATED, EQUAL = AskOptions(), AskOptions(use_weights=False)
 

@@ -28,6 +28,8 @@ from waggle.node.rounds.runner import run_round
 from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 RIGHT = Script(skill=1.0, judge_skill=1.0)
 
 

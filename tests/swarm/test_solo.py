@@ -16,6 +16,8 @@ from waggle.engines.script import Crasher, Hanger, Script
 from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 FAST = Script(name="bee", skill=1.0)
 
 

@@ -20,6 +20,8 @@ from waggle.mesh.messages import (
 from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 FAST = Script(name="bee", skill=1.0)
 
 

@@ -21,7 +21,7 @@ from waggle.testing.transport_checks.links import ENDING_CHECKS, LINK_CHECKS
 from waggle.testing.transport_checks.streams import STREAM_CHECKS
 from waggle.testing.transport_checks.subject import POLL_S, SETTLE_S, Trio
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 """What one check may take."""
 
 MakeTrio = Callable[[], AbstractAsyncContextManager[Trio]]

@@ -41,7 +41,7 @@ class Subject:
     proposals: tuple[str, str] = ("42", "32")
     max_tokens: int = 64
     embeds: bool = True
-    patience_s: float = 10.0
+    patience_s: float = 50.0
     settle_s: float = 2.0
 
     def request(self, *, max_tokens: int | None = None, seed: int = 0, stop: tuple[str, ...] = ()) -> GenerateRequest:
@@ -129,6 +129,7 @@ async def assert_cancellable(work: Coroutine[None, None, Generation | Judgement]
 async def begun(work: Coroutine[None, None, Result], subject: Subject) -> asyncio.Task[Result]:
     """A task whose work the probe has seen under way."""
     task = asyncio.create_task(work)
+    await asyncio.sleep(0)  # short work in another thread may be over before the first look after a pause
     while subject.busy() == 0:
         await asyncio.sleep(POLL_S)
         assert not task.done(), "cannot be checked: it was done before it was seen at work; ask for more"

@@ -77,8 +77,8 @@ class OpenAIServer:
         return len(self._visits)
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait for something to happen on this server, for at most a second."""
-        for _ in range(500):
+        """Wait for something to happen on this server, for at most half a minute."""
+        for _ in range(15_000):
             if reached():
                 return
             await asyncio.sleep(0.002)

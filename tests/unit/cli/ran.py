@@ -38,5 +38,5 @@ def environment(**more: str) -> dict[str, str]:
 
 def run_alone(*arguments: str, **variables: str) -> Ran:
     """Run a command line in a process of its own, with these environment variables."""
-    done = subprocess.run((*COMMAND, *arguments), capture_output=True, env=environment(**variables), timeout=20)
+    done = subprocess.run((*COMMAND, *arguments), capture_output=True, env=environment(**variables), timeout=60)
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

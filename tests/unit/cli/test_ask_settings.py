@@ -8,8 +8,7 @@ import pytest
 
 from tests.unit.cli.ran import Waggle
 from tests.unit.models.tiny import tiny_folder
-from waggle.cli.shared import CALIBRATION, calibration_of, calibration_path, invites_to
-from waggle.core.errors import UsageError
+from waggle.cli.shared import CALIBRATION, calibration_of, calibration_path
 from waggle.core.round_values import Plan
 from waggle.node.calibrating.calibration import save_calibration
 from waggle.node.config.settings import Settings
@@ -71,13 +70,6 @@ def test_engines_of_the_file_do_not_stand_in_the_way_of_via(waggle: Waggle) -> N
         2,
         "--via asks models elsewhere: leave out --engine and --key-variable",
     )
-
-
-def test_an_address_leads_to_the_network_of_the_settings_and_an_invite_to_its_own() -> None:
-    plain, named = invites_to([ADDRESS, f"{ADDRESS}?network=orchard"], "meadow")
-    assert (plain.network, named.network) == ("meadow", "orchard")
-    with pytest.raises(UsageError, match="no invite"):
-        invites_to(["nobody"], "meadow")
 
 
 def test_the_users_own_calibration_is_that_of_the_home_in_the_settings(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.unit.cli.ran import Waggle
-from waggle.cli.doctor import MARKS, invited, ways
+from waggle.cli.doctor import invited, ways
+from waggle.cli.findings import MARKS
 from waggle.node.network.dial_check import QUIC, RELAY, TCP, Finding
 
 NODE = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"

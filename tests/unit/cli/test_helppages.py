@@ -7,6 +7,8 @@ import pytest
 from tests.unit.cli.ran import run_alone
 from waggle.cli.helppages import main, out_of_date, pages, write
 
+pytestmark = pytest.mark.timeout(300)
+
 DOCS = Path(__file__).parents[3] / "docs" / "cli"
 
 MESH = ("up", "join", "invite", "peers", "leave", "share", "fetch")

@@ -51,9 +51,29 @@ def test_leave_ends_no_arbitrary_node_of_waggle_up(waggle: Waggle, home: Path, r
     assert (ran.status, ran.complaint()) == (2, "which node? say --node up-acacia or up-sage")
 
 
-def test_any_node_of_waggle_up_will_do_where_they_are_alike(waggle: Waggle, home: Path, running: ExitStack) -> None:
+@pytest.mark.parametrize("verb", ["peers", "invite"])
+def test_what_only_looks_takes_the_first_node_and_says_so(
+    waggle: Waggle, home: Path, running: ExitStack, verb: str
+) -> None:
+    run(running, home, "up-sage", "up-acacia")
+    said, failure = waggle(verb).err.splitlines()
+    assert said == "waggle: this is by your node up-acacia; --node takes another one: up-sage"
+    assert "no node listens at /c" in failure
+    assert "no node listens at /c" in waggle(verb, "--node", "up-sage").complaint()
+
+
+def test_share_asks_which_node(waggle: Waggle, home: Path, running: ExitStack) -> None:
     run(running, home, "up-acacia", "up-sage")
-    assert "no node listens at /c" in waggle("peers").complaint()
+    ran = waggle("share", "clover", "--stop")
+    assert (ran.status, ran.complaint()) == (2, "which node? say --node up-acacia or up-sage")
+
+
+@pytest.mark.parametrize("verb", ["peers", "invite", "leave"])
+def test_that_nothing_runs_is_a_failure_and_no_wrong_usage(waggle: Waggle, home: Path, verb: str) -> None:
+    ran = waggle(verb)
+    assert (ran.status, ran.complaint()) == (
+        1, "no node of yours is running: start one with waggle join or waggle up"
+    )  # fmt: skip
 
 
 def test_one_node_need_not_be_named(waggle: Waggle, home: Path, running: ExitStack) -> None:
@@ -61,11 +81,15 @@ def test_one_node_need_not_be_named(waggle: Waggle, home: Path, running: ExitSta
     assert "no node listens at /c" in waggle("leave").complaint()
 
 
-def test_fetch_asks_which_node_and_takes_the_answer(waggle: Waggle, home: Path, running: ExitStack) -> None:
+def test_fetch_takes_the_first_node_or_the_one_that_it_is_given(
+    waggle: Waggle, home: Path, running: ExitStack, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(running, home, "p", "q")
-    assert waggle("fetch", "clover").complaint() == "which node? say --node p or q"
+    assert _own_node(home, None).addresses == (address(1),)
+    assert capsys.readouterr().err == "waggle: this is by your node p; --node takes another one: q\n"
     assert _own_node(home, "q").addresses == (address(2),)
-    assert waggle("fetch", "clover", "--node", "r").complaint().startswith("no node 'r' of yours is running")
+    other = waggle("fetch", "clover", "--node", "r")
+    assert (other.status, other.complaint()) == (2, "no node 'r' of yours is running; there is p or q")
     both = waggle("fetch", "clover", "--node", "p", "--via", address(1))
     assert (both.status, both.complaint()) == (2, "--via fetches past your own node: leave out --node")
 
@@ -77,7 +101,7 @@ def test_join_runs_a_node_of_the_home_that_it_is_given(waggle: Waggle, tmp_path:
     assert f"{tmp_path}/other/nodes/bee" in ran.complaint()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_up_runs_its_nodes_in_the_home_that_it_is_given(waggle: Waggle, home: Path, tmp_path: Path) -> None:
     ran = waggle("up", "--home", str(tmp_path / "other"), "--nodes", "1", "--engine", "nowhere")
     assert (ran.status, "node up-nowhere did not start" in ran.err) == (1, True)

@@ -50,7 +50,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             control = bee.control_path()
             serving = threading.Thread(target=lambda: asyncio.run(serve(control, up, stop)))
             serving.start()
-            assert up.wait(10)
+            assert up.wait(50)
             bee.publish(
                 RunInfo(
                     name="bee", pid=1, node=NodeId("n"), network="w", addresses=(), control=str(control), started=0.0
@@ -60,7 +60,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
                 yield root
             finally:
                 stop.set()
-                serving.join(10)
+                serving.join(50)
 
 
 def test_peers_tells_them_beside_the_list(waggle: Waggle, home: Path) -> None:

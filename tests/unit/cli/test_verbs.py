@@ -9,6 +9,8 @@ from tests.unit.cli.ran import Waggle
 from waggle.cli.doctor import REQUIRED
 from waggle.models.hive import hive_names
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def test_doctor_names_what_it_checked(waggle: Waggle) -> None:
     ran = waggle("doctor")

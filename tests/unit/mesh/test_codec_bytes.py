@@ -16,6 +16,8 @@ from waggle.mesh.codec import KINDS, open_envelope, unseal
 from waggle.mesh.limits import MAX_FRAME_BYTES, MAX_ITEMS
 from waggle.mesh.messages import Message
 
+pytestmark = pytest.mark.timeout(300)
+
 relaxed = settings(deadline=None)
 
 CASES = 1_000

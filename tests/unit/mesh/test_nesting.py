@@ -13,6 +13,8 @@ from waggle.core.errors import RemoteProtocolError
 from waggle.mesh.limits import MAX_FRAME_BYTES, MAX_ITEMS, MAX_NESTING
 from waggle.mesh.nesting import check_shape, find_fault
 
+pytestmark = pytest.mark.timeout(300)
+
 relaxed = settings(deadline=None)
 
 scalars = (

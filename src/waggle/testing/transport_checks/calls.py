@@ -7,6 +7,7 @@ from waggle.core.errors import LocalProtocolError, PeerBusy, PeerRefused, PeerUn
 from waggle.core.ids import NodeId
 from waggle.mesh.limits import MAX_CALL_BYTES
 from waggle.testing.transport_checks.subject import (
+    LONG_S,
     SECRET,
     SETTLE_S,
     Gate,
@@ -123,14 +124,14 @@ async def check_the_largest_call_passes_and_a_larger_one_does_not(trio: Trio) ->
 
 
 async def check_a_silent_handler_times_out_and_is_cancelled(trio: Trio) -> None:
-    """PeerUnreachable when the caller's seconds are over, not before and not much later; the handler stops."""
+    """PeerUnreachable when the caller's seconds are over, not before and not long after; the handler stops."""
     a, b, _ = trio
     gate, peer, protocol = Gate(), await met(a, b), fresh_protocol()
     await b.serve_calls(protocol, gate.answer)
     began = asyncio.get_running_loop().time()
-    await raises(PeerUnreachable, a.call(peer, protocol, b"", seconds=0.5), "a silent handler", within=SETTLE_S)
+    await raises(PeerUnreachable, a.call(peer, protocol, b"", seconds=1.0), "a silent handler", within=SETTLE_S)
     took = asyncio.get_running_loop().time() - began
-    assert 0.4 <= took <= 2.5, f"a bound of 0.5 s took {took:.2f} s"
+    assert 0.9 <= took <= 7.0, f"a bound of 1 s took {took:.2f} s"
     await eventually(lambda: gate.cancelled == 1, "the handler whose caller ran out of time is cancelled")
 
 
@@ -139,7 +140,7 @@ async def check_cancelling_a_call_cancels_its_handler(trio: Trio) -> None:
     a, b, _ = trio
     gate, peer, protocol = Gate(), await met(a, b), fresh_protocol()
     await b.serve_calls(protocol, gate.answer)
-    stays, goes = (asyncio.create_task(a.call(peer, protocol, bytes([number]))) for number in range(2))
+    stays, goes = (asyncio.create_task(a.call(peer, protocol, bytes([n]), seconds=LONG_S)) for n in range(2))
     await eventually(lambda: gate.running == 2, "both handlers run")
     goes.cancel()
     await asyncio.wait([goes], timeout=SETTLE_S)

@@ -13,6 +13,7 @@ from waggle.mesh.limits import (
 )
 from waggle.mesh.transport import Stream, Transport
 from waggle.testing.transport_checks.subject import (
+    LONG_S,
     SETTLE_S,
     Gate,
     Trio,
@@ -47,7 +48,7 @@ async def check_one_call_too_many_is_told_busy(trio: Trio) -> None:
     await met(c, b)
     await b.serve_calls(protocol, gate.answer)
     await b.serve_calls(quick, echo)
-    calls = [asyncio.create_task(a.call(peer, protocol, b"")) for _ in range(MAX_CALLS_PER_PEER)]
+    calls = [asyncio.create_task(a.call(peer, protocol, b"", seconds=LONG_S)) for _ in range(MAX_CALLS_PER_PEER)]
     await eventually(lambda: gate.running == MAX_CALLS_PER_PEER, "as many calls run as one peer may have")
     await raises(PeerBusy, a.call(peer, quick, b""), "one call too many", within=SETTLE_S)
     assert await c.call(peer, quick, b"bee") == b"bee", "another peer is not served"
@@ -138,14 +139,11 @@ async def check_a_slow_reader_holds_its_sender_back(trio: Trio) -> None:
     """A sender waits while nobody reads, goes on once somebody does, and wakes when the stream is closed."""
     a, _, c = trio
     near, far, kept = await stream_pair(c, a)
-    await _send_until_held_back(near)
-    waiting = asyncio.create_task(near.send(bytes(MIB)))
+    waiting = await _held_back(near)
     reading = asyncio.create_task(_read_on(far))
     await soon(waiting, "the sender goes on once the reader reads")
     reading.cancel()
-    await _send_until_held_back(near)
-    blocked = asyncio.create_task(near.send(bytes(MIB)))
-    await asyncio.sleep(0.1)
+    blocked = await _held_back(near)
     await near.close()
     await soon(asyncio.wait([blocked]), "closing a stream wakes whoever is sending on it")
     assert blocked.exception() is not None, "a frame was sent on a closed stream"
@@ -157,15 +155,15 @@ async def _read_on(stream: Stream) -> None:
         pass
 
 
-async def _send_until_held_back(stream: Stream) -> None:
-    """Send frames of 1 MiB until a send takes STALL_S."""
+async def _held_back(stream: Stream) -> asyncio.Task[None]:
+    """Send frames of 1 MiB until a send takes STALL_S; it is still under way."""
     sent = 0
     while sent * MIB <= MOST_UNREAD_BYTES:
-        try:
-            async with asyncio.timeout(STALL_S):
-                await stream.send(bytes(MIB))
-        except TimeoutError:
-            return
+        sending = asyncio.create_task(stream.send(bytes(MIB)))
+        await asyncio.wait([sending], timeout=STALL_S)
+        if not sending.done():
+            return sending
+        await sending
         sent += 1
     raise AssertionError(f"{sent} MiB were sent to a reader that does not read")
 

@@ -7,6 +7,7 @@ from waggle.core.ids import NodeId
 from waggle.mesh.transport import Transport
 from waggle.testing.transport_checks.subject import (
     DIAL_S,
+    LONG_S,
     SETTLE_S,
     Gate,
     Trio,
@@ -62,8 +63,12 @@ async def check_a_stranger_is_unreachable(trio: Trio) -> None:
     """Whoever we have no address of cannot be called, and we learn it at once."""
     a, *_ = trio
     for peer in (NodeId("nobody"), NodeId("")):
-        await raises(PeerUnreachable, a.call(peer, fresh_protocol(), b""), "calling a stranger", within=SETTLE_S)
-        await raises(PeerUnreachable, a.open(peer, fresh_protocol()), "a stream to a stranger", within=SETTLE_S)
+        await raises(
+            PeerUnreachable, a.call(peer, fresh_protocol(), b"", seconds=LONG_S), "calling a stranger", within=SETTLE_S
+        )
+        await raises(
+            PeerUnreachable, a.open(peer, fresh_protocol(), seconds=LONG_S), "a stream to a stranger", within=SETTLE_S
+        )
 
 
 async def check_a_dropped_link_is_dialled_again(trio: Trio) -> None:
@@ -94,7 +99,7 @@ async def check_a_dropped_link_ends_the_calls_on_it(trio: Trio) -> None:
     a, b, _ = trio
     gate, peer, protocol = Gate(), await met(a, b), fresh_protocol()
     await b.serve_calls(protocol, gate.answer)
-    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=60))
+    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=LONG_S))
     await eventually(lambda: gate.running == 1, "the handler runs")
     await b.disconnect(a.node_id)
     await raises(PeerUnreachable, calling, "a call whose link was dropped", within=SETTLE_S)
@@ -108,14 +113,14 @@ async def check_a_peer_that_goes_is_unreachable(trio: Trio) -> None:
     await b.serve_calls(protocol, gate.answer)
     addresses = await b.addresses()
     near, _, _ = await stream_pair(a, b)
-    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=60))
+    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=LONG_S))
     await eventually(lambda: gate.running == 1, "the handler runs")
     await soon(b.close(), "closing while work is under way")
     await raises(PeerUnreachable, calling, "a call to a peer that went", within=SETTLE_S)
     await soon(asyncio.gather(near.receive(), return_exceptions=True), "a stream with a peer that went ends")
     await raises(PeerUnreachable, near.send(b"late"), "sending to a peer that went", within=SETTLE_S)
-    await raises(PeerUnreachable, a.call(peer, protocol, b"", seconds=60), "calling who went", within=DIAL_S)
-    await raises(PeerUnreachable, a.open(peer, protocol, seconds=60), "a stream to who went", within=DIAL_S)
+    await raises(PeerUnreachable, a.call(peer, protocol, b"", seconds=LONG_S), "calling who went", within=DIAL_S)
+    await raises(PeerUnreachable, a.open(peer, protocol, seconds=LONG_S), "a stream to who went", within=DIAL_S)
     await raises(PeerUnreachable, a.connect(addresses, seconds=2), "dialling who went", within=SETTLE_S)
     await _linked_soon(a, b, expected=False)
 
@@ -127,7 +132,7 @@ async def check_closing_stops_the_handlers(trio: Trio) -> None:
     await b.serve_calls(protocol, gate.answer)
     await b.serve_streams(protocol, gate.attend)
     stream = await a.open(peer, protocol)
-    calling = asyncio.create_task(a.call(peer, protocol, b""))
+    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=LONG_S))
     await eventually(lambda: gate.running == 2, "a call and a stream are being served")
     await soon(b.close(), "closing while handlers run")
     assert gate.running == 0, f"{gate.running} handlers run after close"
@@ -143,9 +148,9 @@ async def check_a_closed_transport_stays_closed(trio: Trio) -> None:
     await soon(a.close(), "closing once more")
     gate = Gate()
     for work, what in (
-        (a.call(peer, protocol, b""), "call"),
-        (a.open(peer, protocol), "open"),
-        (a.connect(addresses), "connect"),
+        (a.call(peer, protocol, b"", seconds=LONG_S), "call"),
+        (a.open(peer, protocol, seconds=LONG_S), "open"),
+        (a.connect(addresses, seconds=LONG_S), "connect"),
         (a.disconnect(peer), "disconnect"),
         (a.serve_calls(protocol, gate.answer), "serve_calls"),
         (a.serve_streams(protocol, gate.attend), "serve_streams"),
@@ -162,7 +167,7 @@ async def check_our_own_work_ends_when_we_close(trio: Trio) -> None:
     gate, peer, protocol = Gate(), await met(a, b), fresh_protocol()
     await b.serve_calls(protocol, gate.answer)
     near, _, kept = await stream_pair(a, b)
-    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=60))
+    calling = asyncio.create_task(a.call(peer, protocol, b"", seconds=LONG_S))
     reading = asyncio.create_task(near.receive())
     await eventually(lambda: gate.running == 1, "the handler runs")
     await soon(a.close(), "closing while our own call is under way")

@@ -14,6 +14,8 @@ from waggle.mesh.adverts.holdings import memory_of
 from waggle.mesh.adverts.signed import OpenAdvert, read_advert
 from waggle.mesh.limits import MAX_ADVERT_BYTES, MAX_ADVERTS, MAX_HELD_BYTES
 
+pytestmark = pytest.mark.timeout(300)
+
 MIB = 2**20
 JUNK = "an invented node"
 PLAIN = sealed(1).signed
@@ -66,7 +68,6 @@ def test_the_memory_of_an_advert_is_known_before_it_is_held() -> None:
         assert taken <= directory.holdings.bytes < 2 * taken
 
 
-@pytest.mark.timeout(60)
 def test_junk_of_many_introducers_takes_no_more_than_its_bound_and_evicts_nobody() -> None:
     directory = Directory(make_key(0).node_id, "waggle")
     honest = [sealed(number) for number in range(1, 20)]

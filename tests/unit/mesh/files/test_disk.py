@@ -109,7 +109,7 @@ with locked(Path({str(path)!r}), 0.0, "busy"):
         with pytest.raises(UsageError, match="busy"), disk.locked(path, 0.1, "busy"):
             pass
         process.kill()
-        process.wait(10)
+        process.wait(60)
     with disk.locked(path, 0.0, "busy"):
         pass
 

@@ -14,6 +14,8 @@ from waggle.core.errors import UsageError
 from waggle.mesh.files.manifest import decode_manifest
 from waggle.mesh.files.store import MAX_ADVERTISED, MAX_SHARED, FileStore, SharedFileChanged, shared
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
@@ -344,6 +346,6 @@ def test_two_processes_share_at_once_and_lose_nothing(tmp_path: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(15)
+        worker.join(120)
         assert worker.exitcode == 0
     assert [one.name for one in FileStore(tmp_path / "store").shared()] == sorted(folder.name for folder in folders)

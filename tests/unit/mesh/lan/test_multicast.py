@@ -54,7 +54,7 @@ async def test_nodes_on_one_machine_find_each_other_and_hear_themselves() -> Non
     try:
         for node in nodes:
             await node.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             while not (found[1] and found[2] and all(node.state.hears_itself for node in nodes)):  # noqa: ASYNC110 - polls  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert found[1][0] == (f"/ip4/127.0.0.1/tcp/5002/p2p/{make_key(2).node_id}",)

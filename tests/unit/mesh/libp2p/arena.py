@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.unit.mesh.libp2p.raw_peer import RawPeer
+from tests.unit.mesh.libp2p.raw_peer import PATIENCE_SECONDS, RawPeer
 from waggle.core.errors import PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.transport import Libp2pTransport
@@ -22,8 +22,8 @@ def memory_bytes() -> int:
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    """Wait for something that the other side's process brings about, at most 5 s."""
-    async with asyncio.timeout(5):
+    """Wait for something that the other side's process brings about."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not fact():  # noqa: ASYNC110 - nothing in this process tells when
             await asyncio.sleep(0.005)
 
@@ -40,7 +40,7 @@ class Server:
         if request == b"fail":
             raise RuntimeError(f"cannot read {SECRET}")
         if request == b"wait":
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         return request
 
     async def receive_all(self, stream: Stream) -> None:

@@ -11,6 +11,9 @@ from waggle.mesh.libp2p.settings import Settings, with_ports
 from waggle.mesh.libp2p.stream import FrameStream
 from waggle.trust.keys import NodeKey
 
+PATIENCE_SECONDS = 60.0
+"""What a busy machine may take for what takes a moment; waiting for what comes costs nothing."""
+
 
 class RawPeer:
     """A daemon, and what the test makes of it. `answer` gives the bytes of a reply; None leaves a call unanswered."""
@@ -47,11 +50,11 @@ class RawPeer:
     async def connect(self, address: str) -> None:
         way = parse(address)
         assert way.peer is not None
-        await self.daemon.connect(way.peer, [way], 5.0)
+        await self.daemon.connect(way.peer, [way], PATIENCE_SECONDS)
 
     async def open(self, peer: NodeId, name: str) -> FrameStream:
         """A stream on which `write_head` sends whatever bytes the test likes."""
-        return await self.daemon.open(peer, name, 5.0)
+        return await self.daemon.open(peer, name, PATIENCE_SECONDS)
 
     async def close(self) -> None:
         await self.daemon.stop()

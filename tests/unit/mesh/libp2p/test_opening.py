@@ -10,7 +10,7 @@ from waggle.mesh.libp2p.serving import stream_name
 from waggle.mesh.limits import MAX_OPENING_STREAMS
 from waggle.mesh.transport import Refusal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 WANTED = 100
 ACCEPTED = header(1) + bytes([Refusal.NONE])
@@ -21,7 +21,7 @@ async def test_few_streams_are_being_opened_at_a_time_and_all_are_in_the_end(are
     await arena.attacker.daemon.take_streams(stream_name(name))
     half_open = arena.attacker.streams
     half_open.clear()
-    opening = [asyncio.create_task(arena.node.open(arena.attacker.node_id, name, seconds=20.0)) for _ in range(WANTED)]
+    opening = [asyncio.create_task(arena.node.open(arena.attacker.node_id, name, seconds=200.0)) for _ in range(WANTED)]
     greeted = 0
     while greeted < WANTED:
         due = min(greeted + MAX_OPENING_STREAMS, WANTED)

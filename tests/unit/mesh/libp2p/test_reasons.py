@@ -19,6 +19,10 @@ NO_RELAY = (
     "protocol: protocols not supported: [/libp2p/circuit/relay/0.2.0/hop]"
 )
 
+NO_NODE = "\n  * [/ip4/127.0.0.1/tcp/5] failed to negotiate security protocol: message did not have trailing newline"
+HANGS_UP = "\n  * [/ip4/127.0.0.1/tcp/6] failed to negotiate security protocol: EOF"
+NO_LOOPBACK = "\n  * [/ip4/127.0.0.1/tcp/7] dial tcp4 127.0.0.1:7: connect: network is unreachable"
+
 
 @pytest.mark.parametrize(
     ("told", "words"),
@@ -29,6 +33,10 @@ NO_RELAY = (
         (REFUSED + REFUSED + SILENT, "nothing listens at its address; no answer in time"),
         (OTHER, "another node is at that address, or it has a new key"),
         (NO_RELAY, "the node in between does not relay"),
+        (NO_NODE, "what answers there is no waggle node"),
+        (HANGS_UP, "it hung up at once: is it a waggle node?"),
+        (NO_LOOPBACK, "the loopback interface of this machine is down"),
+        (NO_LOOPBACK.replace("127.0.0.1", "10.0.0.1"), "there is no way to its network from here"),
     ],
 )
 def test_every_attempt_is_told_once_in_plain_words(told: str, words: str) -> None:

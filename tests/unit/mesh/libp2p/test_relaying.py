@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.unit.mesh.libp2p.arena import Arena, until
+from tests.unit.mesh.libp2p.raw_peer import PATIENCE_SECONDS
 from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
 async def answers(arena: Arena, node: Libp2pTransport) -> bool:
     """Whether a node says anything, be it no, to a stranger who asks for a place at it."""
     await arena.attacker.connect((await node.addresses())[0])
     try:
-        await arena.attacker.daemon.ask_for_place(node.node_id, 5.0)
+        await arena.attacker.daemon.ask_for_place(node.node_id, PATIENCE_SECONDS)
     except (PeerRefused, PeerUnreachable):
         return False
     return True

@@ -17,7 +17,7 @@ from waggle.mesh.libp2p.p2pd.scratch import scratch_folder
 with scratch_folder() as folder:
     (folder / "key").write_text("secret")
     print(folder, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

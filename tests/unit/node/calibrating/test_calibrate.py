@@ -20,6 +20,8 @@ from waggle.node.rounds.swarm import Swarm
 from waggle.routing.skills import SkillCount
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 SUMS = {f"What is {a} plus {b}?": str(a + b) for a in range(20) for b in range(10)}
 WORDS = {f"Spell the word number {n} backward, letter by letter": f"word{n}" for n in range(200)}
 TRUTH = {**SUMS, **WORDS}

@@ -14,6 +14,8 @@ from waggle.engines.protocol import Engine
 from waggle.node.engines.opening import open_engines, sum_in
 from waggle.testing.clock import run_virtual
 
+pytestmark = pytest.mark.timeout(300)
+
 SERVER = "http://127.0.0.1:9/v1"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.node.history.test_history import a_round, numbers
+from tests.unit.node.history.test_history import PATIENCE_SECONDS, a_round, numbers
 from waggle.core.round_values import Record
 from waggle.node.history.history import History
 from waggle.node.history.store import HistoryStore, RoundSummary
@@ -33,8 +33,8 @@ def test_a_key_that_floods_pushes_out_its_own_rounds_only(path: Path) -> None:
         add(history, a_round(number), "ann")
     for number in range(100, 500):
         history.add(a_round(number), at=1.0, source="api", key="eve")
-        assert number % 100 or history.flush()
-    assert history.flush()
+        assert number % 100 or history.flush(PATIENCE_SECONDS)
+    assert history.flush(PATIENCE_SECONDS)
     assert keys_of(history) == {"ann": 10, "eve": 40}
     assert sorted(numbers(history, limit=1_000)) == [*range(10), *range(460, 500)]
 
@@ -43,8 +43,8 @@ def test_every_key_is_left_its_share_when_all_flood(path: Path) -> None:
     history = History(path, most_rounds=60)
     for number in range(600):
         history.add(a_round(number), at=1.0, source="api", key=("ann", "bob", "eve")[number % 7 % 3])
-        assert number % 100 or history.flush()
-    assert history.flush()
+        assert number % 100 or history.flush(PATIENCE_SECONDS)
+    assert history.flush(PATIENCE_SECONDS)
     assert all(19 <= held <= 21 for held in keys_of(history).values())
 
 
@@ -55,7 +55,7 @@ def test_few_large_rounds_push_out_themselves_and_not_many_small_ones(path: Path
         add(history, a_round(number), "ann")
     for number in range(100, 130):
         add(history, a_round(number, "large words " * 8_000), "eve")
-    assert history.flush()
+    assert history.flush(PATIENCE_SECONDS)
     held = keys_of(history)
     assert held["ann"] == 20
     assert 1 <= held["eve"] < 10
@@ -67,7 +67,7 @@ def test_no_date_makes_a_round_stay_longer_or_go_sooner(path: Path) -> None:
     history = History(path, most_rounds=5)
     for number, at in enumerate((1e18, -1e18, 1e308, 0.0, 2.0, 3.0, 4.0)):
         add(history, a_round(number), "ann", at)
-    assert history.flush()
+    assert history.flush(PATIENCE_SECONDS)
     assert sorted(numbers(history)) == [2, 3, 4, 5, 6]
 
 
@@ -78,7 +78,7 @@ def test_a_date_that_is_none_stops_nothing(path: Path, at: float) -> None:
         add(history, a_round(number), "ann", float(number))
     add(history, a_round(9), "eve", at)
     add(history, a_round(10), "ann", 4.0)
-    assert history.flush()
+    assert history.flush(PATIENCE_SECONDS)
     assert {0, 1, 2, 10} <= set(numbers(history))
 
 
@@ -87,7 +87,7 @@ def test_a_key_without_a_right_to_a_name_cannot_overwrite_or_hide_the_round_unde
     add(history, a_round(1, "the first"), "ann", 1.0)
     for forged in (a_round(1, "forged"), replace(a_round(1), events=())):
         add(history, forged, "eve", 2.0)
-    assert history.flush()
+    assert history.flush(PATIENCE_SECONDS)
     (row,) = history.search()
     assert (row.key, row.question, row.at) == ("ann", "the first", 1.0)
     assert history.get(row.round_id) == a_round(1, "the first")
@@ -97,7 +97,7 @@ def test_a_name_of_a_key_is_bounded_and_no_syntax(path: Path) -> None:
     history = History(path, most_rounds=3)
     for number in range(9):
         add(history, a_round(number), "x'; DROP TABLE rounds; --" + "y" * 10_000, float(number))
-    assert history.flush()
+    assert history.flush(PATIENCE_SECONDS)
     assert sorted(numbers(history)) == [6, 7, 8]
     assert all(len(row.key) == 128 for row in history.search())
 

@@ -31,7 +31,7 @@ home = NodeHome(Path(sys.argv[1]), sys.argv[2])
 with home.lock():
     home.publish(RunInfo(name=home.name, pid=0, node=NodeId("n"), network="w", addresses=(), control="", started=0.0))
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -114,7 +114,7 @@ def test_what_a_killed_node_left_is_no_obstacle(tmp_path: Path) -> None:
     home = NodeHome(tmp_path, "node")
     with running(tmp_path, "node") as process:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         assert home.run_file.exists()
         assert find_running(tmp_path) == []
         with home.lock():

@@ -16,6 +16,8 @@ from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.node.network.dial_check import QUIC, TCP, check_invite, way_of
 from waggle.node.network.network_check import PROTOCOL, call_each_way
 
+pytestmark = pytest.mark.timeout(300)
+
 OTHER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
 CHECK = """
 import asyncio

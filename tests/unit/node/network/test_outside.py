@@ -19,13 +19,15 @@ from waggle.node.network.outside import ELSEWHERE, _sharers, ask_via, passer_by
 from waggle.node.rounds.planning import AskOptions
 from waggle.trust.keys import NodeKey
 
+pytestmark = pytest.mark.timeout(300)
+
 LOOKER = """
 import asyncio
 from waggle.node.network.outside import passer_by
 async def look():
     async with passer_by() as (transport, key):
         print(transport.daemon_pid, flush=True)
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 asyncio.run(look())
 """
 

@@ -81,7 +81,7 @@ def test_the_later_one_ends_when_it_finds_the_earlier_one() -> None:
         _, early, late = pair()
         await look(late, "nowhere", "a")
         assert (late.ended, str(late.twins.fault), early.ended) == (1, WE_END, 0)
-        assert early.twins.fault is None
+        assert (early.notes, early.twins.fault) == ([THEY_END], None)
 
     run_virtual(scenario())
 

@@ -18,9 +18,9 @@ from waggle.node.control.messages import Peers, PeersReply, Status, StatusReply
 from waggle.node.network.twins import THEY_END, WE_END
 from waggle.node.running.running import Ready, run_node
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
-FOUND_SECONDS = 40.0
+FOUND_SECONDS = 90.0
 
 
 @dataclass

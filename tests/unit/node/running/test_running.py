@@ -12,7 +12,9 @@ from waggle.node.config.settings import LOOPBACK, Settings
 from waggle.node.home.home import NodeHome
 from waggle.node.running.running import Ready, run_node
 
-UP_SECONDS = 30.0
+pytestmark = pytest.mark.timeout(240)
+
+UP_SECONDS = 90.0
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ async def test_fewer_proposers_and_judges_are_asked_where_so_wished() -> None:
 
 async def test_one_model_writes_token_by_token() -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"))
-    tokens = [token async for token in serving.generate("bee", GenerateRequest(question="What is 6 * 7?"), 5.0)]
+    tokens = [token async for token in serving.generate("bee", GenerateRequest(question="What is 6 * 7?"), 30.0)]
     made = tokens[-1].generation
     assert made is not None
     assert "".join(token.text for token in tokens) == made.text
@@ -63,20 +63,20 @@ async def test_a_model_that_does_not_answer_in_time_is_unavailable() -> None:
 async def test_an_unknown_model_is_named_with_those_there_are() -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"))
     with pytest.raises(UsageError, match=r"'dog'.*ant, bee"):
-        await serving.embed("dog", ["text"], 1.0)
+        await serving.embed("dog", ["text"], 30.0)
 
 
 async def test_models_are_listed_once_with_all_their_nodes() -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"), c=Script(name="ant"))
     assert [(model.name, model.nodes) for model in serving.models()] == [("ant", ("a", "c")), ("bee", ("b",))]
-    vectors = await serving.embed("bee", ["one", "two"], 1.0)
+    vectors = await serving.embed("bee", ["one", "two"], 30.0)
     assert len(vectors) == 2
     await asyncio.sleep(0)
 
 
 async def collected(serving: LocalService, model: str = "ant") -> str:
     """The streamed text, which is that of the generation."""
-    said = [token async for token in serving.generate(model, ASKED, 10.0)]
+    said = [token async for token in serving.generate(model, ASKED, 30.0)]
     made = said[-1].generation
     assert made is not None
     text = "".join(token.text for token in said)
@@ -131,7 +131,7 @@ async def test_embeddings_come_from_another_engine_where_one_fails() -> None:
         NodeId("b"): ScriptedEngine(Script(name="ant"), TRUTH),
     }
     serving = await make_local_service(Swarm(engines))
-    assert len(await serving.embed("ant", ["one", "two"], 5.0)) == 2
+    assert len(await serving.embed("ant", ["one", "two"], 30.0)) == 2
     await serving.close()
 
 

@@ -556,7 +556,7 @@ def test_a_disk_that_fills_up_midway_is_told_and_what_is_there_is_kept(
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", pwrite)
-            with pytest.raises(UsageError, match=r"the disk is full: .* bytes are missing, .* are free"):
+            with pytest.raises(UsageError, match=r"the disk is full: .* are missing, .* are free"):
                 await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
         assert nothing_landed(swarm)
         got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
