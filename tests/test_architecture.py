@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(240)  # reads all sources
 PACKAGE = "waggle"
 ROOT = Path(__file__).parent.parent
 

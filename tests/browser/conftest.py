@@ -4,14 +4,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 SCENES = Path(__file__).with_name("scenes.py")
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 
 Open = Callable[[str], Page]
 
@@ -21,6 +22,7 @@ def browser() -> Iterator[Browser]:
     """One browser for the tests of a file: while it is open, no other event loop can run in this thread."""
     if not Path(CHROMIUM).exists():
         pytest.skip(f"there is no {CHROMIUM}: install Debian's chromium to run these tests")
+    expect.set_options(timeout=WAIT_MS)  # five seconds where nothing is said
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
@@ -30,24 +32,23 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """Gives the address of a scene by its name; its process is started once."""
-    processes: dict[str, tuple[subprocess.Popen[str], str]] = {}
+    addresses: dict[str, str] = {}
 
-    def start(name: str) -> str:
-        if name not in processes:
-            folder = tmp_path_factory.mktemp(name)
-            process = subprocess.Popen(
-                [sys.executable, str(SCENES), name, str(folder)], stdout=subprocess.PIPE, text=True, cwd=folder
-            )
-            assert process.stdout is not None
-            processes[name] = process, f"http://127.0.0.1:{int(process.stdout.readline())}"
-        return processes[name][1]
+    with ExitStack() as ends:
 
-    yield start
-    for process, _ in processes.values():
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        def start(name: str) -> str:
+            if name not in addresses:
+                folder = tmp_path_factory.mktemp(name)
+                command = [sys.executable, str(SCENES), name, str(folder)]
+                process = ends.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder))
+                ends.callback(process.kill)
+                assert process.stdout is not None
+                port = process.stdout.readline().strip()
+                assert port, f"the scene {name} did not start"
+                addresses[name] = f"http://127.0.0.1:{port}"
+            return addresses[name]
+
+        yield start
 
 
 class Watched:

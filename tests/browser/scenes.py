@@ -37,6 +37,8 @@ from waggle.node.services.service import ServedModel, Service
 TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
 TRUTH["Which way is north?"] = "up"
 WRONG = {"up": ("down", "left", "right", "inside"), "Lima": ("Cusco", "Quito", "La Paz", "Bogotá")}
+STUCK = 600.0
+"""Seconds that a call takes of the node that is going to be lost."""
 NAMES = ("amber", "basil", "cedar", "daisy", "elder", "fern", "ginkgo")
 HOSTILE = (
     "<script>window.pwned = 1</script>",
@@ -59,7 +61,7 @@ def scripts(scene: str) -> list[Script]:
         return [Script(name=name, conduct=Crasher()) for name in NAMES[:3]]
     if scene in ("hang", "left"):
         return [Script(name=name, conduct=Hanger()) for name in NAMES[:3]]
-    slow = {"swarm": 0.12, "mesh": 0.5, "mesh-slowly": 1.5, "slow": 0.5}.get(scene, 0.0)
+    slow = {"swarm": 0.12, "mesh": 0.3, "mesh-slowly": 1.5, "slow": 1.0}.get(scene, 0.0)
     return [
         Script(
             name=name,
@@ -67,7 +69,7 @@ def scripts(scene: str) -> list[Script]:
             skill=0.62,
             judge_skill=0.85,
             unreadable=0.05,
-            seconds_per_call=slow * (1 + seed / 3),
+            seconds_per_call=STUCK if (scene, name) == ("mesh", NAMES[-1]) else slow * (1 + seed / 3),
             skills={kind: round(share - 0.07 * ((seed * 3) % 5), 2) for kind, share in SKILLS.items()},
         )
         for seed, name in enumerate(NAMES)

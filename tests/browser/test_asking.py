@@ -1,5 +1,6 @@
 """Asking in a real browser: the round is seen as it happens, and its end is plain."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.conftest import Watched, ask
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 Scene = Callable[[str], str]
 QUESTION = "What is 6 * 7?"
 RECORDER = """window.seen = new Set(); setInterval(() => window.seen.add(
@@ -56,7 +57,7 @@ def test_closing_the_page_ends_the_work_on_its_question(context: BrowserContext,
     other.goto(f"{scene('left')}/swarm")
     expect(other.locator(".facts")).to_contain_text("1 running")
     page.close()
-    expect(other.locator(".facts")).to_contain_text("0 running", timeout=30_000)
+    expect(other.locator(".facts")).to_contain_text("0 running")
 
 
 def test_an_abstention_is_said_plainly_with_the_best_guess(context: BrowserContext, scene: Scene) -> None:
@@ -87,7 +88,7 @@ def test_the_options_are_kept(context: BrowserContext, scene: Scene) -> None:
     page.goto(scene("swarm"))
     page.get_by_text("Options").click()
     page.get_by_role("combobox", name="Strategy").click()
-    page.get_by_role("option", name="Vote: the most frequent answer").click()
+    page.get_by_role("option", name=re.compile("^vote: the most frequent answer", re.I)).click()
     page.locator(".options .slider").fill("0.9")
     expect(page.locator(".options")).to_contain_text("Confidence wanted: 90 %")
     page.get_by_label("Question").fill(QUESTION)

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
-from tests.browser.conftest import ask
+from tests.browser.conftest import WAIT_MS, ask
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 Scene = Callable[[str], str]
 PAGES = ("/", "/swarm", "/rounds", "/quality", "/node", "/nothing")
 
@@ -53,23 +54,31 @@ def open_at(page: Page, address: str) -> None:
     expect(page.get_by_role("main")).to_be_visible()
 
 
+def found(page: Page, script: str) -> list[str]:
+    """What a script finds on a page that has come to rest: what still moves in may be faint or cut for a moment."""
+    with suppress(Error):
+        page.wait_for_function(f"() => ({script})().length === 0", timeout=10_000)
+    return list(page.evaluate(script))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_the_contrast_that_wcag_asks_for(
     browser: Browser, scene: Scene, scheme: Literal["light", "dark"]
 ) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     for path in PAGES:
         open_at(page, scene("swarm") + path)
-        assert page.evaluate(FAINT) == [], path
+        assert found(page, FAINT) == [], path
     for name, path in (("peers", "/swarm"), ("ailing", "/swarm"), ("ailing", "/node"), ("locked", "/login")):
         open_at(page, scene(name) + path)
-        assert page.evaluate(FAINT) == [], f"{name}{path}"
+        assert found(page, FAINT) == [], f"{name}{path}"
     for name in ("swarm", "down", "hostile"):
         ask(page, scene(name), "What is 6 * 7?")
         page.get_by_role("link", name="Open the record").click()
         expect(page.locator(".replay")).to_be_visible()
-        assert page.evaluate(FAINT) == [], name
+        assert found(page, FAINT) == [], name
     context.close()
 
 
@@ -77,8 +86,8 @@ def test_faint_text_would_be_found(context: BrowserContext, scene: Scene) -> Non
     page = context.new_page()
     open_at(page, scene("swarm"))
     page.evaluate("document.querySelector('.empty-title').style.color = '#ccc'")
-    (found,) = page.evaluate(FAINT)
-    assert found.startswith("Ask, and watch the swarm think")
+    (faint,) = page.evaluate(FAINT)
+    assert faint.startswith("Ask, and watch the swarm think")
 
 
 @pytest.mark.parametrize("name", ["swarm", "bare", "ailing", "peers", "lan50"])
@@ -86,8 +95,8 @@ def test_nothing_is_cut_on_a_phone(phone: BrowserContext, scene: Scene, name: st
     page = phone.new_page()
     for path in PAGES:
         open_at(page, scene(name) + path)
-        assert page.evaluate("document.documentElement.scrollWidth") == 390, path
-        assert page.evaluate(CUT) == [], path
+        page.wait_for_function("document.documentElement.scrollWidth === 390")
+        assert found(page, CUT) == [], path
 
 
 def test_fields_of_the_options_have_a_border(context: BrowserContext, scene: Scene) -> None:
@@ -150,8 +159,8 @@ def test_an_engine_that_is_down_is_told_wherever_models_are_shown(context: Brows
     page.goto(address)
     page.get_by_text("Options").click()
     page.get_by_role("combobox", name="Strategy").click()
-    expect(page.get_by_role("option", name="Only amber")).to_be_visible()
-    expect(page.get_by_role("option", name="Only basil")).to_have_count(0)
+    expect(page.get_by_role("option", name=re.compile("amber"))).to_be_visible()
+    expect(page.get_by_role("option", name=re.compile("basil"))).to_have_count(0)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 50])

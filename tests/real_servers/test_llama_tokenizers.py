@@ -20,7 +20,7 @@ SERVER = os.environ.get("WAGGLE_TEST_LLAMA_SERVER") or (sys.executable if find_s
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(SERVER is None, reason="no llama_cpp, and WAGGLE_TEST_LLAMA_SERVER names no Python that has it"),
     pytest.mark.skipif(find_spec("gguf") is None, reason="the extra `export` is not installed"),
 ]
@@ -75,7 +75,7 @@ def save(folder: Path, tokenizer: Tokenizer) -> None:
 
 def cut_by_llama_cpp(model: Path, texts: list[str]) -> list[list[int]]:
     command = [str(SERVER), "-c", TOKENIZE, str(model)]
-    ran = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, timeout=90, check=False)
+    ran = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stderr[-2_000:]
     found: list[list[int]] = json.loads(ran.stdout.splitlines()[-1])
     return found

@@ -21,7 +21,7 @@ from waggle.bench.mesh.values import FRAME_BYTES, IN_FLIGHT, MEASURES, Figure, M
 from waggle.bench.report import Report, Row, number
 from waggle.core.errors import PeerUnreachable, RemoteProtocolError, UsageError
 
-SECONDS = 0.02
+SECONDS = 0.05
 
 
 def figures(**values: list[float]) -> Figures:

@@ -32,7 +32,7 @@ def test_the_percentiles_are_in_order_and_fit_the_rate() -> None:
     alone = row("one at a time")
     median, p95, p99 = (number(alone[name]) for name in ("median_ms", "p95_ms", "p99_ms"))
     assert 0 < median <= p95 <= p99
-    assert 1000 / number(alone["rounds_per_second"]) <= p99 + 1.0
+    assert median / 2 <= 1000 / number(alone["rounds_per_second"]) <= 100 * p99  # the machine may pause in between
 
 
 def test_rounds_at_once_have_a_rate_and_no_times_of_their_own() -> None:

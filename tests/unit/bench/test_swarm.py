@@ -10,6 +10,8 @@ from waggle.bench.swarm.suite import Timed, _sim_goals, growth, growth_interval,
 from waggle.core.errors import UsageError
 from waggle.mesh.memory import Conditions
 
+pytestmark = pytest.mark.timeout(240)  # some ten seconds of work each
+
 
 def options(**changes: object) -> SimOptions:
     chosen = {

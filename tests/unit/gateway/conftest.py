@@ -16,8 +16,9 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
 from waggle.core.round_values import Record
 from waggle.engines.script import Script
-from waggle.engines.scripted import ScriptedEngine
+from waggle.engines.scripted import ScriptedEngine, Sleeper
 from waggle.gateway.app import make_app
+from waggle.gateway.jobs import watching
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 from waggle.node.clock import SystemClock
@@ -30,6 +31,8 @@ from waggle.node.services.service import ServedModel
 QUESTION, ANSWER = "What is 6 * 7?", "42"
 TRUTH = {QUESTION: ANSWER, "What is 2 + 3?": "5"}
 HERE, IDLE = NodeId("here"), Load()
+PATIENCE = 30.0
+"""Seconds to wait for what takes none where nothing else runs."""
 Serve = Callable[[FastAPI], AbstractAsyncContextManager[str]]
 
 
@@ -50,21 +53,35 @@ class Play:
 
     async def until(self, in_flight: int) -> None:
         """Wait until so many calls are at work."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while self.in_flight != in_flight:  # noqa: ASYNC110 - engines do not tell
                 await asyncio.sleep(0.005)
 
     async def until_idle(self) -> None:
         """Wait until no call is at work and no place is taken."""
         await self.until(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while self.service.load.running:  # noqa: ASYNC110 - services do not tell
                 await asyncio.sleep(0.005)
 
 
-async def make_play(**scripts: Script) -> Play:
-    """A swarm of engines that play these scripts on the real clock."""
-    engines = {NodeId(name): ScriptedEngine(script, TRUTH, clock=SystemClock()) for name, script in scripts.items()}
+class Standstill:
+    """A clock on which no time passes until it is let go, and from then on all at once."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    def now(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await self.go.wait()
+
+
+async def make_play(clock: Sleeper | None = None, /, **scripts: Script) -> Play:
+    """A swarm of engines that play these scripts, on the real clock unless another is given."""
+    clock = clock or SystemClock()
+    engines = {NodeId(name): ScriptedEngine(script, TRUTH, clock=clock) for name, script in scripts.items()}
     return Play(await make_local_service(Swarm(engines)), engines)
 
 
@@ -131,6 +148,36 @@ def tokens_of(*texts: str, **made: object) -> list[StreamedToken]:
     generation = msgspec.convert(fields | {"seconds": 0.1, "finish": "stop"} | made, Generation)
     pieces = [StreamedToken(text=piece, logprob=-0.5) for piece in texts]
     return [*pieces, StreamedToken(text="", generation=generation)]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Paced(FakeService):
+    """Gives a token, or fails, whenever it is let."""
+
+    let: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    async def generate(
+        self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
+    ) -> AsyncGenerator[StreamedToken, None]:
+        for token in self.tokens:
+            await self.let.acquire()
+            yield token
+        if self.fails is not None:
+            await self.let.acquire()
+            raise self.fails
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails at once may do so slowly: a busy machine can take a second over what should take none."""
+    monkeypatch.setattr(watching, "HELD_SECONDS", PATIENCE, raising=False)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ async def call(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await app(whole, receive, send)
     return _read(sent)
 
@@ -81,7 +81,7 @@ def _read(sent: list[Message]) -> Reply:
     return Reply(sent[0]["status"], pairs, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
-async def exchange(port: int, data: bytes, *, seconds: float = 5.0) -> Reply:
+async def exchange(port: int, data: bytes, *, seconds: float = 30.0) -> Reply:
     """Send bytes over TCP and read one answer, whatever is sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

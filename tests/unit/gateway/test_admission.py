@@ -9,7 +9,7 @@ from waggle.gateway.admission import NO_KEY, PAGES, Admission, Busy
 from waggle.gateway.options import GatewayOptions
 
 
-def small(running: int = 1, waiting: int = 4, waiting_per_key: int = 3, longest_wait: float = 5.0) -> Admission:
+def small(running: int = 1, waiting: int = 4, waiting_per_key: int = 3, longest_wait: float = 60.0) -> Admission:
     return Admission(running=running, waiting=waiting, waiting_per_key=waiting_per_key, longest_wait=longest_wait)
 
 
@@ -101,7 +101,7 @@ async def test_a_place_given_to_one_who_is_cancelled_in_that_moment_goes_on_to_t
     await asyncio.sleep(0)
     second.cancel()
     line.go.set()
-    await asyncio.wait_for(asyncio.gather(first, second, third, return_exceptions=True), 2)
+    await asyncio.wait_for(asyncio.gather(first, second, third, return_exceptions=True), 30)
     assert line.order[-1] == "c"
     assert (line.admission.load.running, line.admission.load.waiting) == (0, 0)
 

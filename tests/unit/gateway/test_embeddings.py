@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from msgspec.structs import replace
 from openai.types import CreateEmbeddingResponse
 
-from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.conftest import PATIENCE, Serve
 from waggle.core.engine_values import EngineCard
 from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
 from waggle.core.ids import NodeId
@@ -31,7 +31,7 @@ from waggle.node.services.service import ServedModel
 async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
     async with (
         serve(app) as url,
-        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10) as client,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as client,
     ):
         yield client
 

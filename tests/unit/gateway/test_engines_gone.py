@@ -9,11 +9,12 @@ import httpx
 import openai
 import pytest
 
-from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.conftest import PATIENCE, Serve, until
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
 from waggle.engines.openai.bounded_http import HttpBounds
 from waggle.engines.openai.settings import ServerSettings
+from waggle.engines.openai.wire import ChatAsk
 from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
@@ -30,7 +31,7 @@ from waggle.testing.openai_server import OpenAIServer, serve_openai
 
 QUESTION = "What is 6 * 7?"
 TEXT = "I thought about it for a while, and then I knew it.\nAnswer: 42"
-BOUNDS = HttpBounds(retries=1, backoff_s=0.01, connect_s=1.0)
+BOUNDS = HttpBounds(retries=1, backoff_s=0.01, connect_s=15.0)
 ASKED = {"model": "solo/big", "messages": [{"role": "user", "content": QUESTION}]}
 
 
@@ -74,8 +75,8 @@ async def stage(serve: Serve, names: list[str], *, seconds_per_token: float = 0.
         service = await make_local_service(Swarm(engines))
         stack.push_async_callback(service.close)
         url = await stack.enter_async_context(serve(make_app(service, GatewayOptions())))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
-        client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE))
+        client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
         stack.push_async_callback(client.close)
         yield Stage(client, http, service, servers, ends)
 
@@ -84,6 +85,20 @@ def writer(servers: list[OpenAIServer]) -> int:
     """The server that has been asked to write."""
     [found] = [n for n, server in enumerate(servers) if any(each.path.endswith("completions") for each in server.asked)]
     return found
+
+
+def stops_behind(server: OpenAIServer, count: int) -> list[str]:
+    """Have it write so many tokens and then no more; gives the list of those that it has written."""
+    told, choice = list[str](), server._choice
+
+    def noted(token: str, ask: ChatAsk) -> dict[str, object]:
+        told.append(token)
+        if len(told) == count:
+            server.seconds_per_token = 600.0
+        return choice(token, ask)
+
+    server._choice = noted  # type: ignore[method-assign]
+    return told
 
 
 async def test_a_stream_goes_on_where_the_server_that_writes_it_dies(serve: Serve) -> None:
@@ -123,7 +138,7 @@ async def test_what_came_to_nothing_is_charged(serve: Serve, model: str) -> None
     async with stage(serve, ["big", "big-2"]) as play:
         for server in play.servers:
             server.faults.append(Fault.DISCONNECT)
-        job: Job = ForModel("big", GenerateRequest(question=QUESTION), 5.0)
+        job: Job = ForModel("big", GenerateRequest(question=QUESTION), 60.0)
         if model == "swarm/vote":
             job = ForSwarm(QUESTION, AskOptions(strategy="vote"))
         with pytest.raises(ApiError) as caught:
@@ -136,16 +151,16 @@ async def test_what_came_to_nothing_is_charged(serve: Serve, model: str) -> None
 async def test_what_was_used_for_a_client_that_went_away_is_charged(serve: Serve, model: str) -> None:
     charged: list[int] = []
     async with stage(serve, ["big"], seconds_per_token=0.05) as play:
-        job: Job = ForModel("big", GenerateRequest(question=QUESTION), 5.0)
+        job: Job = ForModel("big", GenerateRequest(question=QUESTION), 60.0)
         if model == "swarm/vote":
             job = ForSwarm(QUESTION, AskOptions(strategy="vote"))
+        told = stops_behind(play.servers[0], 4)
         asking = asyncio.create_task(Answerer(play.service, charge=charged.append).answer(job, "ab" * 16))
-        await play.servers[0].until(lambda: any(each.path.endswith("completions") for each in play.servers[0].asked))
-        await asyncio.sleep(0.3)
+        await until(lambda: len(told) == 4)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         assert len(charged) == 1
-        assert len(QUESTION) // 4 < charged[0] <= len(QUESTION) // 4 + 10
+        assert len(QUESTION) // 4 < charged[0] <= len(QUESTION) // 4 + 4
 
 
 async def test_a_server_that_is_dead_before_is_passed_over(serve: Serve) -> None:
@@ -197,7 +212,10 @@ async def test_tools_are_for_a_server_that_calls_them_past_a_model_that_does_not
         sage = ScriptedEngine(Script(name="sage", skill=1.0), {QUESTION: "42"})  # measured, and calls no tools
         service = await make_local_service(Swarm({NodeId("sage"): sage, NodeId("big"): big}))
         asked = ASKED | {"model": "swarm", "tools": [tool], "tool_choice": "required"}
-        async with serve(make_app(service, GatewayOptions())) as url, httpx.AsyncClient(base_url=url) as http:
+        async with (
+            serve(make_app(service, GatewayOptions())) as url,
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http,
+        ):
             made = (await http.post("/v1/chat/completions", json=asked)).json()
             assert made["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "weather"
             refused = await http.post("/v1/chat/completions", json=asked | {"model": "solo/sage"})

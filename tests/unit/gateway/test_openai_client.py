@@ -8,13 +8,13 @@ from fastapi import FastAPI
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
-from tests.unit.gateway.conftest import ANSWER, QUESTION, Serve
+from tests.unit.gateway.conftest import ANSWER, PATIENCE, QUESTION, Serve
 
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
 
 
 def client_of(url: str) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10)
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
 
 
 async def test_an_async_client_gets_the_swarm_s_answer(app: FastAPI, serve: Serve) -> None:
@@ -31,7 +31,7 @@ async def test_an_async_client_gets_the_swarm_s_answer(app: FastAPI, serve: Serv
 
 async def test_a_sync_client_gets_the_same(app: FastAPI, serve: Serve) -> None:
     def ask(url: str) -> ChatCompletion:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10) as client:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as client:
             return client.chat.completions.create(model="swarm/vote", messages=ASKED)
 
     async with serve(app) as url:

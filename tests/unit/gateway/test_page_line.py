@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.async_api import Page, async_playwright, expect
 
-from tests.unit.gateway.conftest import QUESTION, Serve, bees, make_play
+from tests.unit.gateway.conftest import PATIENCE, QUESTION, Serve, bees, make_play, until
 from waggle.cli.gateway import page_place, running_gateway
 from waggle.core.errors import PeerBusy
 from waggle.dashboard import attach
@@ -24,10 +24,10 @@ from waggle.gateway.options import GatewayOptions
 from waggle.node.config.load import load_settings
 from waggle.node.observing.logs import RecentLogs
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM, WAIT_MS = shutil.which("chromium"), 60_000
 in_a_browser = [
     pytest.mark.browser,
-    pytest.mark.timeout(90),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: install Debian's to run this"),
 ]
 
@@ -47,7 +47,7 @@ async def test_pages_and_keys_take_turns() -> None:
     asking = []
     for who in ("ann", *[PAGES] * 3, "bob", "bob"):
         asking.append(asyncio.create_task(question(who)))
-        await asyncio.sleep(0.01)
+        await until(lambda: len(order) + admission.load.waiting == len(asking))
     go.set()
     await asyncio.gather(*asking)
     assert order == ["ann", PAGES, "bob", PAGES, "bob", PAGES]
@@ -58,7 +58,7 @@ async def test_pages_have_their_share_of_the_line_and_no_more() -> None:
     async with AsyncExitStack() as held:
         await held.enter_async_context(admission.place("ann"))
         waiting = asyncio.create_task(held.enter_async_context(page_place(admission)))
-        await asyncio.sleep(0.01)
+        await until(lambda: admission.load.waiting == 1)
         with pytest.raises(PeerBusy) as busy:
             async with page_place(admission):
                 pass
@@ -87,11 +87,11 @@ async def started(home: Path, **scripts: Script) -> AsyncIterator[str]:
 
 
 async def test_a_gateway_that_runs_notices_the_first_key(tmp_path: Path) -> None:
-    async with started(tmp_path, **bees()) as url, httpx.AsyncClient(base_url=url) as client:
+    async with started(tmp_path, **bees()) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         assert (await client.get("/v1/models")).status_code == 200
         with closing(KeyStore(tmp_path / "keys.sqlite")) as store:
             text, _ = store.create("ann")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while (await client.get("/v1/models")).status_code != 401:  # noqa: ASYNC110 - it looks once a second
                 await asyncio.sleep(0.05)
         known = {"authorization": f"Bearer {text}"}
@@ -103,7 +103,10 @@ async def test_a_gateway_that_runs_notices_the_first_key(tmp_path: Path) -> None
 async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield await browser.new_page()
+        opened = await browser.new_page()
+        opened.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)  # five seconds where nothing is said
+        yield opened
         await browser.close()
 
 
@@ -128,9 +131,7 @@ class TestInABrowser:
         async with serve(app) as url:
             async with app.state.admission.place("ann"):
                 await ask(page, url)
-                async with asyncio.timeout(20):
-                    while not app.state.admission.load.waiting:  # noqa: ASYNC110 - a line does not tell
-                        await asyncio.sleep(0.02)
+                await until(lambda: app.state.admission.load.waiting == 1)
                 await expect(page.locator(".answer")).to_have_count(0)
             await expect(page.locator(".answer-words")).to_have_text("42")
             assert app.state.admission.load.running == 0
@@ -143,9 +144,9 @@ class TestInABrowser:
 
     async def test_a_question_from_a_page_has_a_place_in_the_gateway(self, tmp_path: Path, page: Page) -> None:
         slow = Script(name="slow", conduct=Hanger())
-        async with started(tmp_path, slow=slow) as url, httpx.AsyncClient(base_url=url) as client:
+        async with started(tmp_path, slow=slow) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
             await ask(page, url)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(2 * PATIENCE):
                 while 'waggle_admission{state="running"} 1.0' not in (await client.get("/metrics")).text:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             await page.close()

@@ -7,11 +7,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from tests.unit.gateway.conftest import PATIENCE
 from waggle.core.errors import UsageError
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import bound, serving, url_of
 
-ANY = GatewayOptions(port=0, drain_seconds=2.0)
+ANY = GatewayOptions(port=0, drain_seconds=30.0)
 
 
 def slow_app(started: asyncio.Event) -> FastAPI:
@@ -29,7 +30,7 @@ def slow_app(started: asyncio.Event) -> FastAPI:
 async def test_what_is_under_way_is_answered_before_the_server_ends() -> None:
     started = asyncio.Event()
     before = signal.getsignal(signal.SIGINT)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         async with serving(slow_app(started), ANY) as url:
             asking = asyncio.create_task(client.get(f"{url}/slow"))
             await started.wait()
@@ -46,10 +47,10 @@ async def test_a_request_that_outlasts_the_drain_does_not_keep_the_server() -> N
     @app.get("/never")
     async def never() -> None:
         started.set()
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
-    async with httpx.AsyncClient() as client:
-        async with asyncio.timeout(8), serving(app, GatewayOptions(port=0, drain_seconds=1.0)) as url:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        async with asyncio.timeout(PATIENCE), serving(app, GatewayOptions(port=0, drain_seconds=1.0)) as url:
             asking = asyncio.create_task(client.get(f"{url}/never"))
             await started.wait()
         answers = await asyncio.gather(asking, return_exceptions=True)

@@ -9,7 +9,7 @@ from openai.types.responses import (
 )
 from pydantic import TypeAdapter
 
-from tests.unit.gateway.conftest import QUESTION
+from tests.unit.gateway.conftest import PATIENCE, QUESTION
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import EngineCard, Finish, GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import EngineUnavailable
@@ -68,7 +68,7 @@ async def service_of(engine: ScriptedEngine) -> LocalService:
 
 
 def client_of(url: str) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10)
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
 
 
 async def post(app: FastAPI, **body: object) -> httpx.Response:

@@ -16,7 +16,7 @@ from waggle.training.plan import RECIPES
 from waggle.training.trainer import LESSONS, Trainer
 from waggle.training.vocabulary import build_tokenizer
 
-pytestmark = pytest.mark.timeout(60)  # real models: seconds on an idle machine, more on a busy one
+pytestmark = pytest.mark.timeout(240)  # real models: seconds on an idle machine, more on a busy one
 
 TINY = replace(RECIPES["clover"], hidden=32, layers=1, heads=1, head_dim=32, steps=4)
 

@@ -138,7 +138,7 @@ def test_a_choice_s_request_id_follows_from_the_request_s() -> None:
 
 
 def test_two_lengths_that_differ_are_refused() -> None:
-    assert fault_of(max_tokens=5, max_completion_tokens=6).param == "max_tokens"
+    assert fault_of(max_tokens=5, max_completion_tokens=6).param == "max_completion_tokens"
     assert for_swarm(max_tokens=5, max_completion_tokens=5).options.max_tokens == 5
 
 

@@ -80,7 +80,7 @@ async def test_a_person_without_a_session_is_shown_where_to_sign_in(inner: Inner
     guard, page = guarded(inner, keys), [HOST, ("accept", "text/html,*/*")]
     for target in ("/", "/rounds", "/docs"):
         reply = await call(guard, target=target, headers=page)
-        assert (reply.status, reply.header("location")) == (303, "/login")
+        assert (reply.status, reply.header("location")) == (303, "/login" if target == "/" else f"/login?next={target}")
     assert (await call(guard, target="/v1/models", headers=page)).status == 401
     form = await call(guard, target="/login", headers=page)
     assert form.status == 200

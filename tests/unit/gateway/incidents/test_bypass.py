@@ -91,7 +91,7 @@ def crafted(gateway: Gateway, method: str, path: str) -> list[bytes]:
     return [*asked, request(method, path, version="1.0"), request(method, path, host, version="1.0")]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 async def test_no_crafted_request_gets_past_the_guard_without_a_key(closed: Gateway) -> None:
     routes = closed.routes()
     assert len(routes) >= 14

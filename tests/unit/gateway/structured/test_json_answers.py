@@ -109,7 +109,7 @@ async def test_it_is_asked_as_often_as_allowed_and_no_more() -> None:
 
 
 async def test_it_ends_where_the_budget_does() -> None:
-    with pytest.raises(ApiError, match="in 1 tries"):
+    with pytest.raises(ApiError, match="in 1 try:"):
         await answer_in_json(JsonFormat(), ASKED, saying("no"), tries=9)
 
 

@@ -1,5 +1,6 @@
 """The tries of one job that has to answer in JSON: each differs, all share one budget, all are counted."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -79,7 +80,7 @@ async def test_the_budget_of_tokens_is_that_of_all_tries() -> None:
 @pytest.mark.parametrize("job", [SWARM, MODEL])
 async def test_nothing_is_asked_where_no_token_is_left(job: Job) -> None:
     doing = Doing("no", "no", "no", completion_tokens=996)
-    with pytest.raises(ApiError, match="in 1 tries"):
+    with pytest.raises(ApiError, match="in 1 try:"):
         await answer_job_in_json(OBJECT, job, doing, budget_tokens=1_000)
 
 
@@ -100,10 +101,12 @@ async def test_a_model_alone_may_write_no_more_than_is_left_to_pay_for() -> None
 )
 async def test_the_time_is_that_of_all_tries(job: Job, seconds_of: Callable[[Job], float]) -> None:
     doing = Doing("no", '{"age": 3}')
+    began = time.monotonic()
     await answer_job_in_json(OBJECT, job, doing)
+    took = time.monotonic() - began
     first, second = (seconds_of(tried) for tried in doing.jobs)
     assert first == 30.0
-    assert 25.0 < second < 30.0
+    assert 30.0 - took <= second < 30.0
 
 
 async def test_an_abstention_ends_it_at_once() -> None:
@@ -121,7 +124,7 @@ async def test_who_reads_neither_schema_nor_fault_is_asked_again_only_where_chan
 ) -> None:
     asked = with_fields(MODEL.asked, sampling=Sampling(temperature=temperature))
     doing = Doing("no", "no", "no")
-    with pytest.raises(ApiError, match=f"in {tries} tries"):
+    with pytest.raises(ApiError, match=f"in {tries} tr(y|ies):"):
         await answer_job_in_json(OBJECT, replace(MODEL, asked=asked, reads=False), doing)
     assert len(doing.numbers) == tries
 

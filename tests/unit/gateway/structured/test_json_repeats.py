@@ -166,4 +166,4 @@ def test_a_hostile_pattern_is_told_soon() -> None:
         began = time.thread_time()
         with suppress(UnsafePattern):
             check_pattern(pattern)
-        assert time.thread_time() - began < 0.2
+        assert time.thread_time() - began < 1.0  # some 0.02

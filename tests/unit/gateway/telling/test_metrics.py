@@ -129,10 +129,13 @@ def test_a_round_is_counted_with_its_parts() -> None:
 def test_abstentions_and_rounds_without_an_answer_are_told_apart() -> None:
     metrics = Metrics()
     metrics.observe_record(replace(played(), outcome=replace(played().outcome, abstained=True)))
-    metrics.observe_record(replace(played(), outcome=replace(played().outcome, answer=None, abstained=True)))
+    without = replace(played(), outcome=replace(played().outcome, answer=None, abstained=True))
+    metrics.observe_record(without)  # somebody wrote something, and nothing of it was of use
+    for _ in range(3):
+        metrics.observe_record(replace(without, events=()))  # nobody was heard
     told = values(metrics)
-    assert told["waggle_rounds_total,outcome=abstained,strategy=swarm"] == 1
-    assert told["waggle_rounds_total,outcome=unanswered,strategy=swarm"] == 1
+    assert told["waggle_rounds_total,outcome=abstained,strategy=swarm"] == 2
+    assert told["waggle_rounds_total,outcome=failed,strategy=swarm"] == 3
     assert told["waggle_abstentions_total,strategy=swarm"] == 2
     assert told["waggle_confidence_count,strategy=swarm"] == 1
 

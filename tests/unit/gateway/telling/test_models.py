@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from openai.types import Model
 
-from tests.unit.gateway.conftest import Serve
+from tests.unit.gateway.conftest import PATIENCE, Serve
 from waggle.core.ids import NodeId
 from waggle.gateway.telling.models import entries_of
 from waggle.node.services.service import ServedModel
@@ -17,7 +17,7 @@ from waggle.node.services.service import ServedModel
 async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
     async with (
         serve(app) as url,
-        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=10) as client,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as client,
     ):
         yield client
 

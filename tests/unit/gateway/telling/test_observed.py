@@ -101,7 +101,7 @@ async def test_a_request_s_end_is_counted_and_logged(recent: RecentLogs) -> None
     assert values(metrics)[f"waggle_requests_total,route={CHAT},status=429"] == 1
     line = recent.lines()[-1]
     assert (line.message, line.level, line.request) == ("request ended", "info", REQUEST)
-    assert 0.0 <= float(line.facts.pop("seconds") or 0.0) < 5.0
+    assert 0.0 <= float(line.facts.pop("seconds") or 0.0) < 60.0
     assert line.facts == {"route": CHAT, "status": 429, "model": "swarm", "tokens": 7}
 
 
@@ -155,7 +155,7 @@ async def test_rounds_and_tokens_of_a_service_are_counted() -> None:
     assert record.plan.round_id == REQUEST
     spent = record.outcome.spent
     used = 0
-    async for token in service.generate("ant", GenerateRequest(question=QUESTION), 5.0):
+    async for token in service.generate("ant", GenerateRequest(question=QUESTION), 60.0):
         if token.generation is not None:
             used = token.generation.prompt_tokens + token.generation.completion_tokens
     told = values(metrics)
