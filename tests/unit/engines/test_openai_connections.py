@@ -215,7 +215,7 @@ async def test_silence_on_a_kept_connection_is_not_asked_again() -> None:
         await visit.question()
         assert await visit.gone()
 
-    async with talking(mute, msgspec.structs.replace(ONCE, read_s=0.5)) as (there, engine):
+    async with talking(mute, msgspec.structs.replace(ONCE, read_s=2.0)) as (there, engine):
         await check(engine, "one")
         with pytest.raises(EngineUnavailable, match="sent nothing"):
             await engine.generate(asks("two"))

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.network
 
 CALM = HttpBounds(retries=1, backoff_s=0.01, max_body_bytes=2**18)
 IMPATIENT = {
-    Fault.HANG: msgspec.structs.replace(CALM, read_s=0.15),
-    Fault.DRIP: msgspec.structs.replace(CALM, total_s=0.15),
+    Fault.HANG: msgspec.structs.replace(CALM, read_s=0.8),
+    Fault.DRIP: msgspec.structs.replace(CALM, total_s=0.8),
 }
 QUESTION = GenerateRequest(question="What is 17 + 25?", max_tokens=64)
 PAIR = JudgeRequest(question="What is 17 + 25?", first="42", second="41")
@@ -112,12 +112,12 @@ def test_a_passing_trouble_is_outlived(fault: Fault) -> None:
         (Fault.BAD_REQUEST, EngineRefused, "status 400"),
         (Fault.UNAUTHORIZED, EngineRefused, "environment variable"),
         (Fault.REDIRECT, EngineRefused, "final address"),
-        (Fault.HANG, EngineUnavailable, "sent nothing for 0.15 s"),
+        (Fault.HANG, EngineUnavailable, "sent nothing for 0.8 s"),
         (Fault.GARBAGE, EngineRefused, "wrong shape"),
         (Fault.WRONG_SHAPE, EngineRefused, "wrong shape"),
         (Fault.OVERSIZE, EngineRefused, "more than 262144 bytes"),
         (Fault.LONG_LINE, EngineRefused, "more than 262144 bytes"),
-        (Fault.DRIP, EngineUnavailable, "did not finish within 0.15 s"),
+        (Fault.DRIP, EngineUnavailable, "did not finish within 0.8 s"),
         (Fault.DISCONNECT, EngineUnavailable, "broke"),
         (Fault.MID_ERROR, EngineUnavailable, "in the middle"),
         (Fault.GZIP, EngineRefused, "compressed"),

@@ -93,7 +93,7 @@ class House:
         return [number for number, _ in self.asked]
 
     async def until(self, reached: Callable[[], bool]) -> None:
-        for _ in range(1000):
+        for _ in range(15_000):
             if reached():
                 return
             await asyncio.sleep(0.002)
