@@ -142,7 +142,7 @@ def fit_kinds(questions: Sequence[tuple[str, str]], further: Sequence[tuple[str,
         intercepts=tuple(intercepts.tolist()),
         templates=tuple(hashes.astype("<u4").tobytes() for hashes, _ in templates),
         thresholds=tuple(threshold for _, threshold in templates),
-        spans=tuple(span_of(text for text, other in (*known, *further) if other == kind) for kind in kinds),
+        spans=tuple(span_of([text for text, other in (*known, *further) if other == kind]) for kind in kinds),
     )
 
 

@@ -5,19 +5,21 @@ it; the words of the question are the same. What is known of a kind holds within
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 REACH = 1.25
 """From here on, as a multiple of the largest number or the longest word, nothing is known; to 1, everything is."""
+SMALL = 10
+"""Numbers up to here are near to any other."""
 
 _NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)|\d+")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 class Span(Struct, frozen=True, forbid_unknown_fields=True):
-    """The largest number and the most letters of a word in the questions of a kind; 0 where there are none."""
+    """The largest number and the most letters of a word in the questions of a kind; 0 where that says nothing."""
 
     largest: float = 0.0
     longest: float = 0.0
@@ -25,21 +27,29 @@ class Span(Struct, frozen=True, forbid_unknown_fields=True):
     def holds(self, question: str) -> float:
         """How far what was measured holds for a question: 1 within the span, 0 from `REACH` times it on.
 
-        A kind without numbers says nothing of numbers. Span(2_500, 14): 1 for "bits of 1453", 0 for "bits of 65535".
+        Span(2_500, 14): 1 for "bits of 1453", 0 for "bits of 65535".
         """
-        own = span_of([question])
-        return min(_fading(own.largest, self.largest), _fading(own.longest, self.longest))
+        number = _fading(_largest(question), max(self.largest, SMALL)) if self.largest else 1.0
+        return min(number, _fading(_longest(question), self.longest)) if self.longest else number
 
 
-def span_of(questions: Iterable[str]) -> Span:
-    """The span of some questions. ["7*x = 44", "bee"]: Span(44, 3)."""
-    texts = list(questions)
-    numbers = (float(found.replace(",", "")) for text in texts for found in _NUMBER.findall(text))
-    words = (float(len(found)) for text in texts for found in _WORD.findall(text))
-    return Span(max(numbers, default=0.0), max(words, default=0.0))
+def span_of(questions: Sequence[str]) -> Span:
+    """The span of some questions; where fewer than half hold a number, numbers are no part of the kind.
+
+    ["7*x = 44", "bee"]: Span(44, 3). ["bee", "sun", "it rained in 1987"]: Span(0, 6).
+    """
+    numbers = [_largest(question) for question in questions]
+    belongs = 2 * sum(number > 0 for number in numbers) >= len(questions)
+    return Span(max(numbers, default=0.0) if belongs else 0.0, max(map(_longest, questions), default=0.0))
+
+
+def _largest(text: str) -> float:
+    return max((float(found.replace(",", "")) for found in _NUMBER.findall(text)), default=0.0)
+
+
+def _longest(text: str) -> float:
+    return float(max(map(len, _WORD.findall(text)), default=0))
 
 
 def _fading(value: float, most: float) -> float:
-    if most <= 0 or value <= most:
-        return 1.0
-    return max(0.0, 1 - (value / most - 1) / (REACH - 1))
+    return 1.0 if value <= most else max(0.0, 1 - (value / most - 1) / (REACH - 1))

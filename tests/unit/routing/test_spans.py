@@ -19,6 +19,7 @@ BITS = [f"How many 1 bits are there in the number {number}?" for number in range
         (["1, 2 and 12,34"], Span(34, 3)),
         (["9" * 400], Span(float("inf"), 0)),
         (["it's Ångström_7"], Span(7, 8)),
+        (["bee", "sun", "it rained in 1987"], Span(0, 6)),
     ],
 )
 def test_a_span_is_the_largest_number_and_the_longest_word(texts: list[str], span: Span) -> None:
@@ -44,6 +45,10 @@ def test_beyond_the_span_less_and_less_holds(question: str, holds: float) -> Non
 
 def test_a_kind_without_numbers_says_nothing_of_numbers() -> None:
     assert Span(0, 10).holds("spell 999999 backward") == 1.0
+
+
+def test_small_numbers_are_near_to_each_other() -> None:
+    assert [Span(3, 9).holds(f"{number} bees") for number in (4, 10, 11, 13)] == pytest.approx([1, 1, 0.6, 0])
 
 
 def test_a_guess_is_less_certain_beyond_the_span_of_its_kind() -> None:
