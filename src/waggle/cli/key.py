@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FILE = "keys.sqlite"
 LARGEST_LIMIT = 1_000_000_000
+MILLION = 1_000_000
+NAME_WIDTH = 8  # at least, however narrow the terminal
 
 app = make_group("Make, list and revoke the API keys of your gateway.")
 
@@ -45,7 +47,13 @@ def create(
         Scope, typer.Option(help="ask: the API; admin: also the pages, metrics and descriptions.")
     ] = Scope.ASK,
     requests_per_minute: Annotated[
-        int | None, typer.Option(metavar="N", help="Most requests in a minute.", min=1, max=LARGEST_LIMIT)
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Most questions and embeddings in a minute; looking (GET) is free.",
+            min=1,
+            max=LARGEST_LIMIT,
+        ),
     ] = None,
     tokens_per_minute: Annotated[
         int | None, typer.Option(metavar="N", help="Most tokens of models in a minute.", min=1, max=LARGEST_LIMIT)
@@ -116,9 +124,11 @@ def _print_table(found: "tuple[KeyInfo, ...]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("id", "name", "key", "may", "limits a minute", "made", "state"):
-        table.add_column(column)
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("id", "name", "key", "may", "requests\na minute", "tokens\na minute", "made", "state"):
+        table.add_column(
+            column, no_wrap=column != "name", overflow="fold", min_width=NAME_WIDTH if column == "name" else None
+        )
     for info in found:
         table.add_row(*map(Text, _cells(info)))
     plain_console().print(table)
@@ -127,13 +137,20 @@ def _print_table(found: "tuple[KeyInfo, ...]") -> None:
 def _cells(info: "KeyInfo") -> tuple[str, ...]:
     from datetime import UTC, datetime
 
-    limits = ((info.requests_per_minute, "requests"), (info.tokens_per_minute, "tokens"))
     return (
         info.id,
         info.name,
-        f"{info.prefix}...",
-        ", ".join(info.scopes),
-        ", ".join(f"{limit} {what}" for limit, what in limits if limit) or "-",
+        info.prefix,
+        info.scopes[-1],  # admin includes ask
+        _shown_limit(info.requests_per_minute),
+        _shown_limit(info.tokens_per_minute),
         f"{datetime.fromtimestamp(info.created, UTC):%Y-%m-%d}",
         "live" if info.revoked is None else "revoked",
     )
+
+
+def _shown_limit(limit: int | None) -> str:
+    """A limit in at most eight characters; the exact number is in --json."""
+    if limit is None:
+        return "-"
+    return f"{limit:,}" if limit < MILLION else f"{limit / MILLION:.4g}M"

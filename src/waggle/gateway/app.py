@@ -11,12 +11,22 @@ from waggle.gateway import embeddings
 from waggle.gateway.admission import Admission
 from waggle.gateway.chat import routes as chat
 from waggle.gateway.door.callers import Keys
+from waggle.gateway.door.heads import Heads
 from waggle.gateway.guard import Guard
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.responses import routes as responses
 from waggle.gateway.telling import health, models
 from waggle.gateway.telling.description import complete_description
-from waggle.gateway.telling.errors import ApiError, error_body, internal, invalid, of_status, of_waggle
+from waggle.gateway.telling.errors import (
+    NO_OBJECT,
+    ApiError,
+    error_body,
+    internal,
+    invalid,
+    no_json_said,
+    of_status,
+    of_waggle,
+)
 from waggle.gateway.telling.metrics import Metrics, Occupancy
 from waggle.gateway.telling.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.node.history.history import History
@@ -62,7 +72,8 @@ def make_app(
     complete_description(app)
     for kind in (ApiError, WaggleError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _told)
-    app.add_middleware(NamedCalls)  # the last one added is the first to see a request
+    app.add_middleware(Heads)  # the last one added is the first to see a request
+    app.add_middleware(NamedCalls)
     app.add_middleware(Guard, options=options, keys=keys)
     app.add_middleware(ObservedCalls, metrics=metrics, telemetry=telemetry)
     return app
@@ -85,5 +96,13 @@ def as_api_error(error: Exception) -> ApiError:
 
 async def _told(request: Request, error: Exception) -> JSONResponse:
     told = as_api_error(error)
+    if told.code == NO_OBJECT and not _says_json(request):
+        told = no_json_said()
     allowed = error.headers or {} if isinstance(error, HTTPException) else {}  # which methods there are
     return JSONResponse(error_body(told), told.status, {**allowed, **told.headers})
+
+
+def _says_json(request: Request) -> bool:
+    """Whether the body is said to be JSON, by any of its names."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")

@@ -15,6 +15,7 @@ from typing import Any
 from waggle.gateway.door.asked import Asked, read_asked
 from waggle.gateway.door.body import Bodies, CallerGone, Receive, replay
 from waggle.gateway.door.callers import Callers, Keys
+from waggle.gateway.door.goals import existing, goal_of, sign_in_address
 from waggle.gateway.door.hosts import Hosts, check_binding
 from waggle.gateway.door.ids import RequestIds
 from waggle.gateway.door.origins import Origins, is_preflight, preflight_headers
@@ -24,7 +25,7 @@ from waggle.gateway.door.sessions import MOST_FORM_BYTES, Sessions, key_of_form,
 from waggle.gateway.keys.rates import Rates
 from waggle.gateway.keys.store import ADMIN, KeyInfo
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError
+from waggle.gateway.telling.errors import ApiError, in_seconds
 
 __all__ = ["Guard", "check_binding"]
 
@@ -89,7 +90,7 @@ class Guard:
                 self._hosts.check(asked)
                 extra += self._origins.check(asked, socket=False)
                 extra += preflight_headers(asked)
-                if await self._answered_here(asked, receive, send):
+                if await self._answered_here(scope, asked, receive, send):
                     return
                 self._admit(scope, asked)
                 receive = replay(await held.enter_async_context(self._bodies.held(asked, receive)), receive)
@@ -100,12 +101,12 @@ class Guard:
                 return
             await self._app(scope, receive, send)
 
-    async def _answered_here(self, asked: Asked, receive: Receive, send: Send) -> bool:
+    async def _answered_here(self, scope: Scope, asked: Asked, receive: Receive, send: Send) -> bool:
         """Answer what is the guard's own business."""
         if is_preflight(asked):
             await _reply(send, 204, ())
         elif asked.path in (LOGIN, LOGOUT):
-            await self._sign(asked, receive, send)
+            await self._sign(scope, asked, receive, send)
         else:
             return False
         return True
@@ -138,11 +139,20 @@ class Guard:
         key = callers.check(asked, need)
         if key is None:
             return None
-        if is_api(asked.path) and asked.changes and (wait := self._rates.take(key)):
-            raise refused(429, "this key has reached its limit", "rate_limit_exceeded", retry_after=wait)
+        if is_api(asked.path) and asked.changes:
+            self._check_rate(key)
         self._ids.use(scope["state"]["request"])
         scope["state"] |= {"key": key, "charge": partial(self._rates.charge, key)}
         return key
+
+    def _check_rate(self, key: KeyInfo) -> None:
+        """Count a request of this key. Raises ApiError where it has reached a limit."""
+        if (reached := self._rates.reached(key)) is None:
+            self._rates.take(key)
+            return
+        limit = f"{reached.per_minute} {reached.what} a minute"
+        message = f"this key has used up its {limit}: try again in {in_seconds(reached.wait)}"
+        raise refused(429, message, "rate_limit_exceeded", retry_after=reached.wait)
 
     def _checking(self) -> Callers | None:
         """Who knows the callers; None while no key is needed."""
@@ -162,24 +172,24 @@ class Guard:
 
         return watched
 
-    async def _sign(self, asked: Asked, receive: Receive, send: Send) -> None:
+    async def _sign(self, scope: Scope, asked: Asked, receive: Receive, send: Send) -> None:
         """Sign in to the pages, or out."""
-        secure = asked.scheme == "https"
+        secure, goal = asked.scheme == "https", goal_of(scope.get("query_string", b""))
         if (callers := self._checking()) is None:
-            await _redirect(send, "/")
+            await _redirect(send, existing(scope, goal))
         elif asked.method != "POST":
-            await _reply(send, 200, *page())
+            await _reply(send, 200, *page(goal=goal))
         elif asked.path == LOGOUT:
             await _redirect(send, LOGIN, self._sessions.close(secure=secure))
         else:
             async with self._forms.held(asked, receive) as body:
-                key = callers.of_text(key_of_form(body))
+                key, goal = callers.of_text(key_of_form(body)), goal_of(body)
             if key is None:
-                await _reply(send, 401, *page("That is no key of this gateway."))
+                await _reply(send, 401, *page("That is no key of this gateway.", goal))
             elif ADMIN not in key.scopes:
-                await _reply(send, 403, *page("That key may ask, but not see these pages."))
+                await _reply(send, 403, *page("That key may ask, but not see these pages.", goal))
             else:
-                await _redirect(send, "/", self._sessions.open(key, secure=secure))
+                await _redirect(send, existing(scope, goal), self._sessions.open(key, secure=secure))
 
 
 def _charge_nobody(tokens: int) -> None:
@@ -207,7 +217,7 @@ async def _turn_away(scope: Scope, error: ApiError, send: Send) -> None:
     """Say no; a person who opens a page is shown where to sign in."""
     accepts = b"".join(value for name, value in scope["headers"] if name.lower() == b"accept")
     if error.status == 401 and scope["method"] == "GET" and b"text/html" in accepts and not is_api(scope["path"]):
-        await _redirect(send, LOGIN)
+        await _redirect(send, sign_in_address(scope))
     else:
         await _reply(send, error.status, *reply_of(error))
 

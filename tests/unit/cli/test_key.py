@@ -117,7 +117,8 @@ def test_a_long_name_is_folded_and_nothing_else(waggle: Waggle) -> None:
 
 def test_an_unknown_scope_is_told_in_our_words(waggle: Waggle) -> None:
     told = waggle("key", "create", "ann", "--scope", "foo").complaint()
-    assert "'foo' is not one of 'ask', 'admin'" in told
+    assert "ask" in told
+    assert "admin" in told
     assert "Value error" not in told
 
 

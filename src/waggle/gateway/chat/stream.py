@@ -1,8 +1,8 @@
 """The answers of a request as a stream of OpenAI's chunks, for chats and legacy completions.
 
-With the committee the role comes at once, then comments with the round's progress and, where wished, the best draft so
-far; then the winner's text. A model alone is passed on token by token, with comments where it is silent for long.
-Several choices are written side by side.
+With the committee the role comes once somebody has proposed an answer, or after a moment, then comments with the
+round's progress and, where wished, the best draft so far; then the winner's text. A model alone is passed on token by
+token, with comments where it is silent for long. Several choices are written side by side.
 """
 
 import asyncio
@@ -77,22 +77,25 @@ class _Voice:
         """Have the job done and write what comes of it."""
         streaming = self._streaming
         live = isinstance(job, ForModel) and streaming.wanted.form is None
-        if not live:
-            await self._open()
         answer = await streaming.wanted.of(
             job, streaming.head.request, self._number, self._live if live else self._told
         )
+        await self._open()
         if not live:
             for start in range(0, len(answer.text), PIECE):
                 await self._say(answer.text[start : start + PIECE])
-        await self._open()
         closing = streaming.shape.closing(self._number, answer)
         await self._send(closing | ({} if self._alone else {"waggle": answer.waggle}), {"waggle": answer.waggle})
         return answer
 
     async def _told(self, job: Job, request: str) -> Answer:
         """The work on a text that can only be shown when it is whole."""
-        return await watched(self._streaming.answerer, job, request, self._streaming.keep_alive_seconds, self._tell)
+
+        async def tell(state: Seen | None) -> None:
+            await self._open()
+            await self._tell(state)
+
+        return await watched(self._streaming.answerer, job, request, self._streaming.keep_alive_seconds, tell)
 
     async def _live(self, job: Job, request: str) -> Answer:
         """The work of a model whose text is passed on as it is written."""

@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import Finish, Generation
 from waggle.core.round_values import Outcome, Record
+from waggle.gateway.telling.strategies import SOLO, shown_strategy
 
 ABSTAINED = "The swarm abstained: it is not sure enough of any answer."
+NOTHING_USABLE = "The swarm abstained: no model wrote anything that can be used as an answer."
 FINGERPRINT = "waggle"
 JsonObject = dict[str, object]
 
@@ -56,7 +58,7 @@ def answer_of_record(record: Record, stop: Sequence[str], *, explain: bool) -> A
     best = before_stop(outcome.answer or "", stop)
     runner_up = None if outcome.runner_up is None else before_stop(outcome.runner_up, stop)
     answer = Answer(
-        text=ABSTAINED if outcome.abstained else best,
+        text=best if not outcome.abstained else NOTHING_USABLE if outcome.answer is None else ABSTAINED,
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.proposing_tokens + spent.judging_tokens - spent.prompt_tokens,
         waggle=_told(record, best, runner_up) | (_explained(outcome) if explain else {}),
@@ -89,7 +91,7 @@ def answer_of_generation(
     }
     told: JsonObject = {
         "round_id": request,
-        "strategy": "solo",
+        "strategy": SOLO,
         "model": model,
         "confidence": None,  # a model's own is not calibrated
         "self_confidence": made.self_confidence,
@@ -225,10 +227,10 @@ def _told(record: Record, best: str, runner_up: str | None) -> JsonObject:
     outcome, spent = record.outcome, record.outcome.spent
     return {
         "round_id": record.plan.round_id,
-        "strategy": record.plan.strategy,
+        "strategy": shown_strategy(record.plan.strategy),
         "confidence": outcome.confidence,
         "abstained": outcome.abstained,
-        "best_guess": best if outcome.abstained else None,
+        "best_guess": best if outcome.abstained and outcome.answer is not None else None,
         "supporters": outcome.candidates[0].supporters if outcome.candidates else (),
         "runner_up": runner_up,
         "spent": {

@@ -14,7 +14,6 @@ from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
 from waggle.gateway.chat.shapes import MAX_CHOICES, Asked, ChatRequest, CompletionRequest, WaggleOptions
 from waggle.gateway.jobs.choosing import (
-    STRATEGIES,
     check_no_round,
     check_round_options,
     check_tools,
@@ -34,6 +33,7 @@ from waggle.gateway.jobs.conversation import (
 )
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.telling.errors import ApiError, small_budget, unsupported
+from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.service import ServedModel
 
@@ -223,7 +223,7 @@ def _sampling(body: Asked, request: str, number: int) -> Sampling:
 
 def _max_tokens(body: Asked, newer: int | None, options: GatewayOptions) -> int:
     if newer is not None and body.max_tokens not in (None, newer):
-        raise fault("max_tokens", "max_completion_tokens says something else")
+        raise fault("max_completion_tokens", "max_tokens says something else: send one of them")
     return newer or body.max_tokens or options.max_tokens
 
 

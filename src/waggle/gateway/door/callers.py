@@ -16,6 +16,7 @@ from waggle.gateway.door.sessions import Sessions
 from waggle.gateway.keys.store import KeyInfo
 
 BEARER = re.compile(r"bearer +(\S{1,512})", re.IGNORECASE | re.ASCII)
+SHOW = "Authorization: Bearer wk-..."
 
 
 class Keys(Protocol):
@@ -60,7 +61,7 @@ class Callers:
             return None
         key = self._looked_up(lambda: self._find(asked))
         if key is None:
-            raise refused(401, "this needs an API key: Authorization: Bearer wk-...", "invalid_api_key")
+            raise refused(401, _what_is_missing(asked.header(b"authorization")), "invalid_api_key")
         if need is not Need.ANY_KEY and need.value not in key.scopes:
             raise refused(403, f"this needs a key with the scope {need.value}", "insufficient_scope")
         return key
@@ -90,3 +91,14 @@ class Callers:
             return look()
         except WaggleError:
             raise refused(503, "keys cannot be checked now", "keys_unavailable") from None
+
+
+def _what_is_missing(shown: str | None) -> str:
+    """Why nobody is known by this header; the same for a key that was revoked and for one that never was."""
+    if shown is None:
+        return f"this needs an API key: {SHOW}"
+    if BEARER.fullmatch(shown):
+        return "that key is not known here: it may be misspelled or revoked"
+    if " " not in shown.strip() and shown.strip().lower() != "bearer":
+        return f"the Authorization header has no scheme: write Bearer before the key, as in {SHOW}"
+    return f"the Authorization header holds no key: write {SHOW}"

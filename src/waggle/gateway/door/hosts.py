@@ -37,7 +37,11 @@ class Hosts:
         if name is None:
             raise refused(400, "the Host header is missing or malformed", "bad_host")
         if name not in self._names and not (self._everywhere and name == asked.server and _is_address(name)):
-            raise refused(421, "this gateway is not called by that name: see allowed_hosts", "unknown_host")
+            raise refused(
+                421,
+                "this gateway is not called by that name: --gateway-name adds a name",
+                "unknown_host",
+            )
 
 
 def host_name(header: str) -> str | None:

@@ -42,7 +42,11 @@ class Origins:
                 (b"vary", b"Origin"),
             ]
         if origin is not None and not _is_own(origin, asked):
-            raise refused(403, "web pages of this origin may not use the gateway: see allowed_origins", "bad_origin")
+            raise refused(
+                403,
+                "web pages of this origin may not use the gateway: --gateway-origin lets them",
+                "bad_origin",
+            )
         if origin is None and asked.header(b"sec-fetch-site") not in OWN and (socket or not _is_visit(asked)):
             raise refused(403, "requests of other web pages are not answered", "cross_site")
         return ()

@@ -44,7 +44,8 @@ border:1px solid var(--line);font:.85rem ui-monospace,"DejaVu Sans Mono",monospa
 </style></head><body><main><h1><svg viewBox="0 0 24 24" aria-hidden="true">
 <path d="M12 2 20.7 7v10L12 22 3.3 17V7z" fill="#e9a820"/><path d="M7 10h10M7 14h10" stroke="#221800" stroke-width="2"/>
 </svg>waggle</h1><p role="alert">%s</p>
-<form method="post" action="/login"><label for="key">A key with the scope admin</label>
+<form method="post" action="/login"><input type="hidden" name="next" value="%s">
+<label for="key">A key with the scope admin</label>
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
 <button>Sign in</button></form>
 <p class="hint">To make one, on the machine of this gateway: <code>waggle key create NAME --scope admin</code></p>
@@ -107,8 +108,8 @@ def key_of_form(body: bytes) -> str:
         return ""
 
 
-def page(said: str = "") -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
-    """Headers and body of the form, with a word on what went wrong."""
-    body = (PAGE % escape(said)).encode()
+def page(said: str = "", goal: str = "/") -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
+    """Headers and body of the form, with a word on what went wrong; `goal` is the page to go to afterwards."""
+    body = (PAGE % (escape(said), escape(goal))).encode()
     headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", POLICY.encode())]
     return [*headers, (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")], body

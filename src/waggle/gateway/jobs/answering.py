@@ -17,7 +17,7 @@ from waggle.core.round_values import Event, Record, Spent
 from waggle.core.wasted import counting_waste
 from waggle.gateway.chat.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
-from waggle.gateway.jobs.nobody import why_nobody
+from waggle.gateway.jobs.nobody import is_abstention, why_nobody
 from waggle.gateway.jobs.progress import Seen
 from waggle.gateway.telling.errors import ApiError, of_waggle, refused, too_long, unavailable, unsupported
 from waggle.node.services.service import Service
@@ -84,7 +84,7 @@ class Answerer:
             finally:  # also where the client has gone
                 self.charge(spent.proposing_tokens + spent.judging_tokens + wasted.tokens)
         self.keep(record)
-        if record.outcome.answer is None:
+        if record.outcome.answer is None and not is_abstention(record):
             raise why_nobody(record, job.options.max_tokens, self._longest_context())
         return answer_of_record(record, job.stop, explain=self.explain)
 

@@ -46,7 +46,9 @@ def _said(said: WaggleOptions | None, headers: Mapping[str, str]) -> WaggleOptio
         named = WaggleOptions.model_validate_strings({name.replace("-", "_"): value for name, value in given.items()})
     except ValidationError as error:
         fault = invalid(error.errors(include_url=False, include_input=False))
-        raise replace(fault, param=_header(fault.param or "")) from None
+        name = fault.param or ""
+        told = renamed(fault, {name: _header(name)})
+        raise replace(told, message=told.message.replace("unknown field", "unknown header")) from None
     return named.model_copy(update=said.model_dump(exclude_none=True)) if said else named
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from waggle.core.chat_values import Role, Turn
 from waggle.gateway.chat.shapes import WaggleOptions
 from waggle.gateway.telling.errors import ApiError, unavailable, unknown_model, unsupported
+from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.services.service import ServedModel
 
-SWARM, SOLO = "swarm", "solo/"
-STRATEGIES = {SWARM: "auto", "swarm/committee": "swarm", "swarm/vote": "vote", "swarm/best": "best"}
+SOLO = "solo/"
 UNUSED = {"vote": ("judges",), "best": ("judges", "proposers")}
 """Options that a strategy cannot honour."""
 ROUND_ONLY = ("min_confidence", "judges", "proposers", "explain")

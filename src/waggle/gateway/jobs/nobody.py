@@ -1,8 +1,18 @@
-"""Why a round has no answer at all, as the client is told: one message for each cause. Pure."""
+"""Why a round has no answer at all, as the client is told: one message for each cause. Pure.
+
+Where models wrote something of which nothing can be used, nobody failed: that is an abstention, and no error. To ask
+again would cost the same and bring the same.
+"""
 
 from waggle.core.errors import TOO_LONG
 from waggle.core.round_values import DeadlinePassed, ProposalReceived, Record, RoundStarted
 from waggle.gateway.telling.errors import ApiError, few_tokens, of_waggle, small_budget, too_long, unavailable
+from waggle.node.rounds.ending import Ending, ending_of
+
+
+def is_abstention(record: Record) -> bool:
+    """Whether a round without an answer is one all the same: somebody wrote something, and had the room for more."""
+    return ending_of(record.outcome, record.events) is Ending.ABSTAINED and not _were_cut_off(record)
 
 
 def why_nobody(record: Record, max_tokens: int, longest_context: int = 0) -> ApiError:

@@ -1,4 +1,9 @@
-"""Work as one who waits for it sees it: a sign of life whenever something happens, and when nothing does for long."""
+"""Work as one who waits for it sees it: a sign of life whenever something happens, and when nothing does for long.
+
+At the very beginning nothing is told for a moment, until somebody has proposed an answer. What cannot be done at all
+(too long for every model, a budget that pays for nobody, no room anywhere) fails by then, and is a plain error for a
+client that has been sent nothing yet.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +16,7 @@ from waggle.gateway.jobs.answering import Answerer, Heard
 from waggle.gateway.jobs.progress import Seen
 
 BETWEEN_SIGNS_SECONDS = 0.05
+HELD_SECONDS = 0.3
 Tell = Callable[[Seen | None], Awaitable[None]]
 
 
@@ -23,6 +29,8 @@ async def watched(answerer: Answerer, job: Job, request: str, keep_alive_seconds
     Raises:
         ApiError: it could not be done.
     """
+    clock = asyncio.get_running_loop().time
+    held_until = clock() + min(HELD_SECONDS, keep_alive_seconds)
     changed = asyncio.Event()
     seen: list[Seen] = []
 
@@ -34,11 +42,13 @@ async def watched(answerer: Answerer, job: Job, request: str, keep_alive_seconds
     work.add_done_callback(lambda _: changed.set())
     try:
         while not work.done():
+            held = held_until - clock()
             with suppress(TimeoutError):
-                async with asyncio.timeout(keep_alive_seconds):
+                async with asyncio.timeout(held if held > 0 else keep_alive_seconds):
                     await changed.wait()
             changed.clear()
-            if not work.done():
+            is_sure = bool(seen and seen[0].proposals) or clock() >= held_until
+            if is_sure and not work.done():
                 await tell(seen[0] if seen else None)
                 await asyncio.wait({work}, timeout=BETWEEN_SIGNS_SECONDS)
         return work.result()

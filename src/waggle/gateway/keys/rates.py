@@ -7,14 +7,25 @@ start anew with the process and hold for each gateway on its own. A key without 
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from waggle.gateway.keys.store import KeyInfo
 
 MINUTE = 60.0  # seconds
+REQUESTS, TOKENS = "requests", "tokens"
 MOST_BUCKETS = 20_000
 """Two for each of the most keys that a store holds; beyond, the one that rested longest starts anew."""
 LONGEST_WAIT = 3_600.0
 """Seconds; what one answer can cost is bounded, and so is what its key waits for it."""
+
+
+@dataclass(frozen=True, order=True)
+class Reached:
+    """A limit that a key has reached: seconds until it may go on, and how many of `what` it may have in a minute."""
+
+    wait: float
+    what: str
+    per_minute: int
 
 
 class Bucket:
@@ -47,20 +58,27 @@ class Rates:
 
     def take(self, key: KeyInfo) -> float:
         """Let one request of this key in; or the seconds after which it may come again, and nothing is taken."""
+        if reached := self.reached(key):
+            return reached.wait
         now = self._now()
-        requests = self._bucket(key.id, "requests", key.requests_per_minute, now)
-        tokens = self._bucket(key.id, "tokens", key.tokens_per_minute, now)
-        waits = [bucket.wait(1.0, now) for bucket in (requests, tokens) if bucket]
-        if wait := max(waits, default=0.0):
-            return wait
-        if requests:
+        if requests := self._bucket(key.id, REQUESTS, key.requests_per_minute, now):
             requests.spend(1.0)
         return 0.0
+
+    def reached(self, key: KeyInfo) -> Reached | None:
+        """The limit of this key that holds it up now, the longer one of two; None where none does."""
+        now = self._now()
+        found = []
+        for what, most in ((REQUESTS, key.requests_per_minute), (TOKENS, key.tokens_per_minute)):
+            bucket = self._bucket(key.id, what, most, now)
+            if bucket and (wait := bucket.wait(1.0, now)):
+                found.append(Reached(wait, what, bucket.per_minute))
+        return max(found, default=None)
 
     def charge(self, key: KeyInfo, tokens: int) -> None:
         """An answer has cost this many tokens."""
         now = self._now()
-        if bucket := self._bucket(key.id, "tokens", key.tokens_per_minute, now):
+        if bucket := self._bucket(key.id, TOKENS, key.tokens_per_minute, now):
             bucket.wait(0.0, now)
             bucket.spend(max(0, tokens))
 

@@ -43,8 +43,9 @@ class SpentShape(BaseModel):
 class WaggleShape(BaseModel):
     """What OpenAI has no field for. With `explain` there is more: candidates, ballots, failed, confusion_p, reason.
 
-    `confidence` is the calibrated probability that the swarm's answer is right, `self_confidence` what a model alone
-    thinks of its own words.
+    `strategy` is committee, vote, best (one node, chosen) or solo (one model, named). `confidence` is the calibrated
+    probability that the swarm's answer is right, `self_confidence` what a model alone thinks of its own words.
+    `best_guess` is what an abstention is unsure of; null where nothing that was written can be used.
     """
 
     round_id: str

@@ -1,9 +1,10 @@
 """A response as a stream of OpenAI's typed events, numbered from 0.
 
-The response is announced at once. With the committee, comments then carry the round's progress and, where wished, the
-best draft so far comes as events of our own; the winner's text follows in pieces. A model alone is passed on token by
-token, with comments where it is silent for long, unless its answer has to be JSON: then nothing is given out before it
-fits. The end is one event that holds the whole response, finished or failed; there is no [DONE] here.
+The response is announced with the first sign of life; what fails before that is a plain error. With the committee,
+comments then carry the round's progress and, where wished, the best draft so far comes as events of our own; the
+winner's text follows in pieces. A model alone is passed on token by token, with comments where it is silent for long,
+unless its answer has to be JSON: then nothing is given out before it fits. The end is one event that holds the whole
+response, finished or failed; there is no [DONE] here.
 """
 
 import time
@@ -43,13 +44,16 @@ class ResponseEvents:
         self._said: list[str] = []
 
     async def tell(self, make: Callable[[Told], Awaitable[Answer]]) -> None:
-        """Write all events of the response that `make` makes; a failure of it is the last one."""
-        started = shapes.begun(self._body, self._head)
-        await self._send("response.created", {"response": started})
-        await self._send("response.in_progress", {"response": started})
+        """Write all events of the response that `make` makes; a failure of it is the last one.
+
+        Raises:
+            ApiError: `make` failed before anything was written.
+        """
         try:
             answer = await make(Told(self.piece, self.sign))
         except ApiError as error:
+            if not self._number:
+                raise
             note_failure(error)
             await self._send("response.failed", {"response": shapes.failed(self._body, self._head, error)})
         else:
@@ -57,6 +61,7 @@ class ResponseEvents:
 
     async def piece(self, text: str, written: Sequence[Written] = ()) -> None:
         """A piece of the message's text; the first one opens the message."""
+        await self._announce()
         if not self._said:
             item = shapes.message_item(self._head, None, "in_progress")
             await self._send("response.output_item.added", {"output_index": 0, "item": item})
@@ -66,13 +71,23 @@ class ResponseEvents:
 
     async def sign(self, state: Seen | None) -> None:
         """A sign of life: how far the round is, and where wished a draft that is new."""
+        await self._announce()
         await self._write(comment("waiting" if state is None else progress_of(state)))
         draft = draft_of(state) if state is not None and self._drafts else None
         if draft is not None and draft != self._drafted:
             self._drafted = draft
             await self._send(DRAFT, {"draft": {"index": 0, "text": draft}})
 
+    async def _announce(self) -> None:
+        """Say once that there will be a response."""
+        if self._number:
+            return
+        started = shapes.begun(self._body, self._head)
+        await self._send("response.created", {"response": started})
+        await self._send("response.in_progress", {"response": started})
+
     async def _finish(self, answer: Answer) -> None:
+        await self._announce()
         if not self._said:
             for start in range(0, len(answer.text), PIECE):
                 await self.piece(answer.text[start : start + PIECE])

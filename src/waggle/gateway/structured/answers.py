@@ -118,7 +118,8 @@ async def answer_in_json(
             fault = str(error)
         else:
             return JsonAnswer(text, value, written)
-    message = f"no answer was JSON of the form asked for, in {len(written)} tries: {fault}"
+    times = "1 try" if len(written) == 1 else f"{len(written)} tries"
+    message = f"no answer was JSON of the form asked for, in {times}: {fault}"
     raise ApiError(422, message, type=REPLY, code="json_invalid")
 
 

@@ -51,7 +51,9 @@ async def answer_job_in_json(
         if answer.tool_calls:
             raise _WantsTools(together(answer, (*written, answer), {"tries": len(written) + 1}))
         if answer.waggle.get("abstained"):
-            message = "the swarm abstained: it is not sure enough of any answer of the form asked for"
+            known = answer.waggle.get("best_guess") is not None
+            why = "it is not sure enough of any answer of the form asked for" if known else "no model wrote an answer"
+            message = f"the swarm abstained: {why}"
             raise ApiError(422, message, type=REPLY, code="abstained", waggle=answer.waggle)
         return answer
 

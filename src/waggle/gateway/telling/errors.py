@@ -15,6 +15,9 @@ RETRY_SECONDS = 1.0  # where whoever is busy gave no estimate
 LONGEST_MESSAGE = 500  # characters
 LONGEST_PARAM = 120
 LEAVE_OUT = "leave it out"
+NO_OBJECT = "body_not_an_object"
+OTHER_VALUES = ("model_attributes_type", "dict_type", "model_type")
+"""What pydantic calls a value that is no object."""
 OWN_ONLY = "only the log-probability of the token itself is known; ask for 0 or leave it out"
 INSTEAD = {"top_logprobs": OWN_ONLY, "logprobs": OWN_ONLY}  # the older endpoint's logprobs is such a number too
 REQUEST, LIMIT, SERVER = "invalid_request_error", "rate_limit_error", "server_error"
@@ -46,7 +49,16 @@ class ApiError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that go with it: whole seconds, at least one."""
-        return {} if self.retry_after is None else {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+        return {} if self.retry_after is None else {"retry-after": str(_whole(self.retry_after))}
+
+
+def in_seconds(seconds: float) -> str:
+    """The same in words, as the header `Retry-After` says it: "1 s"."""
+    return f"{_whole(seconds)} s"
+
+
+def _whole(seconds: float) -> int:
+    return max(1, math.ceil(seconds))
 
 
 def error_body(error: ApiError) -> dict[str, Mapping[str, object]]:
@@ -84,7 +96,7 @@ def of_waggle(error: WaggleError | TimeoutError) -> ApiError:
 def busy(seconds: float | None = None) -> ApiError:
     """Nobody has room now."""
     wait = RETRY_SECONDS if seconds is None else seconds
-    message = "everybody is busy: try again later"
+    message = f"everybody is busy: try again in {in_seconds(wait)}"
     return ApiError(429, message, type=LIMIT, code="rate_limit_exceeded", retry_after=wait)
 
 
@@ -162,8 +174,16 @@ def invalid(faults: Sequence[Mapping[str, object]]) -> ApiError:
         return ApiError(400, f"{name} is missing", code="missing_required_parameter", param=param)
     if kind == "json_invalid":
         return ApiError(400, "the body is not valid JSON", code="invalid_json")
+    if kind in OTHER_VALUES and param is None:
+        return ApiError(400, "the body is not a JSON object", code=NO_OBJECT)
     said = str(first.get("msg", "is not valid")).removeprefix("Value error, ")
     return ApiError(400, f"{name}: {said}", code="invalid_value", param=param)
+
+
+def no_json_said() -> ApiError:
+    """A body that does not say what it is, and so is not read as JSON."""
+    message = "the body is not read as JSON: send the header Content-Type: application/json"
+    return ApiError(400, message, code="invalid_content_type", param="Content-Type")
 
 
 def param_of(path: Sequence[object]) -> str | None:

@@ -19,6 +19,7 @@ from waggle.core.errors import WaggleError
 from waggle.core.mesh_values import Liveness, Load
 from waggle.core.round_values import ProposalReceived, Record
 from waggle.node.observing.phases import phases_of
+from waggle.node.rounds.ending import Ending, ending_of
 from waggle.node.services.service import Service
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Metrics:
             "waggle_confidence", "Of rounds with an answer.", ["strategy"], buckets=SHARES, registry=registry
         )
         self._abstentions = Counter(
-            "waggle_abstentions", "Rounds under the asked confidence.", ["strategy"], registry=registry
+            "waggle_abstentions", "Rounds heard, without a sure answer.", ["strategy"], registry=registry
         )
         self._proposals = Counter("waggle_proposals", "Asked proposals by result.", ["result"], registry=registry)
         self._ballots = Counter("waggle_ballots", "Asked ballots by result.", ["result"], registry=registry)
@@ -102,13 +103,14 @@ class Metrics:
     def observe_record(self, record: Record) -> None:
         """A round ended."""
         outcome, strategy = record.outcome, strategy_of(record.plan.strategy)
-        self._rounds.labels(strategy, _result(record)).inc()
+        ending = ending_of(outcome, record.events)
+        self._rounds.labels(strategy, ending.value).inc()
         self._round_seconds.labels(strategy).observe(outcome.spent.seconds)
         for phase in phases_of(record):
             self._phase_seconds.labels(phase.name).observe(phase.seconds)
         if outcome.answer is not None:
             self._confidence.labels(strategy).observe(outcome.confidence)
-        if outcome.abstained:
+        if ending is Ending.ABSTAINED:
             self._abstentions.labels(strategy).inc()
         made = {event.proposal.node for event in record.events if isinstance(event, ProposalReceived)}
         self._proposals.labels("made").inc(len(made - outcome.failures.keys()))
@@ -145,12 +147,6 @@ def strategy_of(strategy: str) -> str:
     """The strategy, without the model's name."""
     first = strategy.partition(":")[0]
     return first if first in STRATEGIES else OTHER
-
-
-def _result(record: Record) -> str:
-    if record.outcome.answer is None:
-        return "unanswered"
-    return "abstained" if record.outcome.abstained else "answered"
 
 
 class _Now(Collector):

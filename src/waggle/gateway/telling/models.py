@@ -7,9 +7,11 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from waggle.gateway.jobs.choosing import SOLO, STRATEGIES
+from waggle.gateway.jobs.choosing import SOLO
 from waggle.gateway.responses.described import ERRORS
 from waggle.gateway.telling.errors import unknown_model
+from waggle.gateway.telling.strategies import SOLO as ALONE
+from waggle.gateway.telling.strategies import STRATEGIES, shown_strategy
 from waggle.node.services.service import ServedModel, Service
 
 router = APIRouter(tags=["models"])
@@ -21,8 +23,9 @@ OWNER = "waggle"
 class ModelFacts(BaseModel):
     """What OpenAI has no field for. Skills are shares of right answers by kind of question, "" for all kinds.
 
-    `nodes` can be used now; `down` are others that have it, each with the reason why it cannot. `converses` says
-    whether it reads a whole conversation or only the question at its end.
+    `strategy` is auto (the gate: one node or the committee), committee, vote, best or solo. `nodes` can be used now;
+    `down` are others that have it, each with the reason why it cannot. `converses` says whether it reads a whole
+    conversation or only the question at its end.
     """
 
     strategy: str
@@ -81,7 +84,7 @@ def entries_of(models: Sequence[ServedModel]) -> Iterator[ModelEntry]:
     known = [model.context_tokens for model in there if model.context_tokens > 0]
     for name, strategy in STRATEGIES.items():
         facts = ModelFacts(
-            strategy=strategy,
+            strategy=shown_strategy(strategy),
             nodes=everyone,
             context_tokens=max(known, default=None),
             converses=any(model.converses for model in there),
@@ -94,7 +97,7 @@ def entries_of(models: Sequence[ServedModel]) -> Iterator[ModelEntry]:
 
 def _facts_of(model: ServedModel) -> ModelFacts:
     return ModelFacts(
-        strategy="solo",
+        strategy=ALONE,
         nodes=list(model.nodes),
         family=model.family or None,
         context_tokens=model.context_tokens or None,

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from waggle.core.round_values import Record
 from waggle.node.history.records import MAX_RECORD_BYTES
 from waggle.node.history.store import HistoryStore, RoundSummary, Totals, is_broken
+from waggle.node.rounds.ending import Ending, ending_of
 
 __all__ = ["History", "RoundSummary", "Totals"]
 
@@ -138,7 +139,7 @@ class History:
             answer=outcome.answer,
             strategy=record.plan.strategy,
             confidence=outcome.confidence,
-            abstained=outcome.abstained,
+            abstained=ending_of(outcome, record.events) is Ending.ABSTAINED,
             tokens=outcome.spent.proposing_tokens + outcome.spent.judging_tokens,
             seconds=outcome.spent.seconds,
             source=source[:MOST_NAME],

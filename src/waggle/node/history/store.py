@@ -48,6 +48,8 @@ CREATE TRIGGER IF NOT EXISTS words_out AFTER DELETE ON rounds BEGIN
 MOST_HELD = "SELECT key, count(*) FROM rounds GROUP BY key ORDER BY count(*) DESC, min(number) LIMIT 1"
 LARGEST = """SELECT key, count(*) FROM rounds JOIN records USING (number)
 GROUP BY key ORDER BY sum(length(body)) DESC, min(number) LIMIT 1"""
+TOTALS = """SELECT count(*), total(abstained), total(answer IS NULL AND NOT abstained), total(tokens), total(seconds)
+FROM rounds WHERE at >= ?"""
 COLUMNS = "round_id, request, at, question, answer, strategy, confidence, abstained, tokens, seconds, source, key"
 SHOWN = COLUMNS.replace("question, answer", f"substr(question, 1, {SHOWN_CHARACTERS}), "
                         f"substr(answer, 1, {SHOWN_CHARACTERS})")  # fmt: skip
@@ -56,7 +58,8 @@ SHOWN = COLUMNS.replace("question, answer", f"substr(question, 1, {SHOWN_CHARACT
 class RoundSummary(Struct, frozen=True, kw_only=True):
     """What a list of past rounds shows. `at` in seconds since 1970; `tokens` are those of every call.
 
-    `question` and `answer` may be cut; `source` says by which door the question came, `key` is the key's name.
+    `question` and `answer` may be cut; `source` says by which door the question came, `key` is the key's name. A round
+    without an answer has `abstained` where somebody wrote something, and failed where nobody was heard.
     """
 
     round_id: str
@@ -74,10 +77,11 @@ class RoundSummary(Struct, frozen=True, kw_only=True):
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """Sums over past rounds."""
+    """Sums over past rounds. Those that `failed` had nobody who was heard; they are not among the `abstained`."""
 
     rounds: int = 0
     abstained: int = 0
+    failed: int = 0
     tokens: int = 0
     seconds: float = 0.0
 
@@ -172,11 +176,9 @@ class HistoryStore:
 
     def totals(self, since: float) -> Totals:
         """Sums over the rounds from `since` on."""
-        row = self._open().execute(
-            "SELECT count(*), total(abstained), total(tokens), total(seconds) FROM rounds WHERE at >= ?", (since,)
-        )
-        rounds, abstained, tokens, seconds = row.fetchone()
-        return Totals(rounds=rounds, abstained=int(abstained), tokens=int(tokens), seconds=seconds)
+        row = self._open().execute(TOTALS, (since,))
+        rounds, abstained, failed, tokens, seconds = row.fetchone()
+        return Totals(rounds=rounds, abstained=int(abstained), failed=int(failed), tokens=int(tokens), seconds=seconds)
 
     def count(self) -> int:
         """How many rounds are kept."""

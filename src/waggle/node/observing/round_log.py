@@ -1,9 +1,11 @@
 """What the log says of a round as a whole: numbers, no words of questions or answers."""
 
 import logging
+from collections.abc import Sequence
 
-from waggle.core.round_values import Outcome, Plan
+from waggle.core.round_values import Event, Outcome, Plan
 from waggle.node.observing.logs import facts, question_fact
+from waggle.node.rounds.ending import Ending, ending_of
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +27,16 @@ def log_plan(plan: Plan) -> None:
     )
 
 
-def log_outcome(plan: Plan, outcome: Outcome) -> None:
-    """A round is over."""
+def log_outcome(plan: Plan, outcome: Outcome, events: Sequence[Event]) -> None:
+    """A round is over. One that failed is not said to be unsure: nobody was heard who could have been."""
+    ending = ending_of(outcome, events)
     log.info(
         "round ended",
         extra=facts(
             round=plan.round_id,
-            abstained=outcome.abstained,
-            confidence=outcome.confidence,
+            ended=ending.value,
+            abstained=ending is Ending.ABSTAINED,
+            confidence=None if ending is Ending.FAILED else outcome.confidence,
             candidates=len(outcome.candidates),
             failures=len(outcome.failures),
             ballots=outcome.ballots.cast,

@@ -39,6 +39,7 @@ from waggle.core.round_values import (
     RoundStarted,
 )
 from waggle.node.observing.phases import JUDGE, PROPOSE, Phase, phases_of
+from waggle.node.rounds.ending import Ending, ending_of
 
 MOST_ASKS = 512
 """Spans of one round's asks; a large committee has thousands."""
@@ -187,11 +188,12 @@ def otlp_exporter() -> SpanExporter:
 
 
 def _facts_of(record: Record) -> dict[str, Value]:
-    outcome = record.outcome
+    outcome, ending = record.outcome, ending_of(record.outcome, record.events)
     return {
         "waggle.round": record.plan.round_id,
         "waggle.strategy": record.plan.strategy,
-        "waggle.abstained": outcome.abstained,
+        "waggle.abstained": ending is Ending.ABSTAINED,
+        "waggle.failed": ending is Ending.FAILED,
         "waggle.confidence": outcome.confidence,
         "waggle.candidates": len(outcome.candidates),
         "waggle.tokens": outcome.spent.proposing_tokens + outcome.spent.judging_tokens,

@@ -89,7 +89,7 @@ class RoundRunner:
                 self._stop(self._asks | self._timers)
                 await self._close_workers()
             assert self._state.outcome is not None
-            log_outcome(plan, self._state.outcome)
+            log_outcome(plan, self._state.outcome, self._events)
         return Record(
             plan=plan,
             events=tuple(self._events),

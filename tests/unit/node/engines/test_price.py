@@ -19,7 +19,7 @@ from waggle.node.config.settings import Settings
 from waggle.node.control.messages import Peers, PeersReply
 from waggle.node.network.mesh_node import MeshNode, make_node
 from waggle.node.running.local_control import LocalControl
-from waggle.node.running.running import _options
+from waggle.node.running.running import options_of
 from waggle.testing.clock import VirtualClock, run_virtual
 
 
@@ -32,7 +32,7 @@ async def two_nodes(price: int) -> list[MeshNode]:
             key,
             network.join(key.node_id),
             {"bee": ScriptedEngine(Script(name="bee"), truth, clock=VirtualClock())},
-            _options(Settings(price=wanted), relays=False),
+            options_of(Settings(price=wanted), relays=False),
             rng=Random(number),
             wall=lambda: TODAY + asyncio.get_running_loop().time(),
         )
