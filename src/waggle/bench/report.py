@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from waggle import __version__
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 200
 """Columns of text that no screen shows: a log, a file."""
+
+NOTE = "note"
+"""The column whose words stand below the table."""
+X, TIMES = " x", " times"
+"""How a goal that is a ratio ends, and how people read that."""
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
@@ -71,34 +76,96 @@ def number(value: Value) -> float:
     return float(value)
 
 
-def print_report(result: Report) -> None:
-    """Tables on standard output: rows of like columns together, then the goals, missed ones plainly said."""
-    from rich.console import Console
+def print_report(result: Report, unmeasured: Sequence[str] = ()) -> None:
+    """Tables on standard output: rows of like columns together, then notes, then the goals, missed ones plainly said.
 
-    console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
-    console.print(f"[bold]waggle bench {result['suite']}[/], seed {result['seed']}, {result['machine']}")
+    `unmeasured` tells of goals that nothing was measured for.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    wide = None if sys.stdout.isatty() else PIPED_WIDTH
+    console = Console(width=wide, markup=False, emoji=False, highlight=False)
+    title = f"waggle bench {result['suite']}"
+    console.print(Text.assemble((title, "bold"), f", seed {result['seed']}; {machine_words(result['machine'])}"))
     for columns in dict.fromkeys(tuple(row) for row in result["rows"]):
-        cells = [[_text(value) for value in row.values()] for row in result["rows"] if tuple(row) == columns]
-        console.print(fitting(console, [list(columns), *cells]))
+        rows = [row for row in result["rows"] if tuple(row) == columns]
+        heads = [column for column in columns if column != NOTE]
+        console.print(
+            fitting(console, [list(map(head, heads)), *([_text(row[each]) for each in heads] for row in rows)])
+        )
+        for row in rows:
+            if row.get(NOTE):
+                console.print(f"{_text(row[columns[0]])}: {_text(row[NOTE])}", soft_wrap=True)
     for goal in result["goals"]:
-        mark = "[green]met[/]   " if goal["met"] else "[red]missed[/]"
-        console.print(f"{mark} {goal['name']}: {_text(goal['value'])} (goal {goal['goal']})")
+        mark = ("met     ", "green") if goal["met"] else ("missed  ", "red")
+        told = f"{goal['name']}: {_with_unit(goal)} (goal {_times(goal['goal'])})"
+        console.print(Text.assemble(mark, told), soft_wrap=True)
+    for words in unmeasured:
+        console.print(Text.assemble(("--      ", "yellow"), words), soft_wrap=True)
+
+
+def machine_words(found: Mapping[str, object]) -> str:
+    """What `machine` found, for people: "Linux, x86_64, 2 cores, Python 3.11.7, load 1.2"."""
+    words = {"cores": f"{found.get('cores')} cores", "python": f"Python {found.get('python')}"}
+    plain = ("system", "processor")
+    known = (
+        str(value) if name in plain else words.get(name, f"{name} {value}")
+        for name, value in found.items()
+        if value is not None
+    )
+    return ", ".join(known)
+
+
+def head(column: str) -> str:
+    """A column's name over a table: "mb_per_second" is "MB/s", "unary_p50_ms" is "unary ms p50"."""
+    words = column.replace("_per_second", "/s").split("_")
+    if words[-1] == "ms" and words[-2:-1] in (["p50"], ["p99"]):
+        words[-2:] = reversed(words[-2:])
+    return " ".join(words).replace("mb/s", "MB/s")
+
+
+def _with_unit(goal: Goal) -> str:
+    """The value, with the unit of its bound where that is a ratio."""
+    return f"{_text(goal['value'])}{TIMES if goal['goal'].endswith(X) else ''}"
+
+
+def _times(goal: str) -> str:
+    return goal.removesuffix(X) + TIMES if goal.endswith(X) else goal
 
 
 def fitting(console: "Console", lines: Sequence[Sequence[str]]) -> "Table":
-    """The lines as a table, the first one its head; where that is too wide, on its side if it is narrower so."""
-    upright, turned = _table(lines), _table(list(zip(*lines, strict=True)))
+    """The lines as a table, the first one its head; on its side or row by row where that is too wide and those are not.
+
+    Where nothing fits, it stays as it is, or is turned if it is narrower so.
+    """
     unbounded = console.options.update(max_width=10_000)
-    wide, less = (console.measure(table, options=unbounded).maximum for table in (upright, turned))
-    return turned if wide > max(console.width, less) else upright
+    upright, turned, listed = _table(lines), _table(list(zip(*lines, strict=True))), _list(lines)
+    tables = {table: console.measure(table, options=unbounded).maximum for table in (upright, turned, listed)}
+    return next(
+        (table for table, width in tables.items() if width <= console.width), min(tables, key=tables.__getitem__)
+    )
 
 
 def _table(lines: Sequence[Sequence[str]]) -> "Table":
+    from rich import box
     from rich.table import Table
 
-    table = Table(*lines[0])
+    table = Table(*lines[0], box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for line in lines[1:]:
         table.add_row(*line)
+    return table
+
+
+def _list(lines: Sequence[Sequence[str]]) -> "Table":
+    """Every row as lines of its own, each with a column's head and its value."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for line in lines[1:]:
+        table.add_row()
+        for name, value in zip(lines[0], line, strict=True):
+            table.add_row(name, value)
     return table
 
 

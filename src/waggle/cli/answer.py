@@ -1,28 +1,30 @@
 """Prints a finished round: the answer, the explanation, or one JSON object."""
 
 import json
+from collections.abc import Iterable
 
-from rich import box
-from rich.table import Table
-
+from waggle.cli.output import writing
 from waggle.cli.shared import plain_console
+from waggle.cli.table import Column, print_table, shown
 from waggle.core.ids import NodeId
 from waggle.core.inert import inert, one_line
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
 from waggle.node.observing.names import names_of
 from waggle.node.observing.picture import pairwise
 
-WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's name, of a failure
+WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's answer, of a name or failure
+LEAST = 8  # to which answers are folded on a narrow screen
 
 
 def print_round(record: Record, *, explain: bool, as_json: bool) -> None:
-    """What was asked for, on standard output."""
-    if as_json:
-        print_json(record)
-        return
-    if explain:
-        print_explanation(record)
-    print_answer(record)
+    """What was asked for, on standard output. Raises OutputError where that cannot be written."""
+    with writing("the answer"):
+        if as_json:
+            print_json(record)
+            return
+        if explain:
+            print_explanation(record)
+        print_answer(record)
 
 
 def print_answer(record: Record) -> None:
@@ -60,47 +62,59 @@ def print_explanation(record: Record) -> None:
     """Who said what, who stands behind which candidate, and who beat whom by how much."""
     console, outcome, names = plain_console(), record.outcome, names_of(record.plan)
     console.print("proposals", style="bold")
-    console.print(_proposals(record))
+    _print_proposals(record)
     for node, reason in outcome.failures.items():
         name = one_line(names.get(NodeId(node), node), WORDS)
         console.print(f"{name} failed: {one_line(reason, REASON)}", style="red", soft_wrap=True)
-    console.print("candidates", style="bold")
-    console.print(_candidates(record))
+    console.print("\ncandidates", style="bold")
+    _print_candidates(record)
     if outcome.ballots.cast:
-        console.print("how often the row beats the column, as the judges see it", style="bold")
-        console.print(_pairwise(record))
+        console.print("\nhow often the row beats the column, as the judges see it", style="bold")
+        _print_pairwise(record)
     count = outcome.ballots
     console.print(
-        f"ballots: {count.asked} asked, {count.cast} cast, {count.refused} refused, "
+        f"\nballots: {count.asked} asked, {count.cast} cast, {count.refused} refused, "
         f"{count.unparseable} unparseable; ended because {one_line(outcome.reason, REASON)}",
         style="dim",
         soft_wrap=True,
     )
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _proposals(record: Record) -> Table:
-    table, names = _table("node", "answer", "sure of itself", "weight"), names_of(record.plan)
+def _print_proposals(record: Record) -> None:
+    names = names_of(record.plan)
     weights = {standing.node: standing.support_weight for standing in (*record.plan.proposers, *record.plan.standby)}
-    for proposal in proposals_of(record):
-        sure = "-" if proposal.self_confidence is None else f"{proposal.self_confidence:.0%}"
-        node, answer = one_line(names[proposal.node], WORDS), one_line(proposal.answer, WORDS)
-        table.add_row(node, answer, sure, f"{weights[proposal.node]:.2f}")
-    return table
+    found = proposals_of(record)
+    sure = ("-" if each.self_confidence is None else f"{each.self_confidence:.0%}" for each in found)
+    print_table(
+        [
+            Column(head="node", cells=tuple(_shown(names[each.node], REASON) for each in found)),
+            _folding("answer", (_shown(each.answer, WORDS) for each in found)),
+            Column(head="sure of itself", cells=tuple(sure), spare=1),
+            Column(head="weight", cells=tuple(f"{weights[each.node]:.2f}" for each in found), spare=2),
+        ]
+    )
 
 
-def _candidates(record: Record) -> Table:
-    table, names = _table("", "candidate", "strength", "supporters"), names_of(record.plan)
-    for place, candidate in enumerate(record.outcome.candidates, 1):
-        supporters = one_line(", ".join(names[node] for node in candidate.supporters), REASON)
-        table.add_row(str(place), one_line(candidate.answer, WORDS), f"{candidate.strength:+.2f}", supporters)
-    return table
+def _print_candidates(record: Record) -> None:
+    names, found = names_of(record.plan), record.outcome.candidates
+    supporters = (", ".join(names[node] for node in candidate.supporters) for candidate in found)
+    print_table(
+        [
+            Column(head="", cells=tuple(str(place) for place, _ in enumerate(found, 1))),
+            _folding("candidate", (_shown(candidate.answer, WORDS) for candidate in found)),
+            Column(head="strength", cells=tuple(f"{candidate.strength:+.2f}" for candidate in found)),
+            Column(head="supporters", cells=tuple(_shown(each, REASON) for each in supporters), folds=True),
+        ]
+    )
+
+
+def _folding(head: str, cells: Iterable[str]) -> Column:
+    """A column of answers, whose words may be broken."""
+    return Column(head=head, cells=tuple(cells), folds=True, least=LEAST)
+
+
+def _shown(text: str, limit: int) -> str:
+    return shown(one_line(text, limit))
 
 
 def proposals_of(record: Record) -> list[Proposal]:
@@ -110,17 +124,20 @@ def proposals_of(record: Record) -> list[Proposal]:
     return sorted(found, key=lambda proposal: order[proposal.node])
 
 
-def _pairwise(record: Record) -> Table:
+def _print_pairwise(record: Record) -> None:
     """Mean P(row beats column) over all judges and both orders, by weight."""
     candidates = record.outcome.candidates
     ballots = tuple(event.ballot for event in record.events if isinstance(event, BallotReceived))
     shares = pairwise(record.plan, ballots)
-    table = _table("", "", *(str(place) for place in range(1, len(candidates) + 1)))
-    for place, row in enumerate(candidates, 1):
-        found = [shares.get((row.number, column.number)) for column in candidates]
-        cells = ("" if share is None else f"{share:.0%}" for share in found)
-        table.add_row(str(place), one_line(row.answer, LABEL), *cells)
-    return table
+    places = [str(place) for place, _ in enumerate(candidates, 1)]
+    columns = [
+        Column(head="", cells=tuple(places)),
+        _folding("", (_shown(row.answer, LABEL) for row in candidates)),
+    ]
+    for place, column in zip(places, candidates, strict=True):
+        found = (shares.get((row.number, column.number)) for row in candidates)
+        columns.append(Column(head=place, cells=tuple("" if share is None else f"{share:.0%}" for share in found)))
+    print_table(columns)
 
 
 def print_json(record: Record) -> None:

@@ -1,7 +1,7 @@
 """`waggle bench`: measure, and say plainly which goals were missed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -159,9 +159,10 @@ def mesh(
 
     All on loopback, in the same run. What is not installed is skipped, and the row says how to install it.
     """
-    from waggle.bench.mesh.suite import run_mesh_bench
+    from waggle.bench.mesh.suite import run_mesh_bench, unmeasured
 
-    _show(run_mesh_bench(seed, repeats, seconds), as_json)
+    result = run_mesh_bench(seed, repeats, seconds)
+    _show(result, as_json, unmeasured(result))
 
 
 @app.command("gateway")
@@ -181,10 +182,10 @@ def gateway(
     _show(run_gateway_bench(seed, GatewayBench(repeats=repeats, seconds=seconds, load=load), on_progress=_say), as_json)
 
 
-def _show(result: Mapping[str, object], as_json: bool) -> None:
+def _show(result: Mapping[str, object], as_json: bool, unmeasured: Sequence[str] = ()) -> None:
     if as_json:
         print(json.dumps(result))
     else:
         from waggle.bench.report import print_report
 
-        print_report(cast("Report", result))
+        print_report(cast("Report", result), unmeasured)

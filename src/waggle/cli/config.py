@@ -10,11 +10,13 @@ from typing import Annotated, Concatenate, ParamSpec
 
 import typer
 
-from waggle.cli.shared import AsJson, plain_console
-from waggle.core.inert import inert, one_line
+from waggle.cli.shared import AsJson
+from waggle.core.inert import one_line
 from waggle.node.config.load import DEFAULT, Configuration, load_settings
 from waggle.node.config.table import SETTINGS, Setting
 
+LEAST = 12
+"""To this width the table's values and origins are folded."""
 P = ParamSpec("P")
 CONFIG_HELP = "Read the settings from this file instead of waggle.toml here or in the home folder."
 
@@ -92,19 +94,33 @@ def _facts(configuration: Configuration) -> dict[str, object]:
 
 
 def _print_table(configuration: Configuration) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from waggle.cli.table import Column, print_table, screen_width, table_lines
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("setting", "value", "from"):
-        table.add_column(column, overflow="fold")
-    for name in SETTINGS:
-        value, origin = shown_value(configuration, name), configuration.origins[name]
-        words = "\n".join(value) if isinstance(value, list) else str(value)
-        words = words.lower() if isinstance(value, bool) else words
-        table.add_row(name, inert(words) or "-", Text(inert(origin), style="dim" if origin == DEFAULT else "bold"))
-    plain_console().print(table)
+    rows = [row for name in SETTINGS for row in _rows(configuration, name)]
+    heads = {"setting": None, "value": LEAST, "from": LEAST}
+    columns = [
+        Column(head=head, cells=cells, folds=least is not None, least=least)
+        for (head, least), cells in zip(heads.items(), zip(*rows, strict=True), strict=True)
+    ]
+    width = screen_width()
+    if width is None or max(map(len, table_lines(columns, width))) <= width:
+        print_table(columns)
+        return
+    for name in SETTINGS:  # too narrow for three columns
+        (_, value, origin), *more = _rows(configuration, name)
+        print("\n  ".join([f"{name} = {value}", *(row[1] for row in more)]))
+        if origin != DEFAULT:
+            print(f"  from {origin}")
+
+
+def _rows(configuration: Configuration, name: str) -> list[tuple[str, str, str]]:
+    """A row for a setting, and one for every further value of a list."""
+    from waggle.cli.table import shown
+
+    value = shown_value(configuration, name)
+    texts = value if isinstance(value, list) else [str(value).lower() if isinstance(value, bool) else str(value)]
+    first, *more = [shown(text) or "-" for text in texts] or ["-"]
+    return [(name, first, shown(configuration.origins[name])), *(("", each, "") for each in more)]
 
 
 def shown_value(configuration: Configuration, name: str) -> object:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
-from waggle.cli.shared import bundled_calibration, plain_console
+from waggle.cli.findings import Row, Screen, screen
+from waggle.cli.shared import bundled_calibration
 from waggle.core.inert import one_line
+from waggle.core.words import many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from waggle.mesh.invite import Invite
     from waggle.node.config.load import Configuration
@@ -42,10 +44,6 @@ OPTIONAL = {
 }
 LEAST_MEMORY_BYTES = 1_000_000_000
 REMARK_WIDTH = 240
-MARKS = {True: ("ok", "green"), None: ("--", "yellow"), False: ("!!", "red")}
-
-
-Row = tuple[str, str, str, bool | None]  # what, found, remark, whether that is fine; None: no, but there are other ways
 
 
 @takes_settings("network", "home")
@@ -64,34 +62,29 @@ def doctor(
     relays; and what hinders nodes of yours that run. A way marked -- does not work, but there are others. With --via,
     which addresses of an invite answer: TCP, QUIC, relay. Exit status 1 if something needed is missing.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from waggle import __version__
-    from waggle.cli.shared import invites_to
+    from waggle.cli.invites import read_invites
 
-    invites = invites_to(via or (), configuration.settings.network)
-    console = plain_console()
-    table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
-    rows = [_python(), _cores(), _memory(), *map(_package, REQUIRED), *map(_optional, OPTIONAL), _hive(), _measured()]
-    rows += [*_network(), *_nodes(configuration.settings.home)]
-    for invite in invites:
-        rows += _invited(invite)
-    for name, found, remark, fine in rows:
-        table.add_row(Text(*MARKS[fine]), *map(Text, (name, found, remark)))
-    console.print(f"waggle {__version__}", style="bold")
-    console.print(table)
-    raise typer.Exit(1 if any(fine is False for *_, fine in rows) else 0)
+    invites = read_invites(via or (), configuration)
+    with screen() as shown:
+        shown.title(f"waggle {__version__}")
+        shown.add([_python(), _cores(), _memory(), *map(_package, REQUIRED), *map(_optional, OPTIONAL)])
+        shown.add([_hive(), _measured()])
+        _network(shown)
+        shown.trying("your running nodes")
+        shown.add(_nodes(configuration.settings.home))
+        for invite in invites:
+            shown.add(_invited(invite, shown.trying))
+    raise typer.Exit(1 if shown.has_faults else 0)
 
 
-def _network() -> list[Row]:
+def _network(shown: Screen) -> None:
     """One of the two direct ways is needed; without multicast or relays there are other ways."""
     import asyncio
 
     from waggle.node.network.network_check import check_network
 
-    return ways(asyncio.run(check_network()))
+    asyncio.run(check_network(shown.trying, lambda findings: shown.add(ways(findings))))
 
 
 def ways(findings: "Sequence[Finding]") -> list[Row]:
@@ -107,13 +100,13 @@ def ways(findings: "Sequence[Finding]") -> list[Row]:
     return rows
 
 
-def _invited(invite: "Invite") -> list[Row]:
+def _invited(invite: "Invite", trying: "Callable[[str], None]") -> list[Row]:
     """A row for each address of an invite; one that answers is enough."""
     import asyncio
 
     from waggle.node.network.dial_check import check_invite
 
-    findings = asyncio.run(check_invite(invite.addresses, invite.network))
+    findings = asyncio.run(check_invite(invite.addresses, invite.network, trying))
     return invited(invite.node, findings)
 
 
@@ -151,7 +144,7 @@ async def _node(info: "RunInfo") -> list[Row]:
     except WaggleError as error:
         return [(what, "silent", one_line(str(error), REMARK_WIDTH), False)]
     if not status.troubles:
-        return [(what, "runs", f"sees {status.peers} others{_through(status.addresses)}", True)]
+        return [(what, "runs", f"sees {many(status.peers, 'other')}{_through(status.addresses)}", True)]
     return [(what, "hindered", one_line(trouble, REMARK_WIDTH), False) for trouble in status.troubles]
 
 
@@ -204,7 +197,7 @@ def _hive() -> Row:
 
     names = hive_names()
     remark = ", ".join(names) if names else "no bundled models: run waggle train hive"
-    return "hive", f"{len(names)} models", remark, bool(names)
+    return "hive", many(len(names), "model"), remark, bool(names)
 
 
 def _measured() -> Row:

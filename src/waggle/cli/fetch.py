@@ -1,5 +1,6 @@
 """`waggle fetch`: get a model's files from the peers that share it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,23 +37,23 @@ def fetch(
     """
     import asyncio
 
-    from waggle.cli.shared import invites_to
+    from waggle.cli.invites import read_invites
     from waggle.core.errors import UsageError
 
     if via and node:
         raise UsageError("--via fetches past your own node: leave out --node")
     home = configuration.settings.home
-    invites = invites_to(via, configuration.settings.network) if via else [_own_node(home, node)]
+    invites = read_invites(via, configuration) if via else [_own_node(home, node)]
     with _bars() as tell:
         done = asyncio.run(_fetch(home / "files", model, invites, tell))
     _report(done)
 
 
 def _own_node(home: Path, name: str | None) -> "Invite":
-    from waggle.cli.local import running_node
+    from waggle.cli.local import any_running_node
     from waggle.mesh.invite import Invite
 
-    info = running_node(home, name)
+    info = any_running_node(home, name)
     return Invite(addresses=info.addresses, network=info.network)
 
 
@@ -64,12 +65,13 @@ async def _fetch(root: Path, model: str, invites: "list[Invite]", tell: "Callabl
 
 @contextmanager
 def _bars() -> "Iterator[Callable[[Progress], None]]":
-    """One bar on standard error, in bytes."""
+    """One bar, in bytes, on a terminal that standard error is; gone at the end."""
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description:<32}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=plain_console(stderr=True)) as bars:
+    console, seen = plain_console(stderr=True), sys.stderr is not None and sys.stderr.isatty()
+    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not seen) as bars:
         task = bars.add_task("finding", total=None)
 
         def tell(progress: "Progress") -> None:
@@ -84,12 +86,13 @@ def _report(done: "Fetched") -> None:
         plain_console(stderr=True).print(
             f"dropped {dropped.peer}: {one_line(dropped.reason, 200)}", style="yellow", soft_wrap=True
         )
-    if done.fetched_bytes:
-        rate = done.fetched_bytes / max(done.seconds, 1e-9) / 1e6
-        took = (
-            f"{done.fetched_bytes / 1e6:.1f} MB from {len(done.sources)} peers in {done.seconds:.1f} s, {rate:.0f} MB/s"
-        )
-    else:
-        took = "it was here already"
+    took = _took(done) if done.fetched_bytes else "it was here already"
     plain_console(stderr=True).print(f"{one_line(done.name, 40)}: {took}", soft_wrap=True)
     print(done.path)
+
+
+def _took(done: "Fetched") -> str:
+    from waggle.core.words import amount, many
+
+    rate = amount(round(done.fetched_bytes / max(done.seconds, 1e-9)))
+    return f"{amount(done.fetched_bytes)} from {many(len(done.sources), 'peer')} in {done.seconds:.1f} s, {rate}/s"

@@ -56,12 +56,12 @@ def _picture(state: State, bar: int) -> Group:
 def _grid() -> Table:
     rows = Table.grid(padding=(0, 2))
     for _ in range(3):
-        rows.add_column(no_wrap=True)
+        rows.add_column(no_wrap=True, overflow="crop")
     return rows
 
 
 def _words(text: str, style: str = "", limit: int = WORDS) -> Text:
-    return Text(one_line(text, limit), style=style, no_wrap=True, overflow="ellipsis")
+    return Text(one_line(text, limit), style=style, no_wrap=True, overflow="crop")
 
 
 def _headline(state: State, waiting: int) -> str:

@@ -1,5 +1,9 @@
-"""Verbs that talk to a running node of this user: invite, peers, leave, share."""
+"""Verbs that talk to a running node of this user: invite, peers, leave, share.
 
+Of several, what only looks takes the first by name and says so; what changes something has to be told which.
+"""
+
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +14,26 @@ from waggle.cli.shared import AsJson, plain_console
 from waggle.core.inert import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from waggle.core.mesh_values import Peer, SharedFiles
     from waggle.node.config.load import Configuration
     from waggle.node.home.home import RunInfo
 
 SHARE_SECONDS = 3_600.0
-NAME_WIDTH, MODELS_WIDTH, TROUBLE_WIDTH = 24, 40, 300
+TROUBLE_WIDTH = 300
+UP = "up-"
+"""How the names of the nodes begin that `waggle up` runs."""
 
 OfNode = Annotated[
+    str | None,
+    typer.Option(
+        "--node",
+        metavar="NAME",
+        help="Which of your running nodes, where there are several; the first by name if not given.",
+    ),
+]
+OfOneNode = Annotated[
     str | None,
     typer.Option("--node", metavar="NAME", help="Which of your running nodes; needed where there are several."),
 ]
@@ -31,7 +47,7 @@ def invite(configuration: "Configuration", node: OfNode = None) -> None:
     from waggle.node.control.client import ask_node
     from waggle.node.control.messages import Invite, InviteReply
 
-    info = running_node(configuration.settings.home, node)
+    info = any_running_node(configuration.settings.home, node)
     reply = asyncio.run(ask_node(Path(info.control), Invite(), InviteReply))
     for line in reply.invites:
         print(line)
@@ -49,11 +65,11 @@ def peers(configuration: "Configuration", node: OfNode = None, as_json: AsJson =
 
     import msgspec
 
-    info = running_node(configuration.settings.home, node)
+    info = any_running_node(configuration.settings.home, node)
     found, troubles = asyncio.run(_all_peers(Path(info.control)))
     if as_json:
         own = {"node": info.node, "name": info.name, "network": info.network, "troubles": troubles}
-        print(json.dumps({"self": own, "peers": msgspec.to_builtins(found)}, indent=1))
+        print(json.dumps({"self": own, "peers": msgspec.to_builtins(found)}))
         return
     for trouble in troubles:
         text = f"{info.name}: {one_line(trouble, TROUBLE_WIDTH)}"
@@ -65,7 +81,7 @@ def peers(configuration: "Configuration", node: OfNode = None, as_json: AsJson =
 
 
 @takes_settings("home")
-def leave(configuration: "Configuration", node: OfNode = None) -> None:
+def leave(configuration: "Configuration", node: OfOneNode = None) -> None:
     """End your running node; it says goodbye to the others first.
 
     Of several, also of those of waggle up, name the one that is to end; Ctrl-C in waggle up ends all of its.
@@ -75,7 +91,7 @@ def leave(configuration: "Configuration", node: OfNode = None) -> None:
     from waggle.node.control.client import ask_node
     from waggle.node.control.messages import Done, Leave
 
-    info = running_node(configuration.settings.home, node, any_of_up=False)
+    info = running_node(configuration.settings.home, node)
     reply = asyncio.run(ask_node(Path(info.control), Leave(), Done))
     print(one_line(reply.note, 200))
 
@@ -84,7 +100,7 @@ def leave(configuration: "Configuration", node: OfNode = None) -> None:
 def share(
     configuration: "Configuration",
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder with a model's files.")],
-    node: OfNode = None,
+    node: OfOneNode = None,
     stop: Annotated[bool, typer.Option("--stop", help="Share the model of this name (not a path) no longer.")] = False,
 ) -> None:
     """Let peers fetch a model from your running node: waggle fetch NAME."""
@@ -99,27 +115,49 @@ def share(
     _print_shared(reply.files)
 
 
-def running_node(home: Path, name: str | None, *, any_of_up: bool = True) -> "RunInfo":
-    """The running node that is meant; `any_of_up` where the nodes of `waggle up`, being one swarm, are all alike.
+def running_node(home: Path, name: str | None) -> "RunInfo":
+    """The running node that is meant.
 
     Raises:
-        UsageError: there is none, or no telling which.
+        UsageError: there is no telling which, or none of this name. PeerUnreachable: none is running.
     """
     from waggle.core.errors import UsageError
-    from waggle.node.home.home import find_running
 
-    found = [info for info in find_running(home) if name in (None, info.name)]
-    if not found:
-        which = f"no node {name!r} of yours is running" if name else "no node of yours is running"
-        raise UsageError(f"{which}: start one with waggle join or waggle up")
-    are_alike = any_of_up and all(info.name.startswith(UP) for info in found)
-    if len(found) > 1 and not are_alike:
-        raise UsageError(f"which node? say --node {' or '.join(info.name for info in found)}")
+    found = _running(home, name)
+    if len(found) > 1:
+        raise UsageError(f"which node? say --node {_either(info.name for info in found)}")
     return found[0]
 
 
-UP = "up-"
-"""Names of the nodes that `waggle up` runs."""
+def any_running_node(home: Path, name: str | None) -> "RunInfo":
+    """The running node that is meant; where there are several, the first by name, which is then told.
+
+    Raises:
+        UsageError: there is none of this name. PeerUnreachable: none is running.
+    """
+    first, *others = _running(home, name)
+    if others:
+        names = ", ".join(info.name for info in others)
+        print(f"waggle: this is by your node {first.name}; --node takes another one: {names}", file=sys.stderr)
+    return first
+
+
+def _running(home: Path, name: str | None) -> "list[RunInfo]":
+    """All running nodes, or the one of this name; never empty."""
+    from waggle.core.errors import PeerUnreachable, UsageError
+    from waggle.node.home.home import find_running
+
+    running = find_running(home)
+    if not running:
+        raise PeerUnreachable("no node of yours is running: start one with waggle join or waggle up")
+    found = [info for info in running if name in (None, info.name)]
+    if not found:
+        raise UsageError(f"no node {name!r} of yours is running; there is {_either(info.name for info in running)}")
+    return found
+
+
+def _either(names: "Iterable[str]") -> str:
+    return " or ".join(names)
 
 
 async def _all_peers(control: Path) -> "tuple[list[Peer], tuple[str, ...]]":
@@ -136,31 +174,34 @@ async def _all_peers(control: Path) -> "tuple[list[Peer], tuple[str, ...]]":
 
 
 def _print_peers(found: "list[Peer]") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from waggle.cli.table import Column, print_table, shown
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    shares = any(peer.advert.shared for peer in found)
-    for column in (
-        "node",
-        "models",
-        "state",
-        "way",
-        "round trip",
-        "tokens/s",
-        "load",
-        "id",
-        *(["shares"] if shares else []),
-    ):
-        table.add_column(column)
-    for peer in found:
-        cells = (*_cells(peer), ", ".join(shared.name for shared in peer.advert.shared))
-        table.add_row(*(Text(one_line(cell, MODELS_WIDTH)) for cell in cells[: len(table.columns)]))
-    plain_console().print(table)
+    rows = [tuple(map(shown, _cells(peer))) for peer in found]
+    columns = [
+        Column(head=head, cells=cells, spare=spare, folds=head in FOLDING)
+        for (head, spare), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True)
+        if head != "shares" or any(cells)
+    ]
+    print_table(columns)
+
+
+COLUMNS = {
+    "node": 0,
+    "models": 0,
+    "state": 0,
+    "way": 2,
+    "round trip": 3,
+    "tokens/s": 4,
+    "load": 5,
+    "id": 6,
+    "shares": 1,
+}
+"""Of the table of peers; those with the largest number are left out first on a narrow screen, those with 0 never."""
+FOLDING = ("models", "state", "way", "shares")
 
 
 def _cells(peer: "Peer") -> tuple[str, ...]:
+    """In the order of COLUMNS."""
     advert, load = peer.advert, peer.load
     speeds = [offer.tokens_per_second for offer in advert.offers if offer.tokens_per_second]
     return (
@@ -172,11 +213,15 @@ def _cells(peer: "Peer") -> tuple[str, ...]:
         f"{max(speeds):.0f}" if speeds else "-",
         f"{load.running}+{load.waiting} of {load.capacity}" if load else "-",
         f"...{peer.node[-6:]}",
+        ", ".join(shared.name for shared in advert.shared),
     )
 
 
 def _print_shared(files: "tuple[SharedFiles, ...]") -> None:
+    from waggle.cli.table import shown
+    from waggle.core.words import amount
+
     if not files:
         print("nothing is shared")
     for shared in files:
-        print(f"{one_line(shared.name, NAME_WIDTH)}  {shared.size / 1e6:.1f} MB  {shared.manifest}")
+        print(f"{shown(shared.name)}  {amount(shared.size)}  {shared.manifest}")

@@ -89,7 +89,7 @@ def test_without_standard_input_the_question_is_empty(waggle: Waggle, monkeypatc
         (["--engine", "http://localhost:1/v1#m", "--strategy", "best of"], "unknown strategy 'best of'"),
         (["--engine", "http://localhost:1/v1#m", "--strategy", "solo:n"], "no model 'n' in this swarm; there are m"),
         (["--engine", "http://localhost:1/v1#m", "--record", "/no/such/folder/file"], "cannot write /no/such"),
-        (["--seed", "-1"], "greater than or equal to 0"),
+        (["--seed", "-1"], "--seed': it must be at least 0"),
         (["--budget-seconds", "nan"], "--budget-seconds"),
         (["--budget-seconds", "inf"], "--budget-seconds"),
         (["--budget-tokens", "-1"], "--budget-tokens"),

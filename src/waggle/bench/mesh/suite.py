@@ -56,6 +56,7 @@ WORDS: Mapping[Measure, str] = {
     "calls": "calls per second",
     "bytes": "MB per second",
 }
+BARE = {HIVEMIND: "bare hivemind's", HIVEMIND_UVLOOP: "bare hivemind's on uvloop"}
 LOWER_IS_BETTER: frozenset[Measure] = frozenset({"unary", "stream"})
 
 Figures = dict[tuple[str, Measure], list[Figure]]
@@ -159,9 +160,27 @@ def _goals(ratios: Mapping[tuple[str, Measure], Row]) -> list[Goal]:
     """Within WITHIN_GOAL of hivemind in everything; ahead of Lattica in both rates."""
     goals = []
     for (other, measure), row in ratios.items():
-        times = number(row["times_as_good"])
-        if other in (HIVEMIND, HIVEMIND_UVLOOP):
-            goals.append(at_most(f"{WORDS[measure]}: bare {other} is better by", 1 / times, WITHIN_GOAL, " x"))
-        elif other == LATTICA and measure not in LOWER_IS_BETTER:
-            goals.append(at_least(f"{WORDS[measure]}: ours over Lattica's", times, AHEAD_GOAL, " x"))
+        times, name = number(row["times_as_good"]), _goal_name(other, measure)
+        if name and other == LATTICA:
+            goals.append(at_least(name, times, AHEAD_GOAL, " x"))
+        elif name:
+            goals.append(at_most(name, 1 / times, WITHIN_GOAL, " x"))
     return goals
+
+
+def _goal_name(other: str, measure: Measure) -> str:
+    """The quotient that a goal is about; empty where there is no goal."""
+    if theirs := BARE.get(other):
+        return f"{WORDS[measure]}: " + (f"ours over {theirs}" if measure in LOWER_IS_BETTER else f"{theirs} over ours")
+    return f"{WORDS[measure]}: ours over Lattica's" if other == LATTICA and measure not in LOWER_IS_BETTER else ""
+
+
+def unmeasured(result: Report) -> list[str]:
+    """The goals beside what is not installed, in words, each with the way to install it."""
+    skipped = [str(row["name"]) for row in result["rows"] if row.get("note")]
+    return [
+        f"{name}: not measured: {SUBJECTS[other].install}"
+        for other in skipped
+        for measure in SUBJECTS[other].measures
+        if (name := _goal_name(other, measure))
+    ]

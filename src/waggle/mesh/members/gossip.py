@@ -9,6 +9,7 @@ nothing of it counts. Hidden addresses that could not have come over the peer's 
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -54,6 +55,7 @@ MAX_WAITING_NEWS = 256
 ADVERTS_PER_SECOND = 64.0
 ADVERTS_AT_ONCE = 512.0
 """What one peer may make us verify."""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Gossip:
@@ -109,7 +111,10 @@ class Gossip:
         reply = await self._dialer.call(node, COMPARE_PROTOCOL, request, seconds=seconds)
         compared = decode_as(Compared, reply, MAX_MESSAGE_BYTES, sender=node)
         if compared.network != self._directory.network:
-            raise PeerRefused(f"{node} belongs to the network {compared.network!r}, we to {self._directory.network!r}")
+            raise PeerRefused(
+                f"{node} belongs to the network {compared.network!r}, we to {self._directory.network!r}: "
+                f"say {_way_into(compared.network)}, or copy the whole invite"
+            )
         theirs = {head.key: head for head in unpack_heads(compared.heads)}
         wanted = [head.key for head in theirs.values() if self._directory.lacks(head, node)]
         given = holdings.ahead_of(theirs, unpack_buckets(compared.buckets), scope)
@@ -235,3 +240,8 @@ class Gossip:
                 await self._dialer.call(node, NEWS_PROTOCOL, request, seconds=seconds)
         except (MeshError, RemoteProtocolError):
             return
+
+
+def _way_into(network: str) -> str:
+    """The option to give; what is no name of a network is not put into a command."""
+    return f"--network {network}" if PLAIN_NAME.fullmatch(network) else "--network with its name"

@@ -4,7 +4,7 @@ A fresh daemon that was told of nothing else dials it, and the link is looked at
 so that in any other way a blocked transport hides behind one that works.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from msgspec import Struct
@@ -67,14 +67,28 @@ async def dial(transport: Transport, address: str) -> NodeId:
     return peer
 
 
-async def check_invite(addresses: Sequence[str], network: str) -> list[Finding]:
-    """Dial each address of an invite, one after the other, with a daemon for each; at most 2 * DIAL_SECONDS each."""
-    return [await _check(address, network) for address in addresses]
+async def check_invite(
+    addresses: Sequence[str], network: str, trying: Callable[[str], None] = lambda _: None
+) -> list[Finding]:
+    """Dial each address of an invite, one after the other, with a daemon for each; at most 2 * DIAL_SECONDS each.
+
+    `trying` is told which one is dialled next, in words.
+    """
+    findings = []
+    for address in addresses:
+        trying(f"{way_of(address)} to {_place(address)}")
+        findings.append(await _check(address, network))
+    return findings
+
+
+def _place(address: str) -> str:
+    parsed = parse_address(address)
+    return f"{parsed.host}:{parsed.port}"
 
 
 async def _check(text: str, network: str) -> Finding:
     address, way = parse_address(text), way_of(text)
-    place = f"{address.host}:{address.port}"
+    place = _place(text)
     try:
         async with passer_by() as (transport, _):
             return Finding(way=way, works=True, remark=f"{place}: {await _ping(transport, text, network)}")
@@ -88,5 +102,6 @@ async def _ping(transport: Libp2pTransport, address: str, network: str) -> str:
     began = monotonic()
     pong = await visitor.ping(peer, seconds=DIAL_SECONDS)
     if pong.network != network:
-        raise PeerUnreachable(f"it answers, but belongs to the network {one_line(pong.network, 64)!r}")
+        theirs = one_line(pong.network, 64)
+        raise PeerUnreachable(f"it answers, but belongs to the network {theirs!r}: say --network with its name")
     return f"answered within {1e3 * (monotonic() - began):.0f} ms"

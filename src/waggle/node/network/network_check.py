@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from random import Random
 
@@ -26,14 +26,29 @@ NOT_CARRIED = "nothing that we sent came back: is multicast blocked on this netw
 PROTOCOL = "/waggle/doctor/1"
 
 
-async def check_network() -> list[Finding]:
-    """Try every way, each within CHECK_SECONDS; never raises for a way that does not work."""
+Tell = Callable[[str], None]
+Take = Callable[[Sequence[Finding]], None]
+
+
+async def check_network(trying: Tell = lambda _: None, found: Take = lambda _: None) -> list[Finding]:
+    """Try every way, each within CHECK_SECONDS; never raises for a way that does not work.
+
+    Args:
+        trying: told what is tried next, in words.
+        found: given what was found as soon as it is; the direct ways together.
+    """
     with scratch_folder() as folder:
-        direct = await _direct(folder)
-        multicast = await _try("multicast", _multicast())
-        if not any(finding.works for finding in direct):
-            return [*direct, multicast, Finding(way=RELAY, works=False, remark="not tried: no direct link works here")]
-        return [*direct, multicast, await _try(RELAY, _relay(folder))]
+        trying("links over TCP and QUIC")
+        found(direct := await _direct(folder))
+        trying("multicast")
+        found([multicast := await _try("multicast", _multicast())])
+        if any(finding.works for finding in direct):
+            trying("a relay")
+            relay = await _try(RELAY, _relay(folder))
+        else:
+            relay = Finding(way=RELAY, works=False, remark="not tried: no direct link works here")
+        found([relay])
+        return [*direct, multicast, relay]
 
 
 def is_direct(finding: Finding) -> bool:

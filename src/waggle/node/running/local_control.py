@@ -28,6 +28,7 @@ from waggle.node.control.messages import (
 from waggle.node.network.mesh_node import MeshNode
 from waggle.node.network.ways import ways_of
 
+MOST_NAMES = 20  # of models in one message
 REPLY_SECONDS = 0.2  # for the reply to a leave to get out before the node ends
 
 
@@ -92,6 +93,10 @@ class LocalControl:
         store = self._node.store
         if store is None:
             raise UsageError("this node keeps no files")
-        await asyncio.to_thread(store.unshare, name)
+        if not await asyncio.to_thread(store.unshare, name):
+            names = [shared.name for shared in await asyncio.to_thread(store.shared)]
+            there = f"shared are {', '.join(names[:MOST_NAMES])}" if names else "nothing is shared"
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            raise UsageError(f"no model {name!r} is shared; {there}{more}")
         await self._node.refresh()
         return Shared(files=await asyncio.to_thread(store.shared))

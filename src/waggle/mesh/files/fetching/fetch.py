@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from waggle.core.errors import RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
+from waggle.core.words import amount
 from waggle.mesh.files.disk import Step, is_full
 from waggle.mesh.files.fetching.offers import find_offer, is_manifest, read_manifest, read_wanted
 from waggle.mesh.files.fetching.pull import Dropped, Pull
@@ -188,8 +189,9 @@ class _Job:
         free = self._store.free_bytes()
         if missing and free < missing + DISK_MARGIN_BYTES:
             raise UsageError(
-                f"not enough disk for {self._progress.name}: {missing:,} bytes are missing, and "
-                f"{DISK_MARGIN_BYTES:,} should stay free, but {self._store.root} has {free:,} free; make room"
+                f"not enough disk for {self._progress.name}: {amount(missing)} are missing, and "
+                f"{amount(DISK_MARGIN_BYTES)} should stay free, but {self._store.root} has {amount(free)} free; "
+                "make room"
             )
 
     async def _pull(self, partial: Partial, manifest: str) -> None:
@@ -229,7 +231,7 @@ class _Job:
 def _in_words(error: OSError, store: FileStore, missing: int) -> UsageError:
     if is_full(error):
         return UsageError(
-            f"the disk is full: {missing:,} bytes are missing, {store.free_bytes():,} are free in {store.root}; "
+            f"the disk is full: {amount(missing)} are missing, {amount(store.free_bytes())} are free in {store.root}; "
             "what was fetched is kept: make room, then fetch again"
         )
     return UsageError(f"cannot keep model files in {store.root}: {error.strerror or error}")

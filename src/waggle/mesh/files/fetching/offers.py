@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from waggle.core.errors import MeshError, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
+from waggle.core.words import amount, many
 from waggle.mesh.files.fetching.pull import Dropped
 from waggle.mesh.files.fetching.source import Source, SourceLost
 from waggle.mesh.files.formats import name_fault
@@ -121,13 +122,19 @@ class _Survey:
                 having = self._found[manifest]
                 return Offer(manifest=manifest, peers=tuple(peer for peer in self._asked if peer in having))
             case []:
-                silent = len(self._asked) - self._answered
-                raise MeshError(
-                    f"nobody shares {self._wanted}: asked {len(self._asked)} peers, {silent} of them did not answer; "
-                    f"{self._others()}"
-                )
+                raise MeshError(f"nobody shares {self._wanted}: {self._whom()}; {self._others()}")
             case several:
                 raise UsageError(self._choices(several))
+
+    def _whom(self) -> str:
+        """How many were asked, and how many of those said nothing."""
+        asked = len(self._asked)
+        silent, told = asked - self._answered, f"asked {many(asked, 'peer')}"
+        if not asked:
+            return "there is no peer to ask"
+        if not silent:
+            return told
+        return f"{told}, {'which' if asked == 1 else f'{silent} of them'} did not answer"
 
     def _others(self) -> str:
         """What there is instead."""
@@ -138,7 +145,7 @@ class _Survey:
 
     def _choices(self, manifests: list[str]) -> str:
         rows = sorted(manifests, key=lambda manifest: (-len(self._found[manifest]), manifest))[:MAX_CHOICES]
-        told = "\n".join(f"  {row}  {self._sizes[row]:,} bytes, shared by {len(self._found[row])}" for row in rows)
+        told = "\n".join(f"  {row}  {amount(self._sizes[row])}, shared by {len(self._found[row])}" for row in rows)
         return (
             f"{len(manifests)} different models are shared as {self._wanted!r}; "
             f"fetch one of them by its address:\n{told}"
