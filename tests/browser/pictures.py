@@ -45,9 +45,14 @@ def save(page: Page, name: str, after_ms: int = 900) -> None:
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / f"dashboard-{name}.png", optimize=True)
 
 
-def ask(page: Page, address: str, question: str) -> None:
-    """Send a question from the first page."""
+def ask(page: Page, address: str, question: str, way: str = "committee") -> None:
+    """Send a question from the first page, in a conversation of its own."""
     page.goto(address)
+    page.evaluate("sessionStorage.clear()")
+    page.reload()
+    page.get_by_text("Options").click()
+    page.get_by_role("combobox", name="Strategy").click()
+    page.get_by_role("option", name=f"{way}:").click()
     page.get_by_label("Question").fill(question)
     page.keyboard.press("Enter")
 
@@ -55,7 +60,7 @@ def ask(page: Page, address: str, question: str) -> None:
 def of_hive(address: str, day: Page, night: Page) -> None:
     """Everything that needs no network."""
     for question in QUESTIONS:
-        ask(day, address, question)
+        ask(day, address, question, "auto" if question.startswith("Solve") else "committee")
         day.locator(".answer").wait_for()
     save(day, "ask")
     ask(night, address, QUESTIONS[0])

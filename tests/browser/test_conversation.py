@@ -49,6 +49,22 @@ def test_the_conversation_is_there_again_after_back_and_after_a_reload(context: 
     expect(page.locator(".question")).to_have_text([QUESTION, "What is the capital of Peru?"])
 
 
+def test_a_round_that_ended_while_another_page_was_looked_at_is_there_after_back(
+    context: BrowserContext, scene: Scene
+) -> None:
+    page, address = context.new_page(), scene("swarm")
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    page.get_by_label("Question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".dot.thinking")).not_to_have_count(0)
+    page.goto(f"{address}/swarm")
+    expect(page.locator(".facts")).to_contain_text("0 running")
+    page.go_back()
+    expect(page.locator(".answer-words")).to_have_text("42")
+    expect(page.get_by_label("Question")).to_have_value("")
+
+
 def test_a_new_conversation_begins_empty_and_stays_so(context: BrowserContext, scene: Scene) -> None:
     page, address = context.new_page(), scene("swarm")
     page.goto(address)

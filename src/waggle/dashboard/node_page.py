@@ -1,24 +1,26 @@
 """Node: what this node answers with, who may use it, its settings and where they came from, its newest log lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from fastapi import FastAPI
 from nicegui import ui
 
-from waggle.core.errors import WaggleError
 from waggle.dashboard.frame.context import Context, page
 from waggle.dashboard.frame.down_notice import down_words
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.words import one_line, plain, short_id
+from waggle.dashboard.own_name import own_name
+from waggle.dashboard.settings_table import show_settings
 from waggle.node.services.local import HERE
 from waggle.node.services.service import ServedModel, Service
 
 MOST_LINES = 200
 LINE = 600  # characters
 REFRESH_SECONDS = 2.0
-UNSET = ("default", "")
+LEAVE = "sessionStorage.clear()"
+"""Who signs in next in this tab begins a conversation of their own."""
 
 
 class KeyName(Protocol):
@@ -56,17 +58,21 @@ def add(app: FastAPI, context: Context) -> None:
     def node() -> None:
         with frame("/node", "Node", "What this node answers with, who may use it, and how it is set up."):
             with box("grid2"):
-                _engines(context.service)
+                _engines(context.service, own_name(context))
                 _keys(getattr(context.app.state, "keys", None))
-            _settings(context)
+            show_settings(context.settings)
             _log(context)
 
 
-def _engines(service: Service) -> None:
+def _engines(service: Service, name: str) -> None:
     mine = own_engines(service)
     with box("card", "section"):
         words("Engines", "", "h2")
-        words(f"Node {short_id(service.id)}", "card-note mono", "p", title=one_line(service.id, 128))
+        if service.id != HERE:
+            with box("card-note row", "p"):
+                words(name, "", "strong")
+                if name != short_id(service.id):
+                    words(short_id(service.id), "mono", title=one_line(service.id, 128))
         if not mine and service.id != HERE:
             empty_state("hub", "No engine of its own", "This node asks others, and answers nobody itself.")
         elif not any(model.usable for model in mine):
@@ -110,73 +116,8 @@ def _keys(keys: object) -> None:
                     if key.revoked:
                         words("revoked", "chip bad")
         if found:
-            with box("", "form", method="post", action="/logout").style("margin-top: .8rem"):
+            with box("", "form", method="post", action="/logout", onsubmit=LEAVE).style("margin-top: .8rem"):
                 words("Sign out", "plain-button", "button", type="submit")
-
-
-def _settings(context: Context) -> None:
-    with box("card", "section"):
-        words("Settings", "", "h2")
-        values = _read(context)
-        if not values:
-            empty_state("tune", "No settings", "This gateway was not started from a configuration.", "waggle config")
-            return
-        given, left = by_origin(values)
-        if given:
-            _table(given)
-        if left:
-            with box("", "details", **({} if given else {"open": ""})):
-                words(f"{len(left)} at their defaults", "dim small", "summary")
-                _table(left)
-
-
-def by_origin(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
-    """The settings that somebody gave, and those that were left as they are."""
-    given = {name: value for name, value in values.items() if setting_words(value)[1] not in UNSET}
-    return given, {name: value for name, value in values.items() if name not in given}
-
-
-def _table(values: Mapping[str, object]) -> None:
-    with box("plain stacked settings", "table"):
-        with box("", "thead"), box("", "tr"):
-            for name in ("setting", "value", "from"):
-                words(name, "", "th", scope="col")
-        with box("", "tbody"):
-            for name, value in values.items():
-                _setting(name, value)
-
-
-def _read(context: Context) -> Mapping[str, object]:
-    try:
-        return context.settings() if context.settings is not None else {}
-    except WaggleError:
-        return {}
-
-
-def _setting(name: str, value: object) -> None:
-    shown, origin = setting_words(value)
-    with box("", "tr"):
-        words(one_line(name, 60), "mono", "td")
-        words(shown, "words", "td", data_name="value")
-        with box("", "td"):
-            words(origin, "dim small" if origin in UNSET else "chip warn")
-
-
-def setting_words(value: object) -> tuple[str, str]:
-    """A setting's value and where it came from: a pair, or a mapping with "value" and "from"; else only a value."""
-    if isinstance(value, Mapping) and "value" in value:
-        return _shown(value["value"]), one_line(str(value.get("from", "")), 80)
-    if isinstance(value, tuple) and len(value) == 2:
-        return _shown(value[0]), one_line(str(value[1]), 80)
-    return _shown(value), ""
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return plain("\n".join(str(each) for each in value), 2_000) or "–"
-    return plain(str(value), 2_000) if value not in (None, "") else "–"
 
 
 def _log(context: Context) -> None:

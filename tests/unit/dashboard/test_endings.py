@@ -47,7 +47,9 @@ def test_what_judges_remember_costs_nothing_and_is_said_to() -> None:
     assert cost_words(record(Spent(proposing_tokens=8, judging_tokens=2, seconds=1.0), cast)) == (
         "10 tokens (2 of them judging), 1.0 s"
     )
-    assert cost_words(record(Spent(proposing_tokens=8, seconds=1.0), cast)) == "8 tokens (judged from memory), 1.0 s"
+    assert cost_words(record(Spent(proposing_tokens=8, seconds=1.0), cast)) == (
+        "8 tokens (none for judging: these answers had been compared before), 1.0 s"
+    )
     assert cost_words(record(Spent(proposing_tokens=8, seconds=1.0))) == "8 tokens, 1.0 s"
     assert cost_words(record(Spent(seconds=1.0))) == "1.0 s"
     wasted = replace(record(Spent(proposing_tokens=8, seconds=1.0)), wasted_tokens=3)
@@ -67,7 +69,7 @@ def test_one_node_that_was_asked_alone_is_not_called_the_swarm() -> None:
 def test_an_answer_that_came_second_is_told_with_its_chance() -> None:
     assert runner_up_words(ENDED) == ""
     second = replace(ENDED, runner_up="41", confusion_p=0.16)
-    assert runner_up_words(second) == "Runner-up: “41”, preferred by a single judge with a chance of 16 %."
+    assert runner_up_words(second) == "Runner-up: “41” would win about 16 % of comparisons with this answer."
 
 
 def test_a_guess_of_a_swarm_that_abstained_is_never_shown_as_its_answer() -> None:

@@ -5,11 +5,11 @@ from msgspec.structs import replace
 
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Ballot, BallotCount, Outcome, Proposal, Spent
-from waggle.dashboard.node_page import by_origin, setting_words
 from waggle.dashboard.rounds.ballot_strip import MOST, tick_kinds
 from waggle.dashboard.rounds.heat_map import tint
 from waggle.dashboard.rounds.proposer_rows import note, said
 from waggle.dashboard.rounds.round_view import ballot_words, step_notes, step_states
+from waggle.dashboard.settings_table import by_origin, setting_words
 from waggle.node.observing.picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
 
 A = NodeId("a")

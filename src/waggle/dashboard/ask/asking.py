@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, Record
-from waggle.node.rounds.planning import AUTO, AskOptions
+from waggle.dashboard.frame.words import strategy_words
+from waggle.node.rounds.planning import AUTO, SOLO, AskOptions
 from waggle.node.services.service import ServedModel
 
 MOST_SECONDS, MOST_TOKENS = 600.0, 10_000_000
 DEFAULT_SECONDS = 60.0
 KEPT_TURNS = 40
-STRATEGIES = {
-    "swarm": "Swarm: propose, judge, decide",
-    AUTO: "Auto: one node where it surely knows, else the swarm",
-    "vote": "Vote: the most frequent answer",
-    "best": "Best node for this question",
+LEAST_SECONDS = 0.1
+MEANINGS = {
+    AUTO: "one node where it is surely good enough, else the committee",
+    "swarm": "propose, judge, decide",
+    "vote": "the most frequent answer, without judges",
+    "best": "the node that is best at this kind of question",
 }
+UNREAD = "Earlier turns are not sent along: no model that is asked this way reads them."
 
 
 @dataclass
 class Form:
     """What is filled in on one page; `seconds` and `tokens` None = left empty."""
 
-    strategy: str = "swarm"
+    strategy: str = AUTO
     seconds: float | None = DEFAULT_SECONDS
     tokens: float | None = None
     min_confidence: float = 0.5
@@ -40,7 +43,25 @@ def form_of(budget: Budget, min_confidence: float) -> Form:
 
 def strategies(models: Sequence[ServedModel]) -> dict[str, str]:
     """Every way of answering that can be chosen, with its name for people."""
-    return STRATEGIES | {f"solo:{model.name}": f"Only {model.name}" for model in models}
+    ways = {name: f"{strategy_words(name)}: {meaning}" for name, meaning in MEANINGS.items()}
+    return ways | {f"{SOLO}{model.name}": f"{strategy_words(SOLO + model.name)} alone" for model in models}
+
+
+def unread_words(models: Sequence[ServedModel], strategy: str) -> str:
+    """Why it is no use to send earlier turns along this way; empty where a model that may be asked reads them."""
+    alone = strategy.removeprefix(SOLO) if strategy.startswith(SOLO) else None
+    asked = [model for model in models if model.usable and alone in (None, model.name)]
+    return UNREAD if asked and not any(model.converses for model in asked) else ""
+
+
+def seconds_fault(value: float | None) -> str | None:
+    """What is wrong with a time, in words; None where it can be meant."""
+    return _fault(value, LEAST_SECONDS, MOST_SECONDS, "seconds")
+
+
+def tokens_fault(value: float | None) -> str | None:
+    """What is wrong with a token budget, in words; None where it can be meant."""
+    return _fault(value, 1, MOST_TOKENS, "tokens")
 
 
 def options_of(form: Form, turns: tuple[Turn, ...] = ()) -> AskOptions:
@@ -50,10 +71,9 @@ def options_of(form: Form, turns: tuple[Turn, ...] = ()) -> AskOptions:
         UsageError: a number that cannot be meant, in words for the person.
     """
     seconds = DEFAULT_SECONDS if form.seconds is None else form.seconds
-    _check("the time", seconds, 0.1, MOST_SECONDS, "seconds")
-    if form.tokens is not None:
-        _check("the token budget", form.tokens, 1, MOST_TOKENS, "tokens")
-    _check("the confidence", form.min_confidence, 0, 1, "")
+    _check("the time", seconds_fault(seconds))
+    _check("the token budget", tokens_fault(form.tokens))
+    _check("the confidence", _fault(form.min_confidence, 0, 1, ""))
     return AskOptions(
         strategy=form.strategy,
         budget=Budget(tokens=None if form.tokens is None else int(form.tokens), seconds=seconds),
@@ -63,10 +83,10 @@ def options_of(form: Form, turns: tuple[Turn, ...] = ()) -> AskOptions:
 
 
 def turns_of(past: Sequence[Record], question: str) -> tuple[Turn, ...]:
-    """The conversation so far and the new question; rounds without an answer are left out."""
+    """The conversation so far and the new question; rounds without an answer, or without words, are left out."""
     turns = []
     for record in past:
-        if record.outcome.answer is not None and not record.outcome.abstained:
+        if record.plan.question and record.outcome.answer is not None and not record.outcome.abstained:
             turns.append(Turn(role=Role.USER, content=record.plan.question))
             turns.append(Turn(role=Role.ASSISTANT, content=record.outcome.answer))
     if not turns:
@@ -74,6 +94,12 @@ def turns_of(past: Sequence[Record], question: str) -> tuple[Turn, ...]:
     return (*turns[-KEPT_TURNS:], Turn(role=Role.USER, content=question))
 
 
-def _check(name: str, value: float, least: float, most: float, unit: str) -> None:
-    if not math.isfinite(value) or not least <= value <= most:
-        raise UsageError(f"{name} must be between {least:g} and {most:,.0f} {unit}".rstrip())
+def _fault(value: float | None, least: float, most: float, unit: str) -> str | None:
+    if value is None or (math.isfinite(value) and least <= value <= most):
+        return None
+    return f"must be between {least:g} and {most:,.0f} {unit}".rstrip()
+
+
+def _check(name: str, fault: str | None) -> None:
+    if fault is not None:
+        raise UsageError(f"{name} {fault}")

@@ -4,36 +4,41 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
-from waggle.dashboard.ask.asking import Form
+from waggle.dashboard.ask.options_panel import OptionsPanel
 from waggle.dashboard.frame.elements import box, icon, words
-from waggle.dashboard.frame.words import percent
+from waggle.dashboard.frame.offline import REASON
 
 ENTER = "(e) => { if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
-NUMBER = "(e) => emit(Number(e.target.value))"
 MOST_CHARACTERS = 60_000
 
 
 class Composer:
-    """The text, the buttons and the options of one page; `form` holds what is filled in."""
+    """The text and the buttons of one page; `options` builds the panel below them."""
 
     def __init__(
-        self, form: Form, strategies: dict[str, str], send: Callable[[], Awaitable[None]], stop: Callable[[], None]
+        self,
+        options: Callable[[], OptionsPanel],
+        send: Callable[[], Awaitable[None]],
+        stop: Callable[[], None],
+        begin_anew: Callable[[], None],
     ) -> None:
         """Build it where elements are being put just now."""
-        self.form = form
-        with box("composer"), box("composer-box", "form", onsubmit="return false"):
-            with box("composer-row"):
-                self._text = ui.textarea(placeholder="Ask the swarm a question")
-                self._text.props(f'autogrow borderless dense rows=1 maxlength={MOST_CHARACTERS} aria-label="Question"')
-                self._text.on("keydown", send, js_handler=ENTER)
-                self._send = _button("Send", "send", "main", send)
-                self._stop = _button("Stop", "stop", "stop", stop)
-            with box("options", "details") as self._more:
-                words("Options", "", "summary")
-                with box("options-grid"):
-                    self._options(strategies)
+        self._asking, self._talked = False, False
+        with box("composer"):
+            words(REASON, "composer-reason small", "p", role="status")
+            with box("composer-box", "form", onsubmit="return false"):
+                with box("composer-row"):
+                    self._text = ui.textarea(placeholder="Ask the swarm a question")
+                    self._text.props(f"autogrow borderless dense rows=1 maxlength={MOST_CHARACTERS}")
+                    self._text.props('aria-label="Question"').on("keydown", send, js_handler=ENTER)
+                    self._send = _button("Send", "send", "main", send)
+                    self._stop = _button("Stop", "stop", "stop", stop)
+                self._fault = words("", "bad-words", "p", role="alert")
+                with box("composer-more"):
+                    self.options = options()
+                    self._anew = words("New conversation", "text-button small", "button", type="button")
+                    self._anew.on("click", lambda _: begin_anew())
         self.busy(False)
 
     @property
@@ -49,42 +54,22 @@ class Composer:
         """Put the cursor in."""
         self._text.run_method("focus")
 
+    def complain(self, fault: str) -> None:
+        """Say why nothing is sent; nothing where that is empty."""
+        self._fault.text = fault
+
     def busy(self, asking: bool) -> None:
         """Show Stop while a question is under way, else Send and the options."""
+        self._asking = asking
         self._send.set_visibility(not asking)
         self._stop.set_visibility(asking)
-        self._more.set_visibility(not asking)
+        self.options.box.set_visibility(not asking)
+        self.offer_anew(self._talked)
 
-    def _options(self, strategies: dict[str, str]) -> None:
-        form = self.form
-        with box("field strategy", "label"):
-            words("Strategy")
-            select = ui.select(strategies, value=form.strategy).props("outlined dense")
-            select.on_value_change(lambda event: setattr(form, "strategy", event.value))
-        with box("field", "label"):
-            words("Seconds at most")
-            number = ui.number(value=form.seconds, min=0.1, step=1).props("outlined dense")
-            number.on_value_change(lambda event: setattr(form, "seconds", event.value))
-        with box("field", "label"):
-            words("Tokens at most")
-            number = ui.number(value=form.tokens, min=1, step=100, precision=0, placeholder="no limit")
-            number.props("outlined dense")
-            number.on_value_change(lambda event: setattr(form, "tokens", event.value))
-        with box("field wanted", "label"):
-            shown = words(self._wanted())
-            slider = box("slider", "input", type="range", min="0", max="0.99", step="0.01")
-            slider.props["value"] = f"{form.min_confidence:.2f}"
-
-            def moved(event: GenericEventArguments) -> None:
-                self.form.min_confidence = float(event.args)
-                shown.text = self._wanted()
-
-            slider.on("input", moved, js_handler=NUMBER)
-        switch = ui.switch("Send earlier turns along").props("dense color=amber-8")
-        switch.on_value_change(lambda event: setattr(form, "remembers", event.value))
-
-    def _wanted(self) -> str:
-        return f"Confidence wanted: {percent(self.form.min_confidence)}"
+    def offer_anew(self, talked: bool) -> None:
+        """Offer a new conversation where there is one already, and nothing is under way."""
+        self._talked = talked
+        self._anew.set_visibility(talked and not self._asking)
 
 
 def _button(name: str, sign: str, kind: str, action: Callable[[], Awaitable[None] | None]) -> ui.element:

@@ -1,20 +1,28 @@
 """One question on the page: its words, its round as it happens, and how it ended."""
 
 import asyncio
+import secrets
 
 from nicegui import ui
+from nicegui.element import Element
 
 from waggle.core.errors import EngineUnavailable, PeerBusy, UsageError, WaggleError
 from waggle.core.round_values import Record
 from waggle.dashboard.frame.context import Context
 from waggle.dashboard.frame.elements import box, empty_state, words
-from waggle.dashboard.frame.words import duration, one_line, plain
+from waggle.dashboard.frame.long_text import long_text
+from waggle.dashboard.frame.words import NOT_KEPT, duration, one_line
 from waggle.dashboard.rounds.round_view import RoundView
 from waggle.dashboard.rounds.verdict_view import show_verdict
 from waggle.node.observing.watching import Watched
 from waggle.node.rounds.planning import AskOptions
 
 REDRAW_SECONDS = 0.1
+REVEAL = """
+const box = getHtmlElement(%d), end = box?.querySelector(".answer, .empty");
+const low = end && end.getBoundingClientRect().top - box.getBoundingClientRect().top > innerHeight / 2;
+(low ? end : box)?.scrollIntoView({behavior: "%s"});"""
+"""Puts the question at the top, or the verdict where it would not be seen below the question."""
 Ending = tuple[str, str, str, str]
 """Sign, title, text, command to type."""
 
@@ -26,10 +34,11 @@ class Exchange:
         """Build it where elements are being put just now."""
         self._context = context
         self._question = question
+        self.round_id = secrets.token_hex(16)
         self._watched = Watched()
         self._asking: asyncio.Task[Record] | None = None
         with box("stack exchange") as self.box:
-            words(plain(question), "question words", "p")
+            long_text(question, "question")
             self._end = box("stack")
             self._waking = words("Waking the models …", "dim small", "p", role="status")
             with box("went hidden", "details", open="") as self._went:
@@ -63,7 +72,7 @@ class Exchange:
 
     async def _ask(self, options: AskOptions) -> Record:
         async with self._context.place():
-            return await self._context.service.ask(self._question, options, self._watched.watch)
+            return await self._context.service.ask(self._question, options, self._watched.watch, self.round_id)
 
     def finish(self, record: Record) -> None:
         """Show how the round ended, above what led to it."""
@@ -73,8 +82,8 @@ class Exchange:
             self.reveal()
 
     def reveal(self) -> None:
-        """Scroll so that the question is at the top."""
-        self.box.client.run_javascript(f"getHtmlElement({self.box.id})?.scrollIntoView({{behavior: 'smooth'}})")
+        """Scroll so that the question and what became of it are seen."""
+        reveal(self.box)
 
     def fold(self) -> None:
         """Close what led to the answer; it can be opened again."""
@@ -89,6 +98,7 @@ class Exchange:
             sign, title, text, command = ending
             with self._end:
                 empty_state(sign, title, text, command, kind="bad" if bad else "")
+            self.reveal()
 
     def _draw(self) -> None:
         picture = self._watched.take()
@@ -101,6 +111,19 @@ class Exchange:
                 self._view = RoundView()
             self.reveal()
         self._view.show(picture, self._watched.events)
+
+
+def show_past(record: Record) -> Element:
+    """A question of an earlier visit with its verdict; how it went is in its record."""
+    with box("stack exchange") as made:
+        long_text(record.plan.question or NOT_KEPT, "question")
+        show_verdict(record, opens=True)
+    return made
+
+
+def reveal(exchange: Element, *, at_once: bool = False) -> None:
+    """Scroll to a question."""
+    exchange.client.run_javascript(REVEAL % (exchange.id, "instant" if at_once else "smooth"))
 
 
 def failure(error: WaggleError) -> Ending:

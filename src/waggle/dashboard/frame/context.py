@@ -17,6 +17,8 @@ from waggle.node.services.service import Service
 
 MOST_AT_ONCE = 16
 """Questions asked from pages that are answered at once where nothing else says; the others wait in line."""
+BUILD_SECONDS = 30.0
+"""How long building a page may take; on a busy machine it takes more than the library's own three."""
 Place = Callable[[], AbstractAsyncContextManager[object]]
 """Room for one question: held while it is answered; may raise PeerBusy."""
 
@@ -42,7 +44,7 @@ class Context:
     place: Place = field(default_factory=own_places)
 
 
-def page(app: FastAPI, path: str, *, seconds: float = 5.0) -> ui.page:
-    """The decorator that makes a function the page of a path of this app; `seconds` is how long building may take."""
+def page(app: FastAPI, path: str) -> ui.page:
+    """The decorator that makes a function the page of a path of this app."""
     router = cast(APIRouter, app.router)
-    return ui.page(path, api_router=router, include_in_schema=False, response_timeout=seconds)
+    return ui.page(path, api_router=router, include_in_schema=False, response_timeout=BUILD_SECONDS)

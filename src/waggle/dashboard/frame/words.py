@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from waggle.core.inert import inert
+from waggle.node.rounds.planning import SOLO
 
 LONG_ID = 20  # characters
+NOT_KEPT = "(question not kept)"
 MOST = 8_000
 """Characters shown of any text of somebody else's; the record keeps all."""
 
@@ -81,3 +83,10 @@ def with_names(text: str, names: Mapping[str, str]) -> str:
         if len(node) >= LONG_ID and node in text:
             text = text.replace(node, name)
     return text
+
+
+def strategy_words(strategy: str) -> str:
+    """What people and the API call a way of answering: the core's "swarm" is the committee."""
+    if strategy.startswith(SOLO):
+        return one_line(f"solo: {strategy.removeprefix(SOLO)}", 80)
+    return "committee" if strategy == "swarm" else one_line(strategy, 80)

@@ -146,6 +146,7 @@ async def _live(history: History) -> None:
                 ("Rounds", f"{totals.rounds:,}"),
                 ("Last 24 hours", f"{today.rounds:,}"),
                 ("Abstained", percent(totals.abstained / totals.rounds)),
+                ("Failed", percent(totals.failed / totals.rounds)),
                 ("Tokens per round", f"{totals.tokens / totals.rounds:,.0f}"),
                 ("Time per round", duration(totals.seconds / totals.rounds)),
             ):

@@ -20,16 +20,22 @@ class CandidateRows:
 
     def show(self, picture: RoundPicture) -> None:
         """Bring every row up to date; make those that are missing."""
+        leads = leader_look(picture)
         for place, candidate in enumerate(picture.candidates):
             if candidate.number not in self._rows:
                 with self._list:
                     self._rows[candidate.number] = _Row()
-            self._rows[candidate.number].show(candidate, place, picture.names)
+            self._rows[candidate.number].show(candidate, leads if place == 0 else "", place, picture.names)
         shown = {candidate.number for candidate in picture.candidates}
         for number, row in self._rows.items():
             row.box.set_visibility(number in shown)
         self._empty.set_visibility(not shown)
         self._empty.text = "Nobody proposed an answer." if picture.phase is Phase.DONE else EMPTY
+
+
+def leader_look(picture: RoundPicture) -> str:
+    """The look of the strongest: one that the swarm is not sure enough of is no winner."""
+    return "first unsure" if picture.outcome is not None and picture.outcome.abstained else "first"
 
 
 class _Row:
@@ -43,9 +49,9 @@ class _Row:
             self._supporters = box("supporters")
         self._names: tuple[str, ...] = ()
 
-    def show(self, candidate: CandidatePicture, place: int, names: Mapping[str, str]) -> None:
+    def show(self, candidate: CandidatePicture, look: str, place: int, names: Mapping[str, str]) -> None:
         self.box.style(f"order: {place}")
-        self.box.classes(replace=f"candidate {'first' if place == 0 else ''}")
+        self.box.classes(replace=f"candidate {look}")
         self._answer.text = one_line(candidate.answer, 300) or "(an empty answer)"
         self._strength.text = "" if candidate.strength is None else f"{candidate.strength:+.2f}".replace("-", "−")
         self._fill.style(f"width: {100 * (candidate.odds or 0.0):.1f}%")

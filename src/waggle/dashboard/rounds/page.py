@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from nicegui import ui
@@ -11,12 +12,12 @@ from nicegui.element import Element
 from waggle.dashboard.frame.context import Context, page
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
-from waggle.dashboard.frame.words import ago, duration, one_line, percent
+from waggle.dashboard.frame.words import NOT_KEPT, ago, duration, one_line, percent, strategy_words
 from waggle.node.history.history import History, RoundSummary
 
 PAGE_ROUNDS = 25
 SEARCH_PAUSE_MS = 250
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 5.0
 MOST_CHARACTERS = 200
 LEAD = (
     "Every question that was put to the swarm here, with its record. What the API asks of one model alone is not kept."
@@ -55,18 +56,19 @@ class _Found:
     async def search(self, text: str) -> None:
         """Show the newest rounds with these words."""
         self.text = text.strip()
+        ui.navigate.history.replace(address_of(self.text))  # so that Back from a record finds the search again
         self._list.clear()
         await self._more(None)
 
     async def _more(self, before: float | None) -> None:
         self._asked += 1
         mine = self._asked
-        found = await asyncio.to_thread(self._history.search, self.text, PAGE_ROUNDS, before)
+        found, wanted = await asyncio.to_thread(_search, self._history, self.text, before)
         if mine != self._asked or self._list.is_deleted:
             return  # somebody typed on meanwhile
         with self._list:
             for summary in found:
-                _row(summary)
+                _row(summary, wanted.get(summary.round_id))
         self._list.set_visibility(bool(found) or before is not None)
         self._place.clear()
         with self._place:
@@ -80,6 +82,19 @@ class _Found:
             _nothing(self.text, self._history.fault)
 
 
+def _search(history: History, text: str, before: float | None) -> tuple[Sequence[RoundSummary], dict[str, float]]:
+    """The rounds, and how sure those should have been that abstained."""
+    found = history.search(text, PAGE_ROUNDS, before)
+    unsure = [summary.round_id for summary in found if summary.abstained and summary.answer is not None]
+    records = {name: history.get(name) for name in unsure}
+    return found, {name: record.plan.min_confidence for name, record in records.items() if record is not None}
+
+
+def address_of(text: str) -> str:
+    """The address of this page with a search."""
+    return f"/rounds?{urlencode({'q': text})}" if text else "/rounds"
+
+
 def _nothing(text: str, fault: str | None) -> Element:
     if fault:
         return empty_state("error_outline", "The history cannot be read", f"{one_line(fault, 200)}.", kind="bad")
@@ -91,14 +106,14 @@ def _nothing(text: str, fault: str | None) -> Element:
     return empty_state("history", "No rounds yet", ask, 'waggle ask "Solve for x: 7*x - 5 = 44"')
 
 
-def _row(summary: RoundSummary) -> None:
+def _row(summary: RoundSummary, wanted: float | None) -> None:
     with box("round-row", "a", href=f"/rounds/{summary.round_id}"):
-        words(one_line(summary.question, 160) or "(question not kept)", "q cut")
+        words(one_line(summary.question, 160) or NOT_KEPT, "q cut")
         words(ago(summary.at, time.time()), "dim small when")
         words(answer_words(summary), "cut" if not summary.abstained else "cut dim")
         with box("row").style("gap: .35rem; justify-content: flex-end"):
-            words(summary.strategy, "chip")
-            words(*state_chip(summary))
+            words(strategy_words(summary.strategy), "chip")
+            words(*state_chip(summary, wanted))
 
 
 def answer_words(summary: RoundSummary) -> str:
@@ -109,10 +124,19 @@ def answer_words(summary: RoundSummary) -> str:
     return f"best guess: {answer}" if summary.abstained else answer
 
 
-def state_chip(summary: RoundSummary) -> tuple[str, str]:
-    """How it ended, and how that looks."""
+def state_chip(summary: RoundSummary, wanted: float | None = None) -> tuple[str, str]:
+    """How it ended, and how that looks; `wanted` is the confidence that was asked for, where it is known."""
     if summary.answer is None:
-        return "failed", "chip bad"
+        return ("abstained, no answer", "chip warn") if summary.abstained else ("failed", "chip bad")
     if summary.abstained:
-        return f"abstained, {percent(summary.confidence)}", "chip warn"
+        return f"abstained, {short_of(summary.confidence, wanted)}", "chip warn"
     return f"{percent(summary.confidence)}, {duration(summary.seconds)}", "chip good"
+
+
+def short_of(confidence: float, wanted: float | None) -> str:
+    """How sure, of how sure it should have been: as exactly as it takes to see that it was not enough."""
+    if not wanted:
+        return percent(confidence)
+    if percent(confidence) != percent(wanted):
+        return f"{percent(confidence)} of {percent(wanted)} asked"
+    return f"{100 * confidence:.2f} % of {100 * wanted:.2f} % asked"

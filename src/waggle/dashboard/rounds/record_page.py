@@ -1,7 +1,6 @@
 """One past round: how it ended, who beat whom, who said what, and all of it again step by step."""
 
 import asyncio
-import re
 
 from fastapi import FastAPI
 from nicegui import ui
@@ -11,7 +10,9 @@ from waggle.core.round_values import Proposal, ProposalReceived, Record
 from waggle.dashboard.frame.context import Context, page
 from waggle.dashboard.frame.elements import box, empty_state, icon, link, words
 from waggle.dashboard.frame.layout import frame
-from waggle.dashboard.frame.words import duration, many, one_line, percent, plain, short_id
+from waggle.dashboard.frame.long_text import long_text
+from waggle.dashboard.frame.words import NOT_KEPT, duration, many, one_line, percent, plain, short_id, strategy_words
+from waggle.dashboard.rounds.finding import find_rounds
 from waggle.dashboard.rounds.heat_map import draw_heat_map
 from waggle.dashboard.rounds.replay_view import ReplayView
 from waggle.dashboard.rounds.verdict_view import show_verdict
@@ -19,15 +20,15 @@ from waggle.node.observing.names import names_of
 from waggle.node.observing.replay import Steps, replay
 
 MOST_EVENTS = 5_000
-BUILD_SECONDS, FLUSH_SECONDS = 30.0, 2.0
 NOT_FOUND = 404
-ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
+TITLE = 160
+"""Characters up to which a question is set in a title's size."""
 
 
 def add(app: FastAPI, context: Context) -> None:
     """Put the page on the app."""
 
-    @page(app, "/rounds/{round_id}", seconds=BUILD_SECONDS)
+    @page(app, "/rounds/{round_id}")
     async def record_of(round_id: str) -> None:
         record = await _find(context, round_id)
         steps = await _steps(record) if record is not None else ""
@@ -43,14 +44,8 @@ def add(app: FastAPI, context: Context) -> None:
 
 
 async def _find(context: Context, round_id: str) -> Record | None:
-    history = context.history
-    if history is None or not ROUND_ID.fullmatch(round_id):
-        return None
-    found = await asyncio.to_thread(history.get, round_id)
-    if found is None:  # a round that has just ended may still wait to be written
-        await asyncio.to_thread(history.flush, FLUSH_SECONDS)
-        found = await asyncio.to_thread(history.get, round_id)
-    return found
+    found = await find_rounds(context.history, [round_id]) if context.history is not None else []
+    return found[0] if found else None
 
 
 async def _steps(record: Record) -> Steps | str:
@@ -64,7 +59,7 @@ async def _steps(record: Record) -> Steps | str:
 
 
 def _show(record: Record, steps: Steps | str) -> None:
-    words(plain(record.plan.question) or "(question not kept)", "title words", "p")
+    long_text(record.plan.question or NOT_KEPT, "title" if len(record.plan.question) <= TITLE else "title long")
     show_verdict(record, opens=False)
     with box("grid2"):
         with box("stack").style("gap: 1.25rem"):
@@ -84,7 +79,7 @@ def _show(record: Record, steps: Steps | str) -> None:
 def _facts(record: Record) -> None:
     plan, count = record.plan, record.outcome.ballots
     facts = {
-        "strategy": one_line(plan.strategy, 80),
+        "strategy": strategy_words(plan.strategy),
         "proposers": str(len(plan.proposers)),
         "judges": str(sum(judge.judge_weight > 0 for judge in plan.judges)),
         "ballots": f"{count.cast} counted of {count.asked}" if count.asked else "none asked for",
@@ -129,7 +124,7 @@ def _proposal(proposal: Proposal, name: str) -> None:
             words(short_id(name), "", "strong", title=one_line(proposal.node, 200))
             sure = "" if proposal.self_confidence is None else f"{percent(proposal.self_confidence)} sure, "
             words(f"{sure}{many(proposal.tokens, 'token')}, {duration(proposal.seconds)}", "dim small num")
-        words(plain(proposal.answer) or "(an empty answer)", "words", "p")
+        long_text(proposal.answer or "(an empty answer)")
         if proposal.trace.strip():
             with box("", "details"):
                 words("Its working", "dim small", "summary")

@@ -1,14 +1,14 @@
 """A finished round gone through step by step: a slider over its events, and the round as it stood after each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from waggle.core.round_values import Record
-from waggle.dashboard.ask.composer import NUMBER
 from waggle.dashboard.frame.elements import box, icon, with_attributes, words
-from waggle.dashboard.frame.words import duration
+from waggle.dashboard.frame.slider import slide, slider
+from waggle.dashboard.frame.words import duration, many
 from waggle.dashboard.rounds.round_view import RoundView
 from waggle.node.observing.picture import picture_of
 from waggle.node.observing.replay import Steps
@@ -25,21 +25,20 @@ class ReplayView:
         """Build it where elements are being put just now; `states` are what `replay` made of the record."""
         self._record = record
         self._states = states
+        self._moments = [duration(state.at) for state in states]
         self._step = 0
         last = len(self._states) - 1
         with box("card replay", "section", aria_label="Replay"):
             with box("row apart"):
                 words("Replay", "section-title", "h2")
                 self._at = words("", "dim small num", role="status")
-            self._slider = box("slider", "input", type="range", min="0", max=f"{last}", step="1")
-            with_attributes(self._slider, {"aria_label": "Step of the round"})
-            self._slider.on("input", self._moved, js_handler=NUMBER)
+            self._slider = slider(last, 1, self._moved, "Step of the round")
             with box("row"):
-                _button("First", "first_page", lambda: self.show(0))
-                _button("Back", "chevron_left", lambda: self.show(self._step - 1))
-                self._play = _button("Play", "play_arrow", self.play)
-                _button("Next", "chevron_right", lambda: self.show(self._step + 1))
-                _button("Last", "last_page", lambda: self.show(last))
+                _Button("First", "first_page", lambda: self.show(0))
+                _Button("Back", "chevron_left", lambda: self.show(self._step - 1))
+                self._play = _Button("Play", "play_arrow", self.play)
+                _Button("Next", "chevron_right", lambda: self.show(self._step + 1))
+                _Button("Last", "last_page", lambda: self.show(last))
         self._view = RoundView()
         pace = min(SLOWEST, max(FASTEST, PLAY_SECONDS / max(1, last)))
         self._timer = ui.timer(pace, self._tick, active=False)
@@ -50,32 +49,52 @@ class ReplayView:
         last = len(self._states) - 1
         self._step = min(last, max(0, step))
         state = self._states[self._step]
-        self._at.text = f"step {self._step + 1} of {last + 1}, {duration(state.at)}"
-        self._slider.props["value"] = f"{self._step}"
-        self._slider.update()
+        self._at.text = step_words(self._step, self._moments)
+        slide(self._slider, self._step)
         self._view.show(picture_of(state), self._record.events[: self._step + 1])
 
     def play(self) -> None:
         """Go through the steps, from the beginning where the end is shown; once more stops it."""
         if self._timer.active:
-            self._timer.deactivate()
+            self._run(False)
             return
         if self._step >= len(self._states) - 1:
             self.show(0)
-        self._timer.activate()
+        self._run(True)
+
+    def _run(self, playing: bool) -> None:
+        """Begin or stop playing; the button says what it would do next."""
+        self._timer.active = playing
+        self._play.name(*(("Pause", "pause") if playing else ("Play", "play_arrow")))
 
     def _tick(self) -> None:
         self.show(self._step + 1)
         if self._step >= len(self._states) - 1:
-            self._timer.deactivate()
+            self._run(False)
 
     def _moved(self, event: GenericEventArguments) -> None:
-        self._timer.deactivate()
+        self._run(False)
         self.show(int(event.args))
 
 
-def _button(name: str, sign: str, action: Callable[[], None]) -> ui.element:
-    with box("plain-button icon-only", "button", type="button", aria_label=name, title=name) as button:
-        icon(sign)
-    button.on("click", lambda _: action())
-    return button
+def step_words(step: int, moments: Sequence[str]) -> str:
+    """Which step this is and when it was; judges that compare many pairs send all their ballots at one moment."""
+    at_once = moments.count(moments[step]) - 1
+    others = f" with {many(at_once, 'other')}" if at_once else ""
+    return f"step {step + 1} of {len(moments)}, at {moments[step]}{others}"
+
+
+class _Button:
+    """A button with a sign alone; its name is for the pointer and for those who cannot see it."""
+
+    def __init__(self, name: str, sign: str, action: Callable[[], None]) -> None:
+        self._box = box("plain-button icon-only", "button", type="button")
+        self._box.on("click", lambda _: action())
+        self.name(name, sign)
+
+    def name(self, name: str, sign: str) -> None:
+        """Change what it says."""
+        with_attributes(self._box, {"aria_label": name, "title": name})
+        self._box.clear()
+        with self._box:
+            icon(sign)

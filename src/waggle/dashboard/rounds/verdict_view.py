@@ -6,14 +6,18 @@ from waggle.core.round_values import Outcome, Record
 from waggle.dashboard.frame.elements import box, link, words
 from waggle.dashboard.frame.words import duration, many, one_line, percent, plain, short_id, with_names
 from waggle.node.observing.names import names_of
+from waggle.node.rounds.ending import Ending, ending_of
 
+SILENT = "no answer"
+"""How the reasons of nodes begin that said nothing, however long each was waited for."""
+MOST_NAMED = 12
 LONG = 120  # characters from which an answer is a text and not a word
 
 
 def show_verdict(record: Record, *, opens: bool) -> None:
     """Show the end of a round; `opens` adds the link to its record."""
     outcome, names = record.outcome, names_of(record.plan)
-    kind, label = verdict_kind(outcome, who_answers(record))
+    kind, label = verdict_kind(outcome, who_answers(record), ending_of(outcome, record.events))
     with box(f"answer {kind}", "section", aria_label="The answer", role="alert" if kind == "failed" else "region"):
         with box("answer-parts"):
             with box("answer-said"):
@@ -42,8 +46,10 @@ def who_answers(record: Record) -> str:
     return short_id(names_of(record.plan).get(name, name))
 
 
-def verdict_kind(outcome: Outcome, who: str = "The swarm") -> tuple[str, str]:
-    """The look of an ending, and the sentence that says it."""
+def verdict_kind(outcome: Outcome, who: str = "The swarm", ending: Ending = Ending.FAILED) -> tuple[str, str]:
+    """The look of an ending, and the sentence that says it; `ending` decides where there is no answer."""
+    if outcome.answer is None and ending is Ending.ABSTAINED:
+        return "unsure", f"{who} abstains: nothing that was proposed can be used."
     if outcome.answer is None:
         return "failed", "The round failed: there is no answer."
     if outcome.abstained:
@@ -52,11 +58,12 @@ def verdict_kind(outcome: Outcome, who: str = "The swarm") -> tuple[str, str]:
 
 
 def runner_up_words(outcome: Outcome) -> str:
-    """What comes second, and how likely one judge is to prefer it."""
+    """What comes second, and how it would fare where a judge compares just the two."""
     if outcome.runner_up is None:
         return ""
     chance = percent(outcome.confusion_p)
-    better = "" if outcome.confusion_p is None else f", preferred by a single judge with a chance of {chance}"
+    about = "" if chance.startswith("<") else "about "
+    better = "" if outcome.confusion_p is None else f" would win {about}{chance} of comparisons with this answer"
     return f"Runner-up: “{one_line(outcome.runner_up, 80)}”{better}."
 
 
@@ -69,7 +76,7 @@ def cost_words(record: Record) -> str:
         return took
     judging = f" ({spent.judging_tokens:,} of them judging)" if spent.judging_tokens else ""
     if ballots.cast and not spent.judging_tokens:
-        judging = " (judged from memory)"
+        judging = " (none for judging: these answers had been compared before)"
     wasted = f" and {record.wasted_tokens:,} for unused calls" if record.wasted_tokens else ""
     return f"{many(tokens, 'token')}{judging}{wasted}, {took}"
 
@@ -96,12 +103,31 @@ def _behind(outcome: Outcome, names: Mapping[str, str]) -> None:
             words("Supported by", "dim small")
             for name in outcome.candidates[0].supporters:
                 words(short_id(names.get(name, name)), "chip", title=one_line(name, 200))
-    for node, reason in outcome.failures.items():
-        words(f"{short_id(names.get(node, node))} failed: {one_line(with_names(reason, names), 200)}", "dim small", "p")
+    for who, reason in failure_lines(outcome.failures, names):
+        words(f"{who} {reason}", "dim small", "p")
+
+
+def failure_lines(failures: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Who failed and why; those that failed alike are told in one line."""
+    alike: dict[str, list[str]] = {}
+    for node, reason in failures.items():
+        told = one_line(with_names(reason, names), 200)
+        alike.setdefault(SILENT if told.startswith(SILENT) else told, []).append(node)
+    lines = []
+    for told, nodes in alike.items():
+        called = [short_id(names.get(node, node)) for node in nodes]
+        if len(nodes) == 1:
+            lines.append((called[0], f"failed: {one_line(with_names(failures[nodes[0]], names), 200)}"))
+        else:
+            more = f" and {len(nodes) - MOST_NAMED:,} more" if len(nodes) > MOST_NAMED else ""
+            listed = ", ".join(called[:MOST_NAMED]) + more
+            why = f"gave no answer: {listed}" if told == SILENT else f"failed: {listed} ({told})"
+            lines.append((f"{len(nodes):,} nodes", why))
+    return lines
 
 
 def _failures(outcome: Outcome, names: Mapping[str, str]) -> None:
     words(f"It ended because {one_line(outcome.reason, 200)}.", "", "p")
     with box("stack", "ul").style("gap: .1rem; padding-left: 1.2rem; margin: .4rem 0"):
-        for node, reason in outcome.failures.items():
-            words(f"{short_id(names.get(node, node))}: {one_line(with_names(reason, names), 200)}", "small words", "li")
+        for who, reason in failure_lines(outcome.failures, names):
+            words(f"{who} {reason}", "small words", "li")

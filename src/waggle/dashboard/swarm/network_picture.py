@@ -21,6 +21,8 @@ from waggle.dashboard.swarm.network_layout import (
 
 LEGEND = (("peer", "usable"), ("peer standby", "standby"), ("peer off", "not reachable"), ("peer own", "model here"))
 COMB_SCALE = 1.5
+BELOW = 29.0
+"""From the middle to the words under the comb."""
 MOST_NAMED = 5
 """Rings of which each has its name; of more every other one."""
 
@@ -43,6 +45,7 @@ def draw_network(peers: Sequence[Peer], own: Sequence[Own]) -> None:
         corner = -12 * COMB_SCALE
         place = f"translate({MIDDLE_X + corner} {MIDDLE_Y + corner}) scale({COMB_SCALE})"
         shape("path", "self", d=COMB, transform=place)
+        words("this node", "mid soft own-name", "text", x=f"{MIDDLE_X:.1f}", y=f"{MIDDLE_Y + BELOW:.1f}")
     _legend({f"peer {spot.kind}".strip() for spot in placed})
     shown = len(peers) or len(own)
     if shown > MOST:

@@ -1,5 +1,6 @@
 """Swarm: who is here, how far away, what they can, how busy they are, and why some are not asked."""
 
+import time
 from collections.abc import Sequence
 
 from fastapi import FastAPI
@@ -12,6 +13,8 @@ from waggle.dashboard.frame.down_notice import show_down
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.words import duration, many, one_line, short_id
+from waggle.dashboard.own_name import own_name
+from waggle.dashboard.swarm.gone import Gallery, Gone
 from waggle.dashboard.swarm.network_layout import Own, peer_kind, peer_name
 from waggle.dashboard.swarm.network_picture import draw_network
 from waggle.dashboard.swarm.skill_table import draw_skills
@@ -31,12 +34,13 @@ class Seen(Struct, frozen=True):
     peers: tuple[Peer, ...]
     load: Load
     troubles: tuple[str, ...] = ()
+    gone: tuple[Gone, ...] = ()
 
 
-def look(service: Service) -> Seen:
+def look(service: Service, gallery: Gallery, now: float) -> Seen:
     """The swarm now, without what changes all the time and is not shown."""
-    peers = [peer for peer in service.peers() if peer.node != service.id]
-    return Seen(service.models(), tuple(sorted(map(_rounded, peers), key=_order)), service.load, service.troubles)
+    peers = tuple(sorted((_rounded(peer) for peer in service.peers() if peer.node != service.id), key=_order))
+    return Seen(service.models(), peers, service.load, service.troubles, gallery.look(peers, now))
 
 
 def _rounded(peer: Peer) -> Peer:
@@ -56,26 +60,28 @@ def add(app: FastAPI, context: Context) -> None:
         with frame("/swarm", "Swarm", "Who is here, how far away, and what they were measured to know."):
             place = box("stack").style("gap: 1.25rem")
             shown: list[Seen] = []
+            gallery = Gallery()
 
             def refresh() -> None:
-                seen = look(context.service)
+                seen = look(context.service, gallery, time.monotonic())
                 if shown != [seen]:
                     shown[:] = [seen]
                     place.clear()
                     with place:
-                        _show(context.service, seen)
+                        _show(context, seen)
 
             refresh()
             ui.timer(REFRESH_SECONDS, refresh)
 
 
-def _show(service: Service, seen: Seen) -> None:
+def _show(context: Context, seen: Seen) -> None:
+    service = context.service
     usable = sum(peer_kind(peer) == "" for peer in seen.peers)
     with box("facts"):
         _fact("Peers", f"{usable} of {len(seen.peers)} usable" if seen.peers else "none")
         _fact("Models", models_words(seen.models))
         _fact("Under way here", f"{seen.load.running} running, {seen.load.waiting} waiting")
-        _fact("This node", "one process" if service.id == HERE else short_id(service.id))
+        _fact("This node", own_name(context), "" if service.id == HERE else service.id)
     show_down(seen.models)
     _troubles(seen.troubles)
     own = own_models(seen)
@@ -87,8 +93,8 @@ def _show(service: Service, seen: Seen) -> None:
                 draw_network(seen.peers, own)
         with box("card", "section"):
             words("Peers", "", "h2")
-            if seen.peers:
-                _peers(seen.peers)
+            if seen.peers or seen.gone:
+                _peers(seen.peers, seen.gone)
             else:
                 _alone(service, own)
     with box("card", "section"):
@@ -145,17 +151,23 @@ def own_models(seen: Seen) -> list[Own]:
     return made
 
 
-def _fact(name: str, value: str) -> None:
+def _fact(name: str, value: str, node: str = "") -> None:
     with box("fact"):
         words(name, "fact-name")
         words(value, "fact-value")
+        if node and value != short_id(node):
+            words(short_id(node), "dim small mono", "div", title=one_line(node, 128))
 
 
-def _peers(peers: tuple[Peer, ...]) -> None:
+def _peers(peers: tuple[Peer, ...], gone: tuple[Gone, ...]) -> None:
     with box("peers", "ul", tabindex="0"):
         for peer in peers[:MOST_LISTED]:
             with box("peer-row", "li", data_node=one_line(peer.node, 100)):
                 _peer(peer)
+        for each in gone:
+            with box("peer-row row gone", "li", data_node=one_line(each.node, 100)):
+                words(one_line(each.name, 60), "", "strong")
+                words(f"gone, {each.ago}", "chip")
     if len(peers) > MOST_LISTED:
         words(f"{MOST_LISTED} of {len(peers):,} are listed, the usable ones first.", "dim small", "p")
 
