@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from waggle.cli.main import app
+from waggle.cli.verbs import app
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,6 +11,7 @@ from waggle.cli.shared import AsJson, Seed, check_target, swarm_of
 
 if TYPE_CHECKING:
     from waggle.core.round_values import Record
+    from waggle.mesh.invite import Invite
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
     from waggle.node.rounds.planning import AskOptions
@@ -28,6 +29,9 @@ Via = Annotated[
         "one of its nodes. Repeatable.",
     ),
 ]
+Here = Annotated[
+    bool, typer.Option("--here", help="Ask the swarm of your node that runs on this machine (waggle up, waggle join).")
+]
 
 
 @takes_settings("engines", "key_variable", *OF_QUESTIONS, "network", "home")
@@ -36,6 +40,10 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question; - reads it from standard input.")],
     strategy: Annotated[str, typer.Option(metavar="NAME", help="swarm, auto, vote, best or solo:MODEL.")] = "swarm",
     via: Via = None,
+    here: Here = False,
+    node: Annotated[
+        str | None, typer.Option("--node", metavar="NAME", help="The same, and which node where several run.")
+    ] = None,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="Longest answer of one model, in tokens.", min=1, max=2**20)
     ] = 256,
@@ -58,13 +66,13 @@ def ask(
     from waggle.node.history.records import save_record
 
     check_target(record)
-    _refuse_engines_elsewhere(configuration, via)
+    _refuse_engines_elsewhere(configuration, via, here=here or node is not None)
     settings = configuration.settings
     options = _options(settings, strategy, max_tokens, seed)
     text = _text_of(question)
     with live_round(quiet=as_json) as watch:
-        if via:
-            done = asyncio.run(_ask_via(via, settings.network, text, options, watch))
+        if invites := _invites(configuration, via, node, here=here or node is not None):
+            done = asyncio.run(_ask_via(invites, text, options, watch))
         else:
             swarm = swarm_of(settings)  # outside the event loop, which would keep Ctrl-C waiting
             done = asyncio.run(_ask(swarm, text, options, watch))
@@ -76,8 +84,8 @@ def ask(
     raise typer.Exit(ABSTAINED if done.outcome.abstained else 0)
 
 
-def _refuse_engines_elsewhere(configuration: "Configuration", via: list[str] | None) -> None:
-    """Engines that the file or the environment names are for questions without --via; on one command line both clash.
+def _refuse_engines_elsewhere(configuration: "Configuration", via: list[str] | None, *, here: bool) -> None:
+    """Engines that the file or the environment names are for questions asked here; on one command line both clash.
 
     Raises:
         UsageError: saying what to leave out.
@@ -86,8 +94,18 @@ def _refuse_engines_elsewhere(configuration: "Configuration", via: list[str] | N
     from waggle.node.config.table import SETTINGS
 
     given = [name for name in ("engines", "key_variable") if configuration.origins[name] == SETTINGS[name].flag]
-    if via and given:
-        raise UsageError("--via asks models elsewhere: leave out --engine and --key-variable")
+    if via and here:
+        raise UsageError("--via asks a swarm by its invite, --here and --node your own: give one of them")
+    if (via or here) and given:
+        which = "--via" if via else "--here"
+        raise UsageError(f"{which} asks models elsewhere: leave out --engine and --key-variable")
+
+
+def _invites(configuration: "Configuration", via: list[str] | None, node: str | None, *, here: bool) -> "list[Invite]":
+    """Whom to ask instead of models of this process; nobody for those."""
+    from waggle.cli.invites import invites_here, read_invites
+
+    return invites_here(configuration.settings.home, node) if here else read_invites(via or (), configuration)
 
 
 def _options(settings: "Settings", strategy: str, max_tokens: int, seed: int) -> "AskOptions":
@@ -110,14 +128,10 @@ async def _ask(swarm: "Swarm", question: str, options: "AskOptions", watch: "Wat
         await swarm.close()
 
 
-async def _ask_via(
-    invites: list[str], network: str, question: str, options: "AskOptions", watch: "Watch | None"
-) -> "Record":
-    from waggle.cli.shared import invites_to
+async def _ask_via(invites: "list[Invite]", question: str, options: "AskOptions", watch: "Watch | None") -> "Record":
     from waggle.node.network.outside import ask_via
 
-    parsed = invites_to(invites, network)
-    return await ask_via([invite.addresses for invite in parsed], parsed[0].network, question, options, watch)
+    return await ask_via([invite.addresses for invite in invites], invites[0].network, question, options, watch)
 
 
 def _text_of(given: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from waggle.cli.main import app
+from waggle.cli.verbs import app
 
 FOLDER = Path("docs/cli")
 WIDTH = 100  # characters

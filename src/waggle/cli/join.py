@@ -67,14 +67,18 @@ def join(
     """
     import uvloop
 
-    from waggle.mesh.invite import parse_invite
+    from waggle.cli.early import check_node
+    from waggle.cli.invites import in_network_of, read_invites
     from waggle.node.observing.logs import configure_logs
 
     settings = configuration.settings
+    parsed = read_invites(invites or settings.join, configuration)
+    configuration = in_network_of(parsed, configuration)
+    check_node(settings)
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
-    parsed = [parse_invite(text, network=settings.network) for text in (invites or settings.join)]
     engines = {} if without_models else _open(settings)
-    uvloop.run(_run(configuration, parsed, engines, beside_of(configuration, recent), with_parent))
+    if not uvloop.run(_run(configuration, parsed, engines, beside_of(configuration, recent), with_parent)):
+        raise KeyboardInterrupt
 
 
 def _open(settings: "Settings") -> "dict[NodeId, Engine]":
@@ -98,23 +102,38 @@ async def _run(
     engines: "dict[NodeId, Engine]",
     beside: "Beside",
     with_parent: bool,
-) -> None:
+) -> bool:
+    """Give whether it was up when it was told to end."""
     import asyncio
 
-    from waggle.cli.stopping import stop_on_signals
+    from waggle.cli.stopping import stop_on_signals, until
     from waggle.node.running.running import run_node
 
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        watching = asyncio.create_task(_until_parent_ends(stop)) if with_parent else None
+    told, stop, is_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def settle(ready: "Ready") -> None:
+        """What is loaded stays: looking through it for garbage would stop everything for 0.3 s."""
+        gc.freeze()
+        is_up.set()
+        _tell(ready)
+
+    def leave() -> bool:
+        """Before it is up it has nobody to say goodbye to."""
+        stop.set()
+        return is_up.is_set()
+
+    with stop_on_signals(told):
+        watching = asyncio.create_task(_until_parent_ends(told)) if with_parent else None
         try:
             named = {str(name): engine for name, engine in engines.items()}
             settings = configuration.settings
             calibration = _calibration(settings)
-            await run_node(settings, invites, named, calibration, stop=stop, ready=_settle, beside=beside)
+            node = run_node(settings, invites, named, calibration, stop=stop, ready=settle, beside=beside)
+            await until(told, node, leave)
         finally:
             if watching is not None:
                 watching.cancel()
+    return is_up.is_set()
 
 
 async def _until_parent_ends(stop: "asyncio.Event") -> None:
@@ -128,19 +147,15 @@ async def _until_parent_ends(stop: "asyncio.Event") -> None:
     stop.set()
 
 
-def _settle(ready: "Ready") -> None:
-    """The node is up, and what is loaded stays: looking through it for garbage would stop everything for 0.3 s."""
-    gc.freeze()
-    _tell(ready)
-
-
 def _tell(ready: "Ready") -> None:
-    console = plain_console()
+    from shlex import quote
+
+    console, invite = plain_console(), quote(ready.invite)
     console.print(f"node {ready.info.name} is up as {ready.info.node}", style="bold", soft_wrap=True)
     for failure in ready.failures:
         console.print(f"an invite did not work: {failure}", style="yellow", soft_wrap=True)
-    console.print(f"others join with:  waggle join {ready.invite}", soft_wrap=True)
-    console.print(f"ask it with:       waggle ask --via {ready.invite} QUESTION", soft_wrap=True)
+    console.print(f"others join with:  waggle join {invite}", soft_wrap=True)
+    console.print(f'ask it with:       waggle ask --via {invite} "QUESTION"', soft_wrap=True)
     if ready.info.gateway:
         console.print(f"dashboard:         {ready.info.gateway}/", soft_wrap=True)
         console.print(f"OpenAI API:        {ready.info.gateway}/v1", soft_wrap=True)

@@ -1,7 +1,7 @@
 """What several verbs share: option texts, the console, progress bars, where calibrations lie. Imports nothing heavy."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from waggle.mesh.invite import Invite
     from waggle.node.calibrating.calibration import Calibration
     from waggle.node.calibrating.known import Progress
     from waggle.node.config.settings import Settings
@@ -84,13 +83,6 @@ def swarm_of(settings: "Settings") -> "Swarm":
 
     engines = open_engines(settings.engines, key_variable=settings.key_variable or None)
     return Swarm(engines, calibration_of(settings))
-
-
-def invites_to(texts: Sequence[str], network: str) -> "list[Invite]":
-    """Invites and addresses that a person gave; an address leads to the network of the settings. Raises UsageError."""
-    from waggle.mesh.invite import parse_invite
-
-    return [parse_invite(text, network=None if "?" in text else network) for text in texts]
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+
+AGAIN_SECONDS = 0.5
+"""A signal counts once where it reaches us alone and with our process group, as that of timeout(1) does."""
 
 
 @contextmanager
@@ -12,16 +15,36 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def once() -> None:
-        stop.set()
+    def give_back() -> None:
         for number in signals:
-            loop.remove_signal_handler(number)
+            with suppress(RuntimeError, ValueError):
+                loop.remove_signal_handler(number)
+
+    def once() -> None:
+        if not stop.is_set():
+            loop.call_later(AGAIN_SECONDS, give_back)
+        stop.set()
 
     for number in signals:
         loop.add_signal_handler(number, once)
     try:
         yield
     finally:
-        for number in signals:
-            with suppress(RuntimeError, ValueError):
-                loop.remove_signal_handler(number)
+        give_back()
+
+
+async def until(told: asyncio.Event, work: Coroutine[None, None, None], leave: Callable[[], bool] = bool) -> None:
+    """Do the work until it ends, or is told to: then it is cancelled. Its failure is ours.
+
+    Args:
+        leave: asks the work to end in good order; False where it is not so far that it could.
+    """
+    working, waiting = asyncio.create_task(work), asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if working.done() or leave():
+            await working
+    finally:
+        waiting.cancel()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)

@@ -4,23 +4,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
 from waggle.cli.gateway import OF_GATEWAYS
-from waggle.cli.local import UP
 from waggle.cli.shared import plain_console
+from waggle.cli.up_nodes import OF_ALL_NODES
 from waggle.core.inert import one_line
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
     from waggle.node.config.load import Configuration
-    from waggle.node.config.settings import Settings
     from waggle.node.home.home import RunInfo
     from waggle.node.running.fleet import Fleet, Member
 
@@ -28,21 +26,10 @@ MOST_NODES = 64
 LOOK_SECONDS = 1.0
 FAULT_WIDTH = 60
 LINE_WIDTH = 400
-OF_ALL_NODES = (
-    "key_variable",
-    "capacity",
-    "queue",
-    "queue_per_asker",
-    "max_nodes",
-    "hedge_factor",
-    *OF_QUESTIONS,
-    "log_level",
-    "log_format",
-    "log_prompts",
-)
+QUESTION = '"How many 1 bits are there in the number 1453?"'
 
 
-@takes_settings("network", "engines", *OF_ALL_NODES, "home", *OF_GATEWAYS)
+@takes_settings("engines", *OF_ALL_NODES, *OF_GATEWAYS)
 def up(
     configuration: "Configuration",
     nodes: Annotated[int, typer.Option(metavar="N", help="How many nodes.", min=1, max=MOST_NODES)] = 7,
@@ -51,123 +38,103 @@ def up(
         typer.Option(help="One process per node over libp2p on loopback, or all in this process, asked at a prompt."),
     ] = "libp2p",
 ) -> None:
-    """Run a whole swarm on this machine; Ctrl-C ends all of it.
+    """Run a whole swarm on this machine; Ctrl-C ends all of it. Ask it with waggle ask --here QUESTION.
 
-    Every node has one of the bundled models, or of those that --engine names, in turn.
+    Every node has one of the bundled models, or of those that --engine names, in turn. The nodes go by the settings
+    of this command alone, wherever those were given; what only waggle join has a flag for is at its default.
     """
     import asyncio
 
-    specs = list(configuration.settings.engines) or _bundled()
-    chosen = [specs[i % len(specs)] for i in range(nodes)]
-    if mesh == "memory":
-        from waggle.cli.prompt import ask_at_prompt
-
-        asyncio.run(ask_at_prompt(configuration.settings, chosen))
-    else:
-        asyncio.run(_run(configuration, chosen))
-
-
-def _bundled() -> list[str]:
-    from waggle.core.errors import UsageError
-    from waggle.models.hive import hive_names
-
-    if names := hive_names():
-        return [f"hive:{name}" for name in names]
-    raise UsageError("this package holds no models: run waggle train hive, or name engines with --engine")
-
-
-def names_of(specs: list[str]) -> list[str]:
-    """A name for each node, after its model: up-acacia, up-borage, up-acacia-2."""
-    names: list[str] = []
-    for spec in specs:
-        model = spec.rpartition("#")[2].rpartition("/")[2].removeprefix("hive:")
-        base = UP + ("".join(c if c.isalnum() or c in "._-" else "-" for c in model) or "node")[:48]
-        copies = sum(name == base or name.startswith(base + "-") for name in names)
-        names.append(base if not copies else f"{base}-{copies + 1}")
-    return names
-
-
-async def _run(configuration: "Configuration", specs: list[str]) -> None:
-    import asyncio
-
-    from waggle.cli.stopping import stop_on_signals
-    from waggle.node.config.settings import LOOPBACK
-    from waggle.node.running.fleet import Fleet
+    from waggle.cli.early import check_gateway
+    from waggle.cli.up_nodes import bundled
 
     settings = configuration.settings
-    options = [f"--listen={address}" for address in LOOPBACK]
-    options += [_flag(name, getattr(settings, name)) for name in OF_ALL_NODES]
-    names = names_of(specs)
-    _refuse_a_second(settings.home, names)
-    members = [(name, [spec]) for name, spec in zip(names, specs, strict=True)]
-    fleet = Fleet(settings.home, settings.network, members, *_with_gateway(settings, options))
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        try:
-            await _until(stop, _serve(fleet, len(specs)))
-        finally:
-            plain_console(stderr=True).print("ending all nodes ...", style="dim")
-            await fleet.stop()
+    specs = list(settings.engines) or bundled()
+    chosen = [specs[i % len(specs)] for i in range(nodes)]
+    check_gateway(settings)
+    if mesh == "memory":
+        from waggle.cli.prompt import run_at_prompt
+
+        run_at_prompt(configuration, chosen)
+    elif not asyncio.run(_run(configuration, chosen)):
+        raise KeyboardInterrupt
 
 
-def _refuse_a_second(home: "Path", names: list[str]) -> None:
-    """Raise UsageError where some of these nodes run already."""
-    from waggle.core.errors import UsageError
-    from waggle.node.home.home import NodeHome
-
-    if any(NodeHome(home, name).is_locked() for name in names):
-        raise UsageError("waggle up runs here already: end it with Ctrl-C there, or run another one with --home FOLDER")
-
-
-def _flag(name: str, value: object) -> str:
-    """A setting as `waggle join` takes it."""
-    from waggle.node.config.table import SETTINGS
-
-    flag = SETTINGS[name].flag
-    if isinstance(value, bool):
-        return flag if value else f"--no-{flag.removeprefix('--')}"
-    return f"{flag}={value}"
-
-
-def _with_gateway(settings: "Settings", options: list[str]) -> tuple[list[str], list[str]]:
-    """The flags of all nodes, and those of the first one: it alone has the gateway, whatever the environment says."""
-    from waggle.node.config.settings import NO_PORT
-
-    first = [f"--gateway-port={settings.gateway_port}", f"--gateway-host={settings.gateway_host}"]
-    first += [f"--gateway-name={name}" for name in settings.gateway_hosts] + [f"--history={settings.history}"]
-    first += [f"--gateway-origin={origin}" for origin in settings.gateway_origins]
-    first += ["--gateway-open-metrics"] if settings.gateway_open_metrics else []
-    return [*options, f"--gateway-port={NO_PORT}"], first
-
-
-async def _until(stop: "asyncio.Event", work: "Coroutine[None, None, None]") -> None:
-    """Do the work until it ends or is told to stop; its failure is ours."""
+async def _run(configuration: "Configuration", specs: list[str]) -> bool:
+    """Give whether the nodes were up when they were told to end."""
     import asyncio
 
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not working.done():
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-    else:
-        working.result()
+    from waggle.cli.stopping import stop_on_signals, until
+    from waggle.cli.up_nodes import nodes_of
+    from waggle.node.running.fleet import Fleet
+
+    fleet = Fleet(nodes_of(configuration.settings, specs))
+    fleet.check()
+    stop, is_up = asyncio.Event(), asyncio.Event()
+    console = plain_console(stderr=True)
+    with stop_on_signals(stop):
+        try:
+            await until(stop, _serve(fleet, len(specs), _ask_here(configuration), is_up))
+        finally:
+            console.print("ending all nodes ...", style="dim")
+            await fleet.stop()
+            console.print("all nodes have ended", style="dim")
+    return is_up.is_set()
 
 
-async def _serve(fleet: "Fleet", count: int) -> None:
+def _ask_here(configuration: "Configuration") -> str:
+    """The command that asks the nodes from another terminal, which may know nothing of where our home is."""
+    from shlex import quote
+
+    from waggle.node.config.load import DEFAULT
+
+    usual = configuration.origins["home"] == DEFAULT
+    return f"waggle ask {'' if usual else f'--home {quote(str(configuration.settings.home))} '}--here {QUESTION}"
+
+
+async def _serve(fleet: "Fleet", count: int, ask_here: str, is_up: "asyncio.Event") -> None:
+    """Start all, tell of it, and show them until cancelled."""
+    first = await _start(fleet, count)
+    _tell(fleet, first, count, ask_here)
+    is_up.set()
+    await _show(fleet, first)
+
+
+def _tell(fleet: "Fleet", first: "RunInfo", count: int, ask_here: str) -> None:
+    from shlex import quote
+
     from waggle.mesh.invite import format_invite
 
-    first = await _start(fleet, count)
     invite = format_invite(first.addresses, first.network)
     console = plain_console()
-    console.print(f"{count} nodes are up. Ask them:", style="bold")
-    console.print(f'  waggle ask --via {invite} "How many 1 bits are there in the number 1453?"', soft_wrap=True)
+    nodes = f"{count} nodes are" if count > 1 else "1 node is"
+    console.print(f"{nodes} up. Ask them, in another terminal:", style="bold")
+    console.print(f"  {ask_here}", soft_wrap=True)
+    console.print("or by their invite, which also works for others on this machine:")
+    console.print(f"  waggle ask --via {quote(invite)} {QUESTION}", soft_wrap=True)
     if others := [other for other in fleet.invites() if other != invite]:
-        console.print(f"Should that node end, another one is in:  --via {others[0]}", soft_wrap=True)
-    if first.gateway:
-        console.print(f"Or open {first.gateway}/ in a browser; the OpenAI API is at {first.gateway}/v1", soft_wrap=True)
+        console.print(f"Should that node end, another one is in:  --via {quote(others[0])}", soft_wrap=True)
+    if first.gateway and not _is_live():
+        console.print(_open_at(first), soft_wrap=True)
     console.print("Ctrl-C ends all of them", style="dim")
-    await _show(fleet)
+
+
+def _is_live() -> bool:
+    """Whether there is a table that changes, in which the gateway has its line."""
+    import sys
+
+    return plain_console(stderr=True).is_interactive and sys.stdout.isatty()
+
+
+def _open_at(first: "RunInfo") -> str:
+    return f"Open {first.gateway}/ in a browser; the OpenAI API is at {first.gateway}/v1"
+
+
+def _gateway_gone(first: "RunInfo") -> str:
+    return (
+        f"{first.gateway} is gone: gateway and dashboard went with node {first.name}. To have them back, end all with "
+        "Ctrl-C and start waggle up again"
+    )
 
 
 async def _start(fleet: "Fleet", count: int) -> "RunInfo":
@@ -179,7 +146,7 @@ async def _start(fleet: "Fleet", count: int) -> "RunInfo":
         return await fleet.start(lambda name, done: bars.update(task, completed=done, description=f"{name} is up"))
 
 
-async def _show(fleet: "Fleet") -> None:
+async def _show(fleet: "Fleet", first: "RunInfo") -> None:
     """The live table, until cancelled; where there is no terminal, a line for each node that ends."""
     import asyncio
 
@@ -187,14 +154,14 @@ async def _show(fleet: "Fleet") -> None:
 
     console = plain_console(stderr=True)
     if not console.is_interactive:
-        await _tell_ends(fleet, lambda line: console.print(line, soft_wrap=True))
-    with Live(console=console, refresh_per_second=2) as live:
+        await _tell_ends(fleet, first, lambda line: console.print(line, soft_wrap=True))
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
         while True:
-            live.update(_table(await fleet.look()))
+            live.update(_picture(await fleet.look(), first))
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _tell_ends(fleet: "Fleet", tell: "Callable[[str], None]") -> None:
+async def _tell_ends(fleet: "Fleet", first: "RunInfo", tell: "Callable[[str], None]") -> None:
     import asyncio
 
     told: set[str] = set()
@@ -203,7 +170,20 @@ async def _tell_ends(fleet: "Fleet", tell: "Callable[[str], None]") -> None:
             if name not in told:
                 tell(one_line(f"node {name} {fault}", LINE_WIDTH))
                 told.add(name)
+                if first.gateway and name == first.name:
+                    tell(_gateway_gone(first))
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _picture(members: "list[Member]", first: "RunInfo") -> "RenderableType":
+    """The table, and below it where the gateway is, or that it is gone."""
+    from rich.console import Group
+    from rich.text import Text
+
+    if not first.gateway:
+        return _table(members)
+    gone = any(member.name == first.name and member.fault for member in members)
+    return Group(_table(members), Text(_gateway_gone(first), "red") if gone else Text(_open_at(first)))
 
 
 def _table(members: "list[Member]") -> "Table":
@@ -235,7 +215,7 @@ def _figures(member: "Member") -> list[str]:
     if status is None:
         return ["-"] * 5
     return [
-        f"{status.peers} others",
+        f"{status.peers} other{'' if status.peers == 1 else 's'}",
         f"{status.load.running} of {status.load.capacity}",
         str(status.load.waiting),
         f"{status.seconds:.0f} s",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
-"""Where `up` listens unless told otherwise: nobody outside this machine can connect."""
+"""Where the nodes of `up` listen: nobody outside this machine can connect."""
 EVERYWHERE = ("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1")
 """Where `join` listens unless told otherwise."""
 
@@ -50,7 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     listen: Annotated[
         Words,
         Meta(
-            description="Multiaddr to listen on. By default up listens on this machine only, join on every interface.",
+            description="Multiaddr to listen on; by default every interface, and for nodes of up this machine only.",
             extra={"metavar": "ADDRESS"},
         ),
     ] = ()

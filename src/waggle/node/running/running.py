@@ -90,6 +90,7 @@ async def run_node(
         transport, relays = await _start_transport(settings, home, memory)
         node = await _bring_up(settings, home, key, transport, engines, calibration, relays=relays)
         stack.push_async_callback(node.close)
+        await _refuse_no_network(node)
         twins = Twins(key, note=node.membership.note, end=stop.set)
         await twins.serve(node.transport)
         await stack.enter_async_context(neighbourhood(node, twins, multicast=settings.multicast))
@@ -121,7 +122,7 @@ async def _bring_up(
     relays: bool,
 ) -> MeshNode:
     """The node over this transport, which is closed where that fails; `relays` is whether it does."""
-    options = _options(settings, relays=relays)
+    options = options_of(settings, relays=relays)
     try:
         return await make_node(key, transport, engines, options, calibration=calibration, store=FileStore(home.files))
     except BaseException:
@@ -155,6 +156,15 @@ async def _start_at(listen: tuple[str, ...], settings: Settings, home: NodeHome)
     return transport, report.healthy
 
 
+async def _refuse_no_network(node: MeshNode) -> None:
+    """Raise UsageError where others could not even be told an address."""
+    if not await node.transport.addresses():
+        raise UsageError(
+            "no network interface of this machine is up, not even the loopback: connect it, or bring one up "
+            "(ip link set lo up)"
+        )
+
+
 @asynccontextmanager
 async def neighbourhood(node: MeshNode, twins: Twins, *, multicast: bool) -> AsyncIterator[None]:
     """While the block runs: be found in the local network, look for twins, note who comes and goes."""
@@ -181,7 +191,8 @@ async def neighbourhood(node: MeshNode, twins: Twins, *, multicast: bool) -> Asy
         await asyncio.gather(noting, looking, return_exceptions=True)
 
 
-def _options(settings: Settings, *, relays: bool) -> NodeOptions:
+def options_of(settings: Settings, *, relays: bool) -> NodeOptions:
+    """What the settings tell a node of a mesh; `relays` is whether it does."""
     return NodeOptions(
         name=settings.name,
         network=settings.network,
