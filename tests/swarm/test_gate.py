@@ -24,7 +24,7 @@ def knowing(expert: str) -> Calibration:
         nodes={expert: NodeSkills(proposer={"kind": SkillCount(40.0, 40.0)})},
         judge_methods={expert: JudgeMethod.AUTO},
         chances={"kind": 0.0},
-        kinds=fit_kinds([(question, "kind") for question in QUESTIONS[:20]]),
+        kinds=fit_kinds([(question, "kind") for question in QUESTIONS]),
     )
 
 

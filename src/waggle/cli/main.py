@@ -30,8 +30,8 @@ def run() -> None:
 
 def run_with(arguments: list[str]) -> int:
     """Run one command line, help where it is empty; returns the exit status."""
-    _make_output_lenient()
     try:
+        _make_output_lenient()
         from waggle.cli.verbs import app
 
         status = app(arguments or ["--help"], prog_name="waggle", standalone_mode=False) or 0

@@ -21,6 +21,7 @@ OF_THE_HIVE = Path(__file__).with_name("measured.json")
 COMMAND = "waggle bench quality --json"
 DAY = 86_400.0
 MEANINGS = {
+    "gate": "Auto: one node where it is known to be good, else the committee.",
     "vote": "Vote: the most frequent answer.",
     "best single": "Best node: the one model that is right most often.",
     "self-consistency": "Self-consistency: that model, asked many times.",

@@ -10,9 +10,9 @@ from waggle.node.home.files import read_json
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_ROWS = 2_000
-SHOWN = ("swarm", "vote", "best single", "self-consistency", "routed", "oracle")
+SHOWN = ("swarm", "gate", "vote", "best single", "self-consistency", "routed", "oracle")
 """Strategies of the report that are shown, in this order."""
-NAMES = {"best single": "best node", "oracle": "any node right"}
+NAMES = {"swarm": "committee", "gate": "auto", "best single": "best node", "oracle": "any node right"}
 
 Value = str | int | float | bool | None
 
