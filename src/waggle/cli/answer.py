@@ -11,6 +11,7 @@ from waggle.core.inert import inert, one_line
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
 from waggle.node.observing.names import names_of
 from waggle.node.observing.picture import pairwise
+from waggle.node.rounds.ending import Ending, ending_of
 
 WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's answer, of a name or failure
 LEAST = 8  # to which answers are folded on a narrow screen
@@ -28,11 +29,14 @@ def print_round(record: Record, *, explain: bool, as_json: bool) -> None:
 
 
 def print_answer(record: Record) -> None:
-    """The answer, how sure, and what it cost; nothing where there is no answer."""
+    """The answer, how sure, and what it cost; nothing where nobody was heard."""
     console, outcome = plain_console(), record.outcome
-    if outcome.answer is None:
+    ending = ending_of(outcome, record.events)
+    if ending is Ending.FAILED:
         return
-    if outcome.abstained:
+    if outcome.answer is None:
+        console.print("the swarm has no answer: nothing that its models wrote can be used", style="bold yellow")
+    elif outcome.abstained:
         console.print("the swarm is not sure enough to answer", style="bold yellow")
         console.print(f"best guess: {inert(outcome.answer)}", soft_wrap=True)
     else:

@@ -64,6 +64,7 @@ def ask(
     from waggle.cli.live import live_round
     from waggle.core.errors import EngineError
     from waggle.node.history.records import save_record
+    from waggle.node.rounds.ending import Ending, ending_of
 
     check_target(record)
     _refuse_engines_elsewhere(configuration, via, here=here or node is not None)
@@ -79,7 +80,7 @@ def ask(
     print_round(done, explain=explain, as_json=as_json)
     if record is not None:
         save_record(done, record)
-    if done.outcome.answer is None:
+    if ending_of(done.outcome, done.events) is Ending.FAILED:
         raise EngineError(no_answer(done))
     raise typer.Exit(ABSTAINED if done.outcome.abstained else 0)
 

@@ -71,6 +71,13 @@ def test_why_nobody_answered_is_told() -> None:
     assert no_answer(record).startswith("no answer: mal: ")
 
 
+def test_nothing_usable_is_said_and_nobody_heard_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    print_answer(play({NodeId("mute"): answering(" ")}))
+    assert "nothing that its models wrote can be used" in capsys.readouterr().out
+    print_answer(play({NodeId("mal"): crashing()}))
+    assert capsys.readouterr().out == ""
+
+
 def test_json_has_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
     print_json(agreed_round())
     shown = json.loads(capsys.readouterr().out)
