@@ -12,7 +12,7 @@ from waggle.cli.config import takes_settings
 from waggle.cli.findings import Row, Screen, screen
 from waggle.cli.shared import bundled_calibration
 from waggle.core.inert import one_line
-from waggle.core.words import many
+from waggle.core.words import id_end, many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +113,7 @@ def _invited(invite: "Invite", trying: "Callable[[str], None]") -> list[Row]:
 def invited(node: str, findings: "Sequence[Finding]") -> list[Row]:
     """A row for each address of a node."""
     other = None if any(finding.works for finding in findings) else False
-    what = f"...{node[-6:]}"
+    what = id_end(node)
     return [
         (f"{what} {finding.way}", _word(finding), one_line(finding.remark, REMARK_WIDTH), finding.works or other)
         for finding in findings
@@ -153,7 +153,7 @@ def _through(addresses: "Sequence[str]") -> str:
     from waggle.mesh.libp2p.places import relay_of
 
     relays = dict.fromkeys(relay for address in addresses if (relay := relay_of(address)) is not None)
-    return f"; others reach it through {' and '.join(f'...{relay[-6:]}' for relay in relays)}" if relays else ""
+    return f"; others reach it through {' and '.join(map(id_end, relays))}" if relays else ""
 
 
 def _python() -> Row:

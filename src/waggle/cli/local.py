@@ -12,6 +12,7 @@ import typer
 from waggle.cli.config import takes_settings
 from waggle.cli.shared import AsJson, plain_console
 from waggle.core.inert import one_line
+from waggle.core.words import id_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -212,7 +213,7 @@ def _cells(peer: "Peer") -> tuple[str, ...]:
         f"{1e3 * peer.round_trip:.1f} ms" if peer.round_trip is not None else "-",
         f"{max(speeds):.0f}" if speeds else "-",
         f"{load.running}+{load.waiting} of {load.capacity}" if load else "-",
-        f"...{peer.node[-6:]}",
+        id_end(peer.node),
         ", ".join(shared.name for shared in advert.shared),
     )
 

@@ -9,6 +9,7 @@ from waggle.cli.gateway import OF_GATEWAYS
 from waggle.cli.shared import plain_console
 from waggle.cli.up_nodes import OF_ALL_NODES
 from waggle.core.inert import one_line
+from waggle.core.words import id_end
 
 if TYPE_CHECKING:
     import asyncio
@@ -219,5 +220,5 @@ def _figures(member: "Member") -> list[str]:
         f"{status.load.running} of {status.load.capacity}",
         str(status.load.waiting),
         f"{status.seconds:.0f} s",
-        f"...{status.node[-6:]}",
+        id_end(status.node),
     ]

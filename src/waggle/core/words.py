@@ -1,12 +1,18 @@
 """Counts and sizes in words, the same in every message. Pure."""
 
 KILO = 1_000
+ID_END = 6  # characters
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def many(count: int, noun: str, plural: str = "") -> str:
     """1 is "1 peer", 3 is "3 peers"; `plural` where an s is not enough."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def id_end(node: str) -> str:
+    """The end of a peer's id, which is what differs: "...9KAYs"."""
+    return f"...{node[-ID_END:]}"
 
 
 def amount(size_bytes: int) -> str:

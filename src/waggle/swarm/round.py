@@ -120,8 +120,9 @@ def _after_wave(state: State, effects: list[Effect], draw: Draw) -> Step:
     if state.wave >= state.plan.waves:
         return _end(state, effects, outcome)
     more, asks = rank.next_wave(state, draw, leaders=outcome.candidates[:2])
-    worth_it = outcome.abstained or (rank.is_open_ended(state.plan) and decided(more) is None)
-    return (more, effects + asks) if worth_it and not settled(more) else _end(state, effects, outcome)
+    if not settled(more) and (outcome.abstained or (rank.is_open_ended(state.plan) and decided(more) is None)):
+        return more, effects + asks
+    return _end(state, effects, outcome)
 
 
 def _time_to_look(state: State) -> bool:

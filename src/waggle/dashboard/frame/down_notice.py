@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, icon, words
-from waggle.dashboard.frame.words import many, one_line, short_id
+from waggle.dashboard.frame.words import one_line, short_id
 from waggle.node.services.service import ServedModel
 
 MOST = 12

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from waggle.core.inert import inert
+from waggle.node.observing.names import shown_strategy
 from waggle.node.rounds.planning import SOLO
 
 LONG_ID = 20  # characters
@@ -66,11 +67,6 @@ def moment(then: float) -> str:
     return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def many(count: int, noun: str) -> str:
-    """1 is "1 ballot", 3 is "3 ballots"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def short_id(name: str, limit: int = 18) -> str:
     """A long peer id by its ends, which are what differs."""
     name = one_line(name, 200)
@@ -86,7 +82,7 @@ def with_names(text: str, names: Mapping[str, str]) -> str:
 
 
 def strategy_words(strategy: str) -> str:
-    """What people and the API call a way of answering: the core's "swarm" is the committee."""
+    """What people and the API call a way of answering."""
     if strategy.startswith(SOLO):
         return one_line(f"solo: {strategy.removeprefix(SOLO)}", 80)
-    return "committee" if strategy == "swarm" else one_line(strategy, 80)
+    return one_line(shown_strategy(strategy), 80)

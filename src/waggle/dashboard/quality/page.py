@@ -8,10 +8,11 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from waggle.core.errors import UsageError
+from waggle.core.words import many
 from waggle.dashboard.frame.context import Context, page
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
-from waggle.dashboard.frame.words import duration, many, one_line, percent
+from waggle.dashboard.frame.words import duration, one_line, percent
 from waggle.dashboard.quality.pictures import draw_accuracy, draw_curve
 from waggle.dashboard.quality.report import NAMES, Accuracy, Quality, read_quality
 from waggle.node.history.history import History

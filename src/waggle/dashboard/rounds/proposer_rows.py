@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, words
-from waggle.dashboard.frame.words import duration, many, one_line, percent, short_id, with_names
+from waggle.dashboard.frame.words import duration, one_line, percent, short_id, with_names
 from waggle.node.observing.picture import Part, ProposerPicture, RoundPicture
 
 REASON = 160  # characters

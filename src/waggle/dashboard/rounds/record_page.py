@@ -7,11 +7,12 @@ from nicegui import ui
 
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Proposal, ProposalReceived, Record
+from waggle.core.words import many
 from waggle.dashboard.frame.context import Context, page
 from waggle.dashboard.frame.elements import box, empty_state, icon, link, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.long_text import long_text
-from waggle.dashboard.frame.words import NOT_KEPT, duration, many, one_line, percent, plain, short_id, strategy_words
+from waggle.dashboard.frame.words import NOT_KEPT, duration, one_line, percent, plain, short_id, strategy_words
 from waggle.dashboard.rounds.finding import find_rounds
 from waggle.dashboard.rounds.heat_map import draw_heat_map
 from waggle.dashboard.rounds.replay_view import ReplayView

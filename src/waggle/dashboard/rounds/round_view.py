@@ -6,8 +6,9 @@ The view is built once and then changed in place, so that bars move and nothing 
 from collections.abc import Sequence
 
 from waggle.core.round_values import Event
+from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, words
-from waggle.dashboard.frame.words import duration, many, percent
+from waggle.dashboard.frame.words import duration, percent
 from waggle.dashboard.rounds.ballot_strip import BallotStrip
 from waggle.dashboard.rounds.candidate_rows import CandidateRows
 from waggle.dashboard.rounds.event_words import event_words

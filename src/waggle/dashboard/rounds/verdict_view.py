@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from waggle.core.round_values import Outcome, Record
+from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, link, words
-from waggle.dashboard.frame.words import duration, many, one_line, percent, plain, short_id, with_names
+from waggle.dashboard.frame.words import duration, one_line, percent, plain, short_id, with_names
 from waggle.node.observing.names import names_of
 from waggle.node.rounds.ending import Ending, ending_of
 

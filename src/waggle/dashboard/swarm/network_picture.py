@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from waggle.core.mesh_values import Peer
+from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, drawing, shape, words
 from waggle.dashboard.frame.theme import COMB
-from waggle.dashboard.frame.words import many
 from waggle.dashboard.swarm.network_layout import (
     HEIGHT,
     MIDDLE_X,

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import Finish, Generation
 from waggle.core.round_values import Outcome, Record
-from waggle.gateway.telling.strategies import SOLO, shown_strategy
+from waggle.gateway.telling.strategies import SOLO
+from waggle.node.observing.names import shown_strategy
 
 ABSTAINED = "The swarm abstained: it is not sure enough of any answer."
 NOTHING_USABLE = "The swarm abstained: no model wrote anything that can be used as an answer."

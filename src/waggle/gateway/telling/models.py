@@ -11,7 +11,8 @@ from waggle.gateway.jobs.choosing import SOLO
 from waggle.gateway.responses.described import ERRORS
 from waggle.gateway.telling.errors import unknown_model
 from waggle.gateway.telling.strategies import SOLO as ALONE
-from waggle.gateway.telling.strategies import STRATEGIES, shown_strategy
+from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.node.observing.names import shown_strategy
 from waggle.node.services.service import ServedModel, Service
 
 router = APIRouter(tags=["models"])

@@ -1,21 +1,21 @@
-"""What people call the nodes of a round: a peer id says nothing to anybody."""
+"""What people call the nodes of a round and the ways of answering, in the API, on the pages and in the terminal."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Plan
+from waggle.core.words import id_end
 
 PEER_ID = "12D3KooW"
 """How the id of every Ed25519 key begins, in base58."""
-TAIL = 6
 
 
 def short_name(node: NodeId, model: str = "") -> str:
     """The model and the end of the id: "acacia ...9KAYs"; a node of this process goes by its own name."""
     if not node.startswith(PEER_ID):
         return node
-    tail = f"...{node[-TAIL:]}"
+    tail = id_end(node)
     return f"{model} {tail}" if model else tail
 
 
@@ -24,3 +24,11 @@ def names_of(plan: Plan) -> Mapping[str, str]:
     models = {standing.node: standing.model for standing in (*plan.judges, *plan.standby, *plan.proposers)}
     count = Counter(models.values())
     return {node: model if model and count[model] == 1 else short_name(node, model) for node, model in models.items()}
+
+
+def shown_strategy(strategy: str) -> str:
+    """What a way of answering is called outside.
+
+    Inside, the committee's way is `swarm`. Outside `swarm` is a model, the one of the gate, so there it is `committee`.
+    """
+    return "committee" if strategy == "swarm" else strategy

@@ -2,7 +2,8 @@
 
 import pytest
 
-from waggle.dashboard.frame.words import ago, duration, many, moment, one_line, percent, plain, short_id, with_names
+from waggle.core.words import many
+from waggle.dashboard.frame.words import ago, duration, moment, one_line, percent, plain, short_id, with_names
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from tests.unit.gateway.conftest import QUESTION
-from waggle.gateway.telling.strategies import STRATEGIES, shown_strategy
+from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.node.observing.names import shown_strategy
 
 
 @pytest.mark.parametrize(
