@@ -19,7 +19,7 @@ PACKAGE = "waggle"
 ROOT = Path(__file__).parent.parent
 
 BELOW_NODE = {
-    "core", "consensus", "economy", "routing", "models", "trust", "engines", "swarm", "strategies", "mesh",
+    "core", "consensus", "economy", "routing", "models", "trust", "engines", "strategies", "mesh",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
@@ -29,12 +29,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"core"},
     "trust": {"core", "consensus"},
     "engines": {"core", "models"},
-    "swarm": {"core", "consensus", "trust"},
-    "strategies": {"core", "consensus"},
+    "strategies": {"core", "consensus", "routing"},
     "mesh": {"core", "trust"},
     "node": BELOW_NODE,
-    "gateway": {"core", "node"},
-    "dashboard": {"core", "node"},
+    "gateway": {"core", "strategies", "node"},
+    "dashboard": {"core", "strategies", "node"},
     "testing": BELOW_NODE | {"node", "training", "bench"},
     "bench": BELOW_NODE | {"node", "training", "testing"},
     "training": {"core", "models"},
@@ -43,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},  # `python -m waggle`: the one door to the command line
 }
-PURE = {"core", "consensus", "economy", "routing", "swarm", "strategies"}
+PURE = {"core", "consensus", "economy", "routing", "strategies"}
 IMPURE_MODULES = {"asyncio", "time", "random", "secrets", "socket", "logging"}
 RUNS_FOREIGN_CODE = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.load", "marshal.loads", "torch.load",
@@ -65,7 +64,7 @@ class Module:
 
     @property
     def folder(self) -> str:
-        """`waggle.swarm.round` is ruled by `swarm`, `waggle/__init__.py` by `__init__`."""
+        """`waggle.routing.gate` is ruled by `routing`, `waggle/__init__.py` by `__init__`."""
         parts = self.name.split(".")
         return parts[1] if len(parts) > 1 else "__init__"
 
@@ -212,10 +211,10 @@ def test_hive_holds_only_data(source: dict[str, Module]) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "fault"),
     [
-        ("core/a.py", "from waggle.swarm import round", "core may not import swarm"),
+        ("core/a.py", "from waggle.routing import gate", "core may not import routing"),
         ("core/a.py", "import waggle.models.decoder", "core may not import models"),
-        ("swarm/a.py", "def f():\n    from ..node import run", "swarm may not import node"),
-        ("swarm/__init__.py", "from ..engines.protocol import Engine", "swarm may not import engines"),
+        ("routing/a.py", "def f():\n    from ..node import run", "routing may not import node"),
+        ("routing/__init__.py", "from ..engines.protocol import Engine", "routing may not import engines"),
         ("bench/a.py", "from waggle.gateway import app", "bench may not import gateway"),
         ("node/a.py", "from waggle.cli.main import run", "node may not import cli"),
         ("node/a.py", "from waggle import cli", "node may not import cli"),
@@ -223,7 +222,7 @@ def test_hive_holds_only_data(source: dict[str, Module]) -> None:
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, file: str, text: str, fault: str) -> None:
-    faults = find_forbidden_imports(plant(tmp_path, {file: text, "cli/__init__.py": "", "swarm/round.py": ""}))
+    faults = find_forbidden_imports(plant(tmp_path, {file: text, "cli/__init__.py": "", "routing/gate.py": ""}))
     assert len(faults) == 1
     assert faults[0].endswith(fault)
 
@@ -243,7 +242,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, file: str, text: str, fault
     ],
 )
 def test_an_impurity_is_found_in_pure_folders_only(tmp_path: Path, text: str) -> None:
-    assert len(find_impurities(plant(tmp_path / "pure", {"swarm/a.py": text}))) == 1
+    assert len(find_impurities(plant(tmp_path / "pure", {"strategies/a.py": text}))) == 1
     assert find_impurities(plant(tmp_path / "rim", {"node/a.py": text})) == []
 
 

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Load, ModelOffer, Peer
@@ -27,12 +28,11 @@ from waggle.node.clock import SystemClock
 from waggle.node.history.history import History
 from waggle.node.network.memory_swarm import start_in_memory
 from waggle.node.network.mesh_node import MeshNode
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 from waggle.node.services.mesh import MeshService
 from waggle.node.services.service import ServedModel, Service
+from waggle.strategies.machine import Watch
 
 TRUTH = {"What is 6 * 7?": "42", "What is the capital of Peru?": "Lima", "Spell honey backward": "yenoh"}
 TRUTH["Which way is north?"] = "up"

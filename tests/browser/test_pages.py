@@ -84,7 +84,7 @@ def test_a_replay_plays_by_itself_and_stops_at_the_end(context: BrowserContext, 
 
 
 def test_rounds_are_searched(context: BrowserContext, scene: Scene) -> None:
-    address = scene("swarm")
+    address = scene("committee")
     for question in ("What is 6 * 7?", "Spell honey backward"):
         page = context.new_page()  # a tab that has asked before shows the answer of then
         ask(page, address, question)
@@ -138,7 +138,7 @@ def test_the_swarm_page_says_why_a_node_stands_by_and_how_far_each_is(context: B
 
 @pytest.mark.parametrize("path", [*PAGES, "record"])
 def test_a_phone_shows_every_page_without_scrolling_sideways(phone: BrowserContext, scene: Scene, path: str) -> None:
-    page, address = phone.new_page(), scene("swarm")
+    page, address = phone.new_page(), scene("committee")
     if path == "record":
         record_page(page, address)
     else:
@@ -155,7 +155,7 @@ def test_day_and_night_follow_the_system_and_the_switch_is_remembered(
     context: BrowserContext, phone: BrowserContext, scene: Scene
 ) -> None:
     day, night = context.new_page(), phone.new_page()
-    address = scene("swarm")
+    address = scene("committee")
     for page, is_dark in ((day, False), (night, True)):
         page.goto(address)
         settle(page)
@@ -206,7 +206,7 @@ def test_measured_quality_is_drawn(
     folder = next(each for each in base.iterdir() if each.name.startswith("swarm"))
     rows: list[dict[str, object]] = [
         {
-            "strategy": "swarm",
+            "strategy": "committee",
             "right": 0.98,
             "low": 0.97,
             "high": 0.99,
@@ -223,7 +223,7 @@ def test_measured_quality_is_drawn(
             "seconds": 0.02,
             "questions": 90,
         },
-        {"curve": "swarm", "mean_confidence": 0.95, "right": 0.97, "questions": 80},
+        {"curve": "committee", "mean_confidence": 0.95, "right": 0.97, "questions": 80},
     ]
     file = folder / "quality.json"
     file.write_text(json.dumps({"suite": "quality", "rows": rows}))

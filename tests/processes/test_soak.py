@@ -18,11 +18,11 @@ from tests.processes import scripted_node
 from tests.processes.nodes import Node, Swarm
 from tests.processes.proc import Figures, daemon_of, figures_of
 from tests.processes.scripted_node import truth
+from waggle.core.asking import AskOptions
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Budget
 from waggle.mesh.invite import parse_invite
 from waggle.node.network.outside import ask_via
-from waggle.node.rounds.planning import AskOptions
 
 MINUTES = float(os.environ.get("WAGGLE_TEST_SOAK_MINUTES", "30"))
 SECONDS = MINUTES * 60.0

@@ -19,6 +19,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeRequest
 from waggle.core.errors import EngineError
 from waggle.engines.local import LocalEngine, load_model
@@ -29,7 +30,6 @@ from waggle.engines.protocol import Engine
 from waggle.models.hive import hive_folder, hive_names, read_card
 from waggle.models.prompts import ANSWER_MARKER
 from waggle.node.engines.opening import open_engines
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.training.questions import Question, Split, is_right, questions
 

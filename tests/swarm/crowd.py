@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import ProposalReceived, Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibrating.calibration import Calibration
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import draw
+from waggle.node.chance import draw
 from waggle.node.rounds.swarm import Swarm
-from waggle.swarm.round import check_record
+from waggle.strategies.machine import check_record
+from waggle.strategies.ways import begin
 from waggle.testing.clock import VirtualClock, run_virtual
 
 TRUTH = {f"What is {a} + {b}?": str(a + b) for a in range(40) for b in range(40)}
@@ -74,7 +75,7 @@ def assert_sound(record: Record) -> None:
     assert count.cast + count.refused + count.unparseable <= count.asked
     back = msgspec.json.decode(msgspec.json.encode(record), type=Record)
     assert back == record
-    check_record(back, draw)
+    check_record(begin(back.plan), back, draw)
 
 
 def assert_idle(engines: Mapping[NodeId, ScriptedEngine]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tests.swarm.crowd import TRUTH
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, ModelOffer, Peer
 from waggle.core.round_values import Record
@@ -11,16 +12,17 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.memory import Conditions, MemoryNetwork, MemoryTransport
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.mesh.transport import Stream
-from waggle.node.network.mesh_swarm import CommitteeSize, MeshSwarm
+from waggle.node.chance import draw
+from waggle.node.network.mesh_party import MeshParty
 from waggle.node.peers.client import Client
-from waggle.node.peers.coordinator import Coordinator
 from waggle.node.peers.participant import Participant
+from waggle.node.peers.question_server import QuestionServer
 from waggle.node.peers.questions import Questions
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch, draw
+from waggle.node.rounds.coordinator import CommitteeSize, Coordinator
 from waggle.node.rounds.work import NodeWork
-from waggle.swarm.round import check_record
+from waggle.strategies.machine import Watch, check_record
+from waggle.strategies.ways import begin
 from waggle.testing.clock import VirtualClock
 from waggle.trust.keys import NodeKey
 
@@ -40,7 +42,7 @@ class MeshNode:
         admission = Admission(capacity=capacity, queue=256, queue_per_asker=128)
         self.work = NodeWork({part.name: self.engine}, admission)
         self.peers: tuple[Peer, ...] = ()
-        self.swarm = MeshSwarm(
+        self.party = MeshParty(
             self.key,
             self.work,
             lambda: (self.offer,),
@@ -49,6 +51,7 @@ class MeshNode:
             clock=VirtualClock(),
             size=CommitteeSize(proposers=5, standby=2, judges=5, hedge_factor=3.0),
         )
+        self.swarm = Coordinator(self.party, clock=VirtualClock())
         self.questions = Questions(self._answer)
 
     async def _open(self, node: NodeId) -> Stream:
@@ -60,7 +63,7 @@ class MeshNode:
 
     async def start(self) -> None:
         await Participant(self.key, self.work).serve(self.transport)
-        await Coordinator(self.key, self.questions).serve(self.transport)
+        await QuestionServer(self.key, self.questions).serve(self.transport)
 
     def seen(self) -> Peer:
         advert = Advert(
@@ -109,4 +112,4 @@ async def make_client(nodes: Sequence[MeshNode]) -> tuple[Client, MemoryTranspor
 def assert_sound(record: Record) -> None:
     """Ended in time, and can be replayed."""
     assert record.outcome.spent.seconds <= record.plan.budget.seconds + SLACK_SECONDS
-    check_record(record, draw)
+    check_record(begin(record.plan), record, draw)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_mesh
 from tests.swarm.test_mesh_rounds import LAN, parts
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId
@@ -26,8 +27,7 @@ from waggle.mesh.memory import Conditions
 from waggle.mesh.messages import ROUND_PROTOCOL
 from waggle.mesh.transport import Stream
 from waggle.node.peers.remote import AGAIN_SECONDS, RemoteWorker
-from waggle.node.rounds.planning import AskOptions
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment
 from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[77]
@@ -46,14 +46,14 @@ class Links:
         self._nodes = nodes
         self._when = when
         self._delays = list(delays)
-        self._open = nodes[0].swarm._open_stream
-        nodes[0].swarm._open_stream = self._count
+        self._open = nodes[0].party._open_stream
+        nodes[0].party._open_stream = self._count
 
     async def _count(self, node: NodeId) -> Stream:
         self.opened[node] += 1
         return await self._open(node)
 
-    def watch(self, _: State, event: Event) -> None:
+    def watch(self, _: Moment, event: Event) -> None:
         """Begin when the first such event happens."""
         if isinstance(event, self._when):
             for delay in self._delays:
@@ -132,7 +132,7 @@ def test_a_peer_that_cannot_be_reached_again_is_waited_for_one_second_only() -> 
                 await asyncio.sleep(60.0)
             return await opening(node)
 
-        opening, nodes[0].swarm._open_stream = nodes[0].swarm._open_stream, never
+        opening, nodes[0].party._open_stream = nodes[0].party._open_stream, never
         record = await nodes[0].swarm.ask(QUESTION, OPTIONS, links.watch)
         assert {node.id for node in nodes[1:]} == record.outcome.failures.keys()
         return record

@@ -17,12 +17,12 @@ from tests.swarm.crowd import (
     right_share,
     scripts,
 )
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 

@@ -5,13 +5,13 @@ from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mesh
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Budget, Plan, Standing
 from waggle.engines.script import Script
 from waggle.node.peers.client import _is_fit, request_of
-from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[5]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tests.swarm.members import make_key
 from tests.swarm.solo_crowd import ASKED, LAN, TEXT, TODAY, collected, truth
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Turn
 from waggle.core.engine_values import EngineCard
 from waggle.core.errors import EngineUnavailable
@@ -15,7 +16,6 @@ from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.memory import MemoryNetwork
 from waggle.node.network.mesh_node import MeshNode, make_node
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock, run_virtual
 

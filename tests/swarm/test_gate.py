@@ -4,12 +4,12 @@ import pytest
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mesh
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Script
 from waggle.node.calibrating.calibration import Calibration
 from waggle.node.peers.client import request_of
-from waggle.node.rounds.planning import AskOptions
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
 from waggle.testing.clock import run_virtual
@@ -35,7 +35,7 @@ async def crowd(expert: str) -> list[MeshNode]:
     return nodes
 
 
-@pytest.mark.parametrize(("expert", "strategy", "asked"), [("m0", "best", 1), ("m1", "swarm", 4)])
+@pytest.mark.parametrize(("expert", "strategy", "asked"), [("m0", "best", 1), ("m1", "committee", 4)])
 def test_a_node_s_own_skilled_model_answers_alone_and_a_stranger_s_does_not(
     expert: str, strategy: str, asked: int
 ) -> None:

@@ -9,7 +9,7 @@ from tests.swarm.crowd import QUESTIONS, TRUTH, ask_each, crowd, right_share, sc
 from waggle.core.ids import RoundId
 from waggle.core.round_values import BallotReceived, Plan, Record, Standing
 from waggle.engines.script import Script
-from waggle.node.rounds.runner import run_round
+from waggle.node.rounds.swarm import run_round
 from waggle.testing.clock import VirtualClock, run_virtual
 
 pytestmark = pytest.mark.timeout(300)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mesh
+from waggle.core.asking import AskOptions
 from waggle.core.errors import PeerBusy, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
@@ -21,9 +22,7 @@ from waggle.engines.script import Babbler, Crasher, Hanger, Script
 from waggle.mesh.memory import Conditions
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.node.peers.client import request_of
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment, Watch
 from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
@@ -59,7 +58,7 @@ def test_a_node_without_models_of_its_own_can_coordinate() -> None:
     async def run() -> Record:
         nodes = await make_mesh(parts(6), conditions=LAN)
         nodes[0].work._engines.clear()
-        nodes[0].swarm._own_offers = lambda: ()
+        nodes[0].party._own_offers = lambda: ()
         return await nodes[0].swarm.ask(QUESTION, QUICK)
 
     record = run_virtual(run())
@@ -74,9 +73,9 @@ def test_killing_two_nodes_at_any_phase_leaves_an_answer_in_time(when: type[Even
         nodes = await make_mesh(parts(5), seed=seed, conditions=LAN)
         killed: list[NodeId] = []
 
-        def kill_two(state: State, event: Event) -> None:
+        def kill_two(moment: Moment, event: Event) -> None:
             if isinstance(event, when) and not killed:
-                committee = [standing.node for standing in state.plan.proposers]
+                committee = [standing.node for standing in moment.plan.proposers]
                 killed.extend([node for node in committee if node != nodes[0].id][:2])
                 for node in killed:
                     nodes[0].network.kill(node)
@@ -109,7 +108,7 @@ def test_a_dead_proposer_is_replaced_by_a_standby() -> None:
 def test_nobody_left_is_an_abstention_not_a_hang() -> None:
     async def run() -> Record:
         nodes = await make_mesh(parts(4), conditions=LAN)
-        nodes[0].swarm._own_offers = lambda: ()
+        nodes[0].party._own_offers = lambda: ()
         for node in nodes[1:]:
             nodes[0].network.kill(node.id)
         return await nodes[0].swarm.ask(QUESTION, QUICK)
@@ -325,7 +324,7 @@ def test_when_the_coordinator_dies_another_node_answers_and_nothing_is_worked_tw
     async def run() -> tuple[Record, int, float]:
         nodes = await make_mesh(parts(6), conditions=LAN)
         client, transport = await make_client(nodes)
-        nodes[0].swarm._own_offers = lambda: ()
+        nodes[0].party._own_offers = lambda: ()
         for node in nodes[1:]:  # all but the first one's models
             node.peers = tuple(peer for peer in node.peers if peer.node != nodes[0].id)
         asking = asyncio.create_task(client.ask([node.id for node in nodes], request_of(QUESTION, QUICK)))
@@ -350,7 +349,7 @@ def test_work_outlives_its_coordinator_until_the_next_one_asks_for_it(after: flo
     async def run() -> list[int]:
         nodes = await make_mesh(parts(5), conditions=LAN)
         client, _ = await make_client(nodes)
-        nodes[0].swarm._own_offers = lambda: ()
+        nodes[0].party._own_offers = lambda: ()
         for node in nodes[1:]:
             node.peers = tuple(peer for peer in node.peers if peer.node != nodes[0].id)
         request = request_of(QUESTION, QUICK)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import make_client, make_mesh
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest, Sampling, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.owner import NOBODY, Owner, owner, working_for
@@ -21,7 +22,6 @@ from waggle.node.network.memory_swarm import start_in_memory
 from waggle.node.network.mesh_node import MeshNode
 from waggle.node.peers.client import request_of
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.work import NodeWork
 from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock, run_virtual

@@ -12,7 +12,7 @@ from waggle.core.round_effects import AskProposal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, ROUND_PROTOCOL, PleasePropose
 from waggle.mesh.transport import Stream
-from waggle.node.peers import coordinator, participant
+from waggle.node.peers import participant, question_server
 from waggle.node.peers.heartbeat import SILENT_SECONDS
 from waggle.node.peers.remote import RemoteWorker
 from waggle.testing.clock import run_virtual
@@ -35,7 +35,7 @@ async def seconds_until_ended(stream: Stream) -> float:
 
 @pytest.mark.parametrize(
     ("protocol", "most"),
-    [(ROUND_PROTOCOL, participant.FIRST_MESSAGE_SECONDS), (ASK_PROTOCOL, coordinator.QUESTION_SECONDS)],
+    [(ROUND_PROTOCOL, participant.FIRST_MESSAGE_SECONDS), (ASK_PROTOCOL, question_server.QUESTION_SECONDS)],
 )
 def test_who_opens_a_stream_and_says_nothing_is_left(protocol: str, most: float) -> None:
     async def run() -> float:

@@ -69,12 +69,12 @@ class Tap:
 def tap(node: MeshNode) -> dict[NodeId, set[str]]:
     """Listen to the rounds that this node coordinates."""
     heard: dict[NodeId, set[str]] = defaultdict(set)
-    opened = node.swarm._open_stream
+    opened = node.party._open_stream
 
     async def tapped(peer: NodeId) -> Stream:
         return Tap(await opened(peer), node.id, heard)
 
-    node.swarm._open_stream = tapped
+    node.party._open_stream = tapped
     return heard
 
 
@@ -128,7 +128,7 @@ def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
     assert all(rounds == {REQUEST} for rounds in heard.values())
     # log lines: the gateway's, the coordinator's and the participants'
     ended = lines(log, "telling.observed", "request ended")[0]
-    assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "swarm")
+    assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "committee")
     assert ended["tokens"] == response.json()["usage"]["total_tokens"]
     for message in ("request begins", "round planned", "round ended", "proposal failed", "proposed", "judged"):
         found = lines(log, message=message)
@@ -211,9 +211,9 @@ def test_a_stream_s_lines_and_counts_come_at_its_end(log: io.StringIO) -> None:
     text, metrics = run_virtual(run())
     assert text.rstrip().endswith("[DONE]")
     ended = lines(log, "observed", "request ended")[0]
-    assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "swarm")
+    assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "committee")
     assert int(str(ended["tokens"])) > 0
     assert [line["message"] for line in lines(log) if line.get("request") == REQUEST][-1] == "request ended"
     assert 'waggle_requests_total{route="/v1/chat/completions",status="200"} 1.0' in metrics
-    assert 'waggle_rounds_total{outcome="answered",strategy="swarm"} 1.0' in metrics
+    assert 'waggle_rounds_total{outcome="answered",strategy="committee"} 1.0' in metrics
     assert 'waggle_peers{liveness="alive"} 4.0' in metrics

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH, ask_each, crowd, right_share, scripts
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.actor import shifted
@@ -19,7 +20,6 @@ from waggle.engines.script import Script, Shill
 from waggle.node.calibrating.calibrate import Lessons, calibrate
 from waggle.node.calibrating.calibration import Calibration
 from waggle.node.calibrating.known import KnownQuestion
-from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)

@@ -18,14 +18,13 @@ from tests.swarm.crowd import (
     right_share,
     scripts,
 )
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Outcome, Plan, Record, Standing
 from waggle.engines.script import Crasher, Script, share
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import run_round
-from waggle.node.rounds.swarm import Swarm
+from waggle.node.rounds.swarm import Swarm, run_round
 from waggle.testing.clock import VirtualClock, run_virtual
 
 pytestmark = pytest.mark.timeout(300)

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from tests.swarm.members import make_key
 from tests.swarm.solo_crowd import ASKED, SLOW, TEXT, collected, solo_crowd
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Tool, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, Sampling
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable, MeshError, PeerBusy, UsageError
 from waggle.engines.script import Crasher, Hanger, Script
-from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)

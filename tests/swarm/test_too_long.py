@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from tests.swarm.solo_crowd import ASKED, SLOW, collected, solo_crowd
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import TOO_LONG, EngineRefused
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 
 REASON = f"the question takes 900 tokens, {TOO_LONG} 256"

@@ -15,11 +15,11 @@ import numpy as np
 
 from waggle.bench.quality.scores import Bootstrap, Right
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
+from waggle.core.asking import AskOptions
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 
 SIZES = (7, 20, 50)

@@ -18,6 +18,7 @@ from time import perf_counter, process_time
 import numpy as np
 
 from waggle.bench.report import Report, Row, at_least, at_most, number, report
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, JudgeRequest
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
@@ -25,7 +26,6 @@ from waggle.core.round_values import Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibrating.known import each
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 
 NODES, SKILL, JUDGE_SKILL = 7, 0.45, 0.75

@@ -8,17 +8,20 @@ import typer
 
 from waggle.cli.config import takes_settings
 from waggle.cli.shared import AsJson, Seed, check_target, swarm_of
+from waggle.core.asking import COMMITTEE
+from waggle.strategies.ways import BUILT_IN, spoken
 
 if TYPE_CHECKING:
+    from waggle.core.asking import AskOptions
     from waggle.core.round_values import Record
     from waggle.mesh.invite import Invite
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
-    from waggle.node.rounds.planning import AskOptions
-    from waggle.node.rounds.runner import Watch
     from waggle.node.rounds.swarm import Swarm
+    from waggle.strategies.machine import Watch
 
 ABSTAINED = 3
+STRATEGY_HELP = f"The way of answering: {spoken(BUILT_IN)}, or one that is installed."
 OF_QUESTIONS = ("budget_tokens", "budget_seconds", "min_confidence")
 Via = Annotated[
     list[str] | None,
@@ -38,7 +41,7 @@ Here = Annotated[
 def ask(
     configuration: "Configuration",
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question; - reads it from standard input.")],
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="swarm, auto, vote, best or solo:MODEL.")] = "swarm",
+    strategy: Annotated[str, typer.Option(metavar="NAME", help=STRATEGY_HELP)] = COMMITTEE,
     via: Via = None,
     here: Here = False,
     node: Annotated[
@@ -110,8 +113,8 @@ def _invites(configuration: "Configuration", via: list[str] | None, node: str | 
 
 
 def _options(settings: "Settings", strategy: str, max_tokens: int, seed: int) -> "AskOptions":
+    from waggle.core.asking import AskOptions
     from waggle.core.round_values import Budget
-    from waggle.node.rounds.planning import AskOptions
 
     return AskOptions(
         strategy=strategy,
@@ -137,8 +140,8 @@ async def _ask_via(invites: "list[Invite]", question: str, options: "AskOptions"
 
 def _text_of(given: str) -> str:
     """The question in words; - is what standard input holds, of which no more is read than a question may have."""
+    from waggle.core.asking import MAX_QUESTION_BYTES, check_question
     from waggle.core.errors import UsageError
-    from waggle.node.rounds.planning import MAX_QUESTION_BYTES, check_question
 
     raw = given.encode(errors="surrogateescape")
     if given == "-":

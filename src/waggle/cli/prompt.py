@@ -13,13 +13,13 @@ from waggle.cli.shared import bundled_calibration, plain_console
 from waggle.cli.stopping import stop_on_signals, until
 
 if TYPE_CHECKING:
+    from waggle.core.asking import AskOptions
     from waggle.core.ids import NodeId
     from waggle.engines.protocol import Engine
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
     from waggle.node.network.mesh_node import MeshNode
     from waggle.node.observing.logs import RecentLogs
-    from waggle.node.rounds.planning import AskOptions
 
 MEET_SECONDS = 10.0
 
@@ -66,8 +66,8 @@ async def _run(configuration: "Configuration", engines: "dict[NodeId, Engine]", 
 
 
 def _options(settings: "Settings") -> "AskOptions":
+    from waggle.core.asking import AskOptions
     from waggle.core.round_values import Budget
-    from waggle.node.rounds.planning import AskOptions
 
     budget = Budget(tokens=settings.budget_tokens or None, seconds=settings.budget_seconds)
     return AskOptions(budget=budget, min_confidence=settings.min_confidence)
@@ -82,8 +82,8 @@ async def _meet(nodes: "list[MeshNode]") -> None:
 
 async def _converse(nodes: "list[MeshNode]", options: "AskOptions", url: str) -> None:
     """Question by question; where input that nobody types has ended, a gateway goes on."""
+    from waggle.core.asking import MAX_QUESTION_BYTES
     from waggle.core.errors import WaggleError
-    from waggle.node.rounds.planning import MAX_QUESTION_BYTES
 
     said = plain_console(stderr=True)
     said.print(f"{len(nodes)} nodes are up; one question per line, an empty one or Ctrl-C ends it")

@@ -81,7 +81,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     confidence: ConfidenceModel | None = None
     answer_marker: str | None = None
     seed: int = 0
-    strategy: str = "swarm"
+    strategy: str = "committee"
     turns: tuple[Turn, ...] = ()
 
 

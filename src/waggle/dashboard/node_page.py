@@ -13,7 +13,7 @@ from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.words import one_line, plain, short_id
 from waggle.dashboard.own_name import own_name
 from waggle.dashboard.settings_table import show_settings
-from waggle.node.services.local import HERE
+from waggle.node.rounds.swarm import HERE
 from waggle.node.services.service import ServedModel, Service
 
 MOST_LINES = 200

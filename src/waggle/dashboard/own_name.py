@@ -3,7 +3,7 @@
 from waggle.dashboard.frame.context import Context
 from waggle.dashboard.frame.words import one_line, short_id
 from waggle.dashboard.settings_table import read_settings, setting_words
-from waggle.node.services.local import HERE
+from waggle.node.rounds.swarm import HERE
 
 NAMELESS = ("", "–")
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from waggle.core.asking import MAX_QUESTION_BYTES
 from waggle.core.errors import TOO_LONG, EngineRefused, WaggleError
 from waggle.gateway.chat.shapes import Label, Shape
 from waggle.gateway.jobs.calling import CLIENT_GONE, charger, place, refuse_extension
@@ -23,7 +24,6 @@ from waggle.gateway.responses.described import ERRORS
 from waggle.gateway.structured.text import to_json
 from waggle.gateway.telling.errors import ApiError, of_waggle, too_long, unavailable, unknown_model
 from waggle.gateway.telling.strategies import STRATEGIES
-from waggle.node.rounds.planning import MAX_QUESTION_BYTES
 from waggle.node.services.service import ServedModel, Service
 
 router = APIRouter(tags=["embeddings"])

@@ -151,7 +151,7 @@ class PleaseAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     request: Id
     question: Text
-    strategy: Name = "swarm"
+    strategy: Name = "committee"
     budget: Budget = Budget()
     min_confidence: Probability = 0.5
     max_tokens: Annotated[int, Meta(ge=1, le=2**20)] = 256

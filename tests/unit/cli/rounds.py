@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
 from waggle.node.rounds.swarm import Swarm
+from waggle.strategies.machine import Watch
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 * 7?"

@@ -85,7 +85,7 @@ def test_json_has_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(shown["candidates"][0]) == ["answer", "strength", "support", "supporters"]
     assert list(shown["ballots"]) == ["asked", "cast", "refused", "unparseable"]
     assert list(shown["spent"]) == ["proposing_tokens", "judging_tokens", "prompt_tokens", "seconds"]
-    assert (shown["answer"], shown["nodes"], shown["strategy"]) == ("42", ["ada", "bea", "cid"], "swarm")
+    assert (shown["answer"], shown["nodes"], shown["strategy"]) == ("42", ["ada", "bea", "cid"], "committee")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])

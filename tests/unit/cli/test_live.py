@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.rounds import hostile_engines, play
 from waggle.cli.live import live_round
 from waggle.core.round_values import Event
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment
 
 OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")  # what rich itself sends to move the cursor and to colour
 
@@ -36,10 +36,10 @@ def shown(
     with live_round(quiet=quiet) as watch:
         seen: list[Event] = []
 
-        def look(state: State, event: Event) -> None:
+        def look(moment: Moment, event: Event) -> None:
             seen.append(event)
             if watch is not None and len(seen) <= events:
-                watch(state, event)
+                watch(moment, event)
 
         play(hostile_engines(), watch=look)
     return screen.getvalue()

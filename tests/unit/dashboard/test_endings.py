@@ -38,7 +38,7 @@ def record(spent: Spent, ballots: BallotCount | None = None) -> Record:
 
 
 def summary(answer: str | None, *, abstained: bool) -> RoundSummary:
-    return RoundSummary(round_id="a", request="a", at=0.0, question="?", answer=answer, strategy="swarm",
+    return RoundSummary(round_id="a", request="a", at=0.0, question="?", answer=answer, strategy="committee",
                         confidence=0.3, abstained=abstained, tokens=1, seconds=1.0, source="", key="")  # fmt: skip
 
 

@@ -3,19 +3,18 @@
 import pytest
 from msgspec.structs import replace
 
-from waggle.core.ids import NodeId
-from waggle.core.round_values import Ballot, BallotCount, Outcome, Proposal, Spent
+from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
+from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
 from waggle.dashboard.rounds.ballot_strip import MOST, tick_kinds
 from waggle.dashboard.rounds.heat_map import tint
 from waggle.dashboard.rounds.proposer_rows import note, said
 from waggle.dashboard.rounds.round_view import ballot_words, step_notes, step_states
 from waggle.dashboard.settings_table import by_origin, setting_words
-from waggle.node.observing.picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
 
 A = NodeId("a")
-EMPTY = RoundPicture(
-    phase=Phase.RANK, at=1.0, proposers=(), candidates=(), ballots=(), count=BallotCount(), spent=Spent()
-)
+PLAN = Plan(round_id=RoundId("0" * 32), question="?", proposers=(), judges=())
+EMPTY = RoundPicture(plan=PLAN, phase=Phase.RANK, at=1.0)
 LEADER = CandidatePicture(number=1, answer="42", supporters=(A,), support=1.0)
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
@@ -22,11 +23,10 @@ from waggle.gateway.jobs import watching
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 from waggle.node.clock import SystemClock
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 from waggle.node.services.service import ServedModel
+from waggle.strategies.machine import Watch
 
 QUESTION, ANSWER = "What is 6 * 7?", "42"
 TRUTH = {QUESTION: ANSWER, "What is 2 + 3?": "5"}

@@ -7,11 +7,11 @@ import httpx
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.unit.gateway.conftest import FakeService
+from waggle.core.asking import AskOptions
 from waggle.core.round_values import Record
 from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
+from waggle.strategies.machine import Watch
 
 
 @dataclass

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.unit.gateway.conftest import QUESTION, bees, caller, make_play
+from waggle.core.asking import AskOptions
 from waggle.core.round_values import Budget, Record
 from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
+from waggle.strategies.machine import Watch
 
 OPTIONS = GatewayOptions(budget_seconds=7.0, budget_tokens=4_000)
 """Enough for an answer of the bees."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tests.unit.gateway.conftest import QUESTION, FakeService, Play, Serve, bees, caller, make_play
 from tests.unit.gateway.late import late_caller
 from tests.unit.gateway.told import Told, client_of, service_of
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import EngineCard, GenerateRequest
 from waggle.core.errors import TOO_LONG, EngineRefused, PeerUnreachable
 from waggle.core.round_values import Record
@@ -17,7 +18,6 @@ from waggle.engines.script import Crasher
 from waggle.gateway.app import make_app
 from waggle.gateway.jobs.nobody import why_nobody
 from waggle.gateway.options import GatewayOptions
-from waggle.node.rounds.planning import AskOptions
 
 LONG = f"the question takes 900 tokens, {TOO_LONG} 256 http://10.0.0.7"
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"

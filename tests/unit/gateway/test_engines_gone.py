@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from tests.unit.gateway.conftest import PATIENCE, Serve, until
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
 from waggle.engines.openai.bounded_http import HttpBounds
@@ -23,7 +24,6 @@ from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.telling.errors import ApiError
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 from waggle.testing.openai_faults import Fault

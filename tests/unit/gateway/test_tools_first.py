@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.gateway.conftest import ANSWER, QUESTION, FakeService, Play, bees, caller, make_play, tokens_of
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
@@ -19,7 +20,6 @@ from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job, ToolsFirst
 from waggle.gateway.jobs.wanted import Wanted
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.telling.errors import ApiError
-from waggle.node.rounds.planning import AskOptions
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 USER = {"role": "user", "content": QUESTION}
@@ -54,7 +54,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def record_of(play: Play) -> Record:
-    return await play.service.ask(QUESTION, AskOptions(strategy="swarm"))
+    return await play.service.ask(QUESTION, AskOptions(strategy="committee"))
 
 
 def body_of(path: str, **fields: object) -> dict[str, object]:

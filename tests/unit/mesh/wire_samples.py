@@ -104,7 +104,7 @@ SAMPLES: dict[str, Message] = {
     "question": PleaseAnswer(
         request=REQUEST,
         question="What is 6 * 7?",
-        strategy="swarm",
+        strategy="committee",
         budget=Budget(tokens=10_000, seconds=20.0),
         min_confidence=0.6,
         max_tokens=128,

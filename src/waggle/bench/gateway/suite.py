@@ -22,9 +22,9 @@ from waggle.bench.gateway.processes import PYTHONS, Running, start_gateway, star
 from waggle.bench.gateway.stub import MODEL
 from waggle.bench.gateway.values import Matching, Pairs, crowd_row, questions, ratio_row
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
+from waggle.core.asking import AskOptions
 from waggle.core.errors import PeerUnreachable, UsageError
 from waggle.node.engines.opening import open_engines
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import make_local_service
 from waggle.node.services.service import Service

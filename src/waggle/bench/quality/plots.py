@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waggle.bench.report import Report, Row, number
+from waggle.core.asking import AUTO, COMMITTEE
 from waggle.core.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HONEY, SLATE, LEAF, GREY = "#e0a526", "#44546a", "#5b8c5a", "#b8bcc2"
-BASELINES = {"best single", "vote", "confidence vote", "weighted vote", "routed", "gate", "self-consistency"}
+BASELINES = {"best single", "vote", "confidence vote", "weighted vote", "best", AUTO, "self-consistency"}
 
 
 def plot_quality(result: Report, path: Path) -> None:
@@ -52,7 +53,7 @@ def plot_quality(result: Report, path: Path) -> None:
 
 
 def _colour(name: str) -> str:
-    if name == "swarm":
+    if name == COMMITTEE:
         return HONEY
     if name == "oracle":
         return LEAF

@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import replace as change
 from numpy.typing import NDArray
 
 from waggle.bench.quality.lessons import KnownSet
 from waggle.bench.report import Row
 from waggle.consensus.grouping import group_answers
 from waggle.consensus.votes import confidence_vote, plurality
+from waggle.core.asking import COMMITTEE, AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, Sampling
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.remembering import RememberingEngine
 from waggle.node.calibrating.known import KnownQuestion, Progress, each
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
+from waggle.strategies.ways import ways
 
 Result = TypeVar("Result")
 
@@ -27,11 +29,11 @@ SAMPLES_TEMPERATURE = 0.7
 MOST_SAMPLES = 64
 
 ABLATIONS: dict[str, Callable[[AskOptions], AskOptions]] = {
-    "verdict without a reason": lambda options: replace(options, judge_method=JudgeMethod.DIRECT),
-    "no weights": lambda options: replace(options, use_weights=False),
-    "no support prior": lambda options: replace(options, use_support=False),
-    "one order only": lambda options: replace(options, both_orders=False),
-    "half the ballots": lambda options: replace(options, pairs_per_judge=1),
+    "verdict without a reason": lambda options: change(options, judge_method=JudgeMethod.DIRECT),
+    "no weights": lambda options: change(options, use_weights=False),
+    "no support prior": lambda options: change(options, use_support=False),
+    "one order only": lambda options: change(options, both_orders=False),
+    "half the ballots": lambda options: change(options, pairs_per_judge=1),
 }
 
 
@@ -55,7 +57,7 @@ class Runs:
         self._swarm, self._known, self._progress = swarm, known, progress
 
     async def all(self, *, ablations: bool) -> dict[str, Run]:
-        """Every strategy of METHODOLOGY.md, by name, in its order."""
+        """Every way of answering and every baseline of METHODOLOGY.md, by name."""
         made = {node: await self._alone(node) for node in self._swarm.engines}
         singles = {str(node): run for node, (run, _) in made.items()}
         generations = {node: generations for node, (_, generations) in made.items()}
@@ -63,12 +65,11 @@ class Runs:
         table = dict(singles)
         table["best single"] = replace(best, name="best single")
         table |= self._votes(generations, singles)
-        swarm = await self._rounds("swarm", AskOptions(strategy="swarm"))
-        table["weighted vote"] = await self._rounds("weighted vote", AskOptions(strategy="swarm"), judges=False)
-        table["routed"] = await self._rounds("routed", AskOptions(strategy="best"))
-        table["gate"] = await self._rounds("gate", AskOptions(strategy="auto"))
-        table["self-consistency"] = await self._samples(NodeId(best.name), swarm.tokens or 0.0)
-        table["swarm"] = swarm
+        table["weighted vote"] = await self._rounds("weighted vote", AskOptions(use_judges=False))
+        for way in ways():
+            if not way.takes and way.name not in table:
+                table[way.name] = await self._rounds(way.name, AskOptions(strategy=way.name))
+        table["self-consistency"] = await self._samples(NodeId(best.name), table[COMMITTEE].tokens or 0.0)
         oracle = np.any([run.right for run in singles.values()], axis=0)
         table["oracle"] = self._run("oracle", [""] * len(oracle), None, None, right=oracle)
         return table | (await self._ablations() if ablations else {})
@@ -101,11 +102,9 @@ class Runs:
             "confidence vote": self._run("confidence vote", sure, tokens, seconds),
         }
 
-    async def _rounds(self, name: str, options: AskOptions, *, swarm: Swarm | None = None, judges: bool = True) -> Run:
+    async def _rounds(self, name: str, options: AskOptions, *, swarm: Swarm | None = None) -> Run:
         """Whole rounds; the confidence is the calibrated one."""
         asked = swarm or self._swarm
-        if not judges:
-            options = replace(options, use_judges=False)
 
         async def ask(question: KnownQuestion) -> Record:
             return await asked.ask(question.text, options)
@@ -126,7 +125,7 @@ class Runs:
         )
 
     async def _samples(self, node: NodeId, budget: float) -> Run:
-        """Self-consistency: as many samples per question as the swarm's mean tokens pay for, at least one."""
+        """Self-consistency: as many samples per question as the committee's mean tokens pay for, at least one."""
         engine = self._swarm.engines[node]
 
         async def ask(question: KnownQuestion) -> tuple[str, int]:
@@ -149,15 +148,14 @@ class Runs:
         engines = {node: RememberingEngine(engine) for node, engine in self._swarm.engines.items()}
         swarm = Swarm(engines, self._swarm.calibration)
         return {
-            name: await self._rounds(name, change(AskOptions(strategy="swarm")), swarm=swarm)
-            for name, change in ABLATIONS.items()
+            name: await self._rounds(name, without(AskOptions()), swarm=swarm) for name, without in ABLATIONS.items()
         }
 
     async def outside(self, texts: Sequence[str]) -> Row:
         """How sure the swarm is of questions that nobody in it can know."""
 
         async def ask(text: str) -> Record:
-            return await self._swarm.ask(text, AskOptions(strategy="swarm"))
+            return await self._swarm.ask(text, AskOptions())
 
         records = await each(texts, ask, lambda done: self._progress("outside", done, len(texts)), AT_ONCE)
         confidence = [record.outcome.confidence for record in records]

@@ -16,6 +16,7 @@ from waggle.bench.quality.runs import Run, Runs
 from waggle.bench.quality.scores import Bootstrap
 from waggle.bench.report import Goal, Report, Row, at_least, number, report
 from waggle.consensus.calibration import expected_calibration_error
+from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
 from waggle.node.calibrating.calibration import load_calibration
 from waggle.node.calibrating.known import Progress
@@ -71,7 +72,7 @@ async def run_quality_bench(options: QualityOptions, progress: Progress) -> Repo
         *(_strategy_row(run, bootstrap) for run in table.values()),
         *_difference_rows(table, bootstrap),
         *_family_rows(table, known),
-        *_curve_rows(table["swarm"]),
+        *_curve_rows(table[COMMITTEE]),
         outside,
         *judges,
     ]
@@ -103,12 +104,12 @@ def _strategy_row(run: Run, bootstrap: Bootstrap) -> Row:
 
 
 def _difference_rows(table: Mapping[str, Run], bootstrap: Bootstrap) -> list[Row]:
-    """The swarm against everything else, paired by question."""
+    """The committee against everything else, paired by question."""
     rows: list[Row] = []
     for name, run in table.items():
-        if name != "swarm":
-            share, low, high = bootstrap.difference(table["swarm"].right, run.right)
-            rows.append({"swarm_minus": name, "points": 100 * share, "low": 100 * low, "high": 100 * high})
+        if name != COMMITTEE:
+            share, low, high = bootstrap.difference(table[COMMITTEE].right, run.right)
+            rows.append({"committee_minus": name, "points": 100 * share, "low": 100 * low, "high": 100 * high})
     return rows
 
 
@@ -137,11 +138,11 @@ def _family_rows(table: Mapping[str, Run], known: KnownSet) -> list[Row]:
 
 def _goals(table: Mapping[str, Run], bootstrap: Bootstrap, rows: list[Row]) -> list[Goal]:
     right = {name: run.right for name, run in table.items()}
-    closed = bootstrap.gap_closed(right["swarm"], right["vote"], right["oracle"])[0]
+    closed = bootstrap.gap_closed(right[COMMITTEE], right["vote"], right["oracle"])[0]
     goals = [
-        at_least("swarm minus vote, points", 100 * _gap(right, "vote"), 100 * PUBLISHED_GAIN),
-        _above_zero("swarm minus best single, points", 100 * _gap(right, "best single")),
-        _above_zero("swarm minus self-consistency, points", 100 * _gap(right, "self-consistency")),
+        at_least("committee minus vote, points", 100 * _gap(right, "vote"), 100 * PUBLISHED_GAIN),
+        _above_zero("committee minus best single, points", 100 * _gap(right, "best single")),
+        _above_zero("committee minus self-consistency, points", 100 * _gap(right, "self-consistency")),
         at_least("gap between vote and oracle closed", closed, GAP_GOAL),
     ]
     experts = [
@@ -161,7 +162,7 @@ def _goals(table: Mapping[str, Run], bootstrap: Bootstrap, rows: list[Row]) -> l
 
 
 def _gap(right: Mapping[str, "np.ndarray"], other: str) -> float:
-    return float(right["swarm"].mean() - right[other].mean())
+    return float(right[COMMITTEE].mean() - right[other].mean())
 
 
 def _above_zero(name: str, value: float) -> Goal:

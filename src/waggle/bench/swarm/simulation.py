@@ -11,6 +11,7 @@ from random import Random
 from time import perf_counter
 
 from waggle.bench.swarm.simulation_values import SimOptions, Simulated
+from waggle.core.asking import AskOptions
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import ModelOffer
@@ -23,10 +24,10 @@ from waggle.mesh.members.own import Description
 from waggle.mesh.memory import MemoryNetwork
 from waggle.mesh.messages import ROUND_PROTOCOL
 from waggle.mesh.transport import Stream
-from waggle.node.network.mesh_swarm import MeshSwarm
+from waggle.node.network.mesh_party import MeshParty
 from waggle.node.peers.participant import Participant
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.coordinator import Coordinator
 from waggle.node.rounds.work import NodeWork
 from waggle.testing.clock import VirtualClock, run_virtual
 from waggle.trust.keys import NodeKey
@@ -122,7 +123,7 @@ class SimNode:
             await self.membership.reach(node)
             return MeteredStream(await self.transport.open(node, ROUND_PROTOCOL, seconds=5.0), meter)
 
-        swarm = MeshSwarm(
+        party = MeshParty(
             self.key,
             self.work,
             lambda: self.offers,
@@ -132,7 +133,9 @@ class SimNode:
             clock=VirtualClock(),
         )
         budget = Budget(seconds=self.options.budget_seconds)
-        return await swarm.ask(question, AskOptions(budget=budget, min_confidence=0.0))
+        return await Coordinator(party, clock=VirtualClock()).ask(
+            question, AskOptions(budget=budget, min_confidence=0.0)
+        )
 
 
 def truth(question: str) -> str:

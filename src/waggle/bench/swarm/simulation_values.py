@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from waggle.mesh.members.pace import Pace
 from waggle.mesh.memory import Conditions
-from waggle.node.network.mesh_swarm import CommitteeSize
+from waggle.node.rounds.coordinator import CommitteeSize
 
 
 class SimOptions(Struct, frozen=True, kw_only=True):

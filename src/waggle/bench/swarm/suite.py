@@ -22,6 +22,7 @@ import uvloop
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
 from waggle.bench.swarm.simulation import run_simulation
 from waggle.bench.swarm.simulation_values import SimOptions, Simulated
+from waggle.core.asking import AskOptions
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget
 from waggle.engines.script import Script
@@ -29,8 +30,7 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import start_libp2p
 from waggle.node.network.mesh_node import MeshNode, NodeOptions, make_node
-from waggle.node.network.mesh_swarm import CommitteeSize
-from waggle.node.rounds.planning import AskOptions
+from waggle.node.rounds.coordinator import CommitteeSize
 from waggle.trust.keys import NodeKey
 
 SIZES = (7, 20, 50)

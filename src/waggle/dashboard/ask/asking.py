@@ -4,23 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from waggle.core.asking import AUTO, AskOptions
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget, Record
 from waggle.dashboard.frame.words import strategy_words
-from waggle.node.rounds.planning import AUTO, SOLO, AskOptions
 from waggle.node.services.service import ServedModel
+from waggle.strategies.ways import argument_of, ways
 
 MOST_SECONDS, MOST_TOKENS = 600.0, 10_000_000
 DEFAULT_SECONDS = 60.0
 KEPT_TURNS = 40
 LEAST_SECONDS = 0.1
-MEANINGS = {
-    AUTO: "one node where it is surely good enough, else the committee",
-    "swarm": "propose, judge, decide",
-    "vote": "the most frequent answer, without judges",
-    "best": "the node that is best at this kind of question",
-}
 UNREAD = "Earlier turns are not sent along: no model that is asked this way reads them."
 
 
@@ -43,14 +38,18 @@ def form_of(budget: Budget, min_confidence: float) -> Form:
 
 def strategies(models: Sequence[ServedModel]) -> dict[str, str]:
     """Every way of answering that can be chosen, with its name for people."""
-    ways = {name: f"{strategy_words(name)}: {meaning}" for name, meaning in MEANINGS.items()}
-    return ways | {f"{SOLO}{model.name}": f"{strategy_words(SOLO + model.name)} alone" for model in models}
+    chosen = [
+        (way, name)
+        for way in ways()
+        for name in ([f"{way.name}:{model.name}" for model in models] if way.takes else [way.name])
+    ]
+    return {name: f"{strategy_words(name)}, {way.says}" for way, name in chosen}
 
 
 def unread_words(models: Sequence[ServedModel], strategy: str) -> str:
     """Why it is no use to send earlier turns along this way; empty where a model that may be asked reads them."""
-    alone = strategy.removeprefix(SOLO) if strategy.startswith(SOLO) else None
-    asked = [model for model in models if model.usable and alone in (None, model.name)]
+    alone = argument_of(strategy)
+    asked = [model for model in models if model.usable and alone in ("", model.name)]
     return UNREAD if asked and not any(model.converses for model in asked) else ""
 
 

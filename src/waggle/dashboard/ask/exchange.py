@@ -6,6 +6,7 @@ import secrets
 from nicegui import ui
 from nicegui.element import Element
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import EngineUnavailable, PeerBusy, UsageError, WaggleError
 from waggle.core.round_values import Record
 from waggle.dashboard.frame.context import Context
@@ -15,7 +16,6 @@ from waggle.dashboard.frame.words import NOT_KEPT, duration, one_line
 from waggle.dashboard.rounds.round_view import RoundView
 from waggle.dashboard.rounds.verdict_view import show_verdict
 from waggle.node.observing.watching import Watched
-from waggle.node.rounds.planning import AskOptions
 
 REDRAW_SECONDS = 0.1
 REVEAL = """

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from nicegui import ui
 from nicegui.element import Element
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Record
 from waggle.dashboard.ask.asking import form_of, options_of, strategies, turns_of, unread_words
@@ -19,7 +20,6 @@ from waggle.dashboard.frame.down_notice import show_down
 from waggle.dashboard.frame.elements import box, empty_state, icon, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.rounds.finding import find_rounds
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.service import ServedModel
 
 MOST_SHOWN = MOST_ROUNDS

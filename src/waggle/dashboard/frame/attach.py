@@ -14,6 +14,7 @@ from nicegui import core, ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
+from waggle.core.asking import AskOptions
 from waggle.core.round_values import Budget
 from waggle.dashboard import node_page
 from waggle.dashboard.ask import page as ask_page
@@ -26,7 +27,6 @@ from waggle.dashboard.rounds import page as rounds_page
 from waggle.dashboard.rounds import record_page
 from waggle.dashboard.swarm import page as swarm_page
 from waggle.node.history.history import History
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.service import Service
 
 ASSETS = ("/_nicegui/", "/_nicegui_ws/")

@@ -10,9 +10,9 @@ from typing import cast
 from fastapi import FastAPI
 from nicegui import APIRouter, ui
 
+from waggle.core.asking import AskOptions
 from waggle.core.round_values import Budget
 from waggle.node.history.history import History
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.service import Service
 
 MOST_AT_ONCE = 16
@@ -39,7 +39,7 @@ class Context:
     quality: Path | None
     settings: Callable[[], Mapping[str, object]] | None
     logs: Callable[[], Sequence[str]] | None
-    min_confidence: float = AskOptions.min_confidence
+    min_confidence: float = AskOptions().min_confidence
     budget: Budget = field(default_factory=Budget)
     place: Place = field(default_factory=own_places)
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from waggle.core.inert import inert
-from waggle.node.observing.names import shown_strategy
-from waggle.node.rounds.planning import SOLO
 
 LONG_ID = 20  # characters
 NOT_KEPT = "(question not kept)"
@@ -82,7 +80,5 @@ def with_names(text: str, names: Mapping[str, str]) -> str:
 
 
 def strategy_words(strategy: str) -> str:
-    """What people and the API call a way of answering."""
-    if strategy.startswith(SOLO):
-        return one_line(f"solo: {strategy.removeprefix(SOLO)}", 80)
-    return one_line(shown_strategy(strategy), 80)
+    """A way of answering on a page: "vote", "solo: acacia"."""
+    return one_line(strategy.replace(":", ": ", 1), 80)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
 from waggle.core.words import many
 from waggle.dashboard.frame.context import Context, page
@@ -14,21 +15,14 @@ from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.words import duration, one_line, percent
 from waggle.dashboard.quality.pictures import draw_accuracy, draw_curve
-from waggle.dashboard.quality.report import NAMES, Accuracy, Quality, read_quality
+from waggle.dashboard.quality.report import BASELINES, Accuracy, Quality, read_quality
 from waggle.node.history.history import History
+from waggle.strategies.ways import ways
 
 OF_THE_HIVE = Path(__file__).with_name("measured.json")
 """What the bench wrote of the bundled models: strategies and curve alone."""
 COMMAND = "waggle bench quality --json"
 DAY = 86_400.0
-MEANINGS = {
-    "gate": "Auto: one node where it is known to be good, else the committee.",
-    "vote": "Vote: the most frequent answer.",
-    "best single": "Best node: the one model that is right most often.",
-    "self-consistency": "Self-consistency: that model, asked many times.",
-    "routed": "Routed: only the node known to be good at this kind of question.",
-    "oracle": "Any node right: what a perfect choice among the answers would reach.",
-}
 
 
 def add(app: FastAPI, context: Context) -> None:
@@ -97,12 +91,13 @@ def _show(found: Quality) -> None:
 
 
 def strategies_words(names: Sequence[str]) -> str:
-    """What the strategies shown do, but for those that say it themselves."""
-    return " ".join(MEANINGS[name] for name in names if name in MEANINGS)
+    """What the strategies shown do."""
+    says = {way.name: way.says for way in ways()} | BASELINES
+    return " ".join(f"{name.capitalize()}: {says[name]}." for name in names if name in says)
 
 
 def _curve(found: Quality) -> None:
-    swarm = next((each for each in found.strategies if each.name == "swarm"), None)
+    swarm = next((each for each in found.strategies if each.name == COMMITTEE), None)
     if swarm is not None and swarm.error is not None:
         text = f"The stated confidence is off by {100 * swarm.error:.1f} points on average. Larger dots hold more."
         words(text, "card-note", "p")
@@ -127,7 +122,7 @@ def _costs(strategies: tuple[Accuracy, ...]) -> None:
 
 def _cost(each: Accuracy) -> None:
     with box("", "tr"):
-        words(NAMES.get(each.name, each.name), "", "td")
+        words(each.name, "", "td")
         words(f"{each.tokens_per_right or 0:,.0f}", "num", "td")
         words(duration(each.seconds_per_right), "num", "td")
         words(percent(each.abstained), "num", "td")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from waggle.core.asking import COMMITTEE
 from waggle.dashboard.frame.elements import drawing, shape, words
 from waggle.dashboard.frame.words import percent
-from waggle.dashboard.quality.report import NAMES, Accuracy, CurvePoint
+from waggle.dashboard.quality.report import Accuracy, CurvePoint
 
 WIDTH, ROW, LEFT, RIGHT = 410.0, 34.0, 112.0, 54.0
 SIDE, MARGIN = 320.0, 54.0
@@ -13,7 +14,7 @@ SIDE, MARGIN = 320.0, 54.0
 def draw_accuracy(strategies: Sequence[Accuracy]) -> None:
     """One bar a strategy; the line on it is the 95 % interval."""
     height = ROW * len(strategies) + 22
-    said = ", ".join(f"{NAMES.get(each.name, each.name)} {percent(each.right)}" for each in strategies)
+    said = ", ".join(f"{each.name} {percent(each.right)}" for each in strategies)
     span = WIDTH - LEFT - RIGHT
     with drawing(WIDTH, height, f"Share of right answers: {said}", "accuracy"):
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -22,8 +23,8 @@ def draw_accuracy(strategies: Sequence[Accuracy]) -> None:
             words(percent(share), "soft mid", "text", x=f"{x:.1f}", y=f"{height - 5:.1f}")
         for place, each in enumerate(strategies):
             y = ROW * place + 6
-            kind = "barshape swarm" if each.name == "swarm" else "barshape"
-            words(NAMES.get(each.name, each.name), "end", "text", x=f"{LEFT - 10}", y=f"{y + 15:.1f}")
+            kind = "barshape swarm" if each.name == COMMITTEE else "barshape"
+            words(each.name, "end", "text", x=f"{LEFT - 10}", y=f"{y + 15:.1f}")
             shape("rect", kind, x=LEFT, y=y, width=max(1.0, span * each.right), height=ROW - 13, rx=4.0)
             middle = y + (ROW - 13) / 2
             shape("line", "whisker", x1=LEFT + span * each.low, x2=LEFT + span * each.high, y1=middle, y2=middle)

@@ -5,14 +5,19 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
 from waggle.node.home.files import read_json
+from waggle.strategies.ways import names
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_ROWS = 2_000
-SHOWN = ("swarm", "gate", "vote", "best single", "self-consistency", "routed", "oracle")
-"""Strategies of the report that are shown, in this order."""
-NAMES = {"swarm": "committee", "gate": "auto", "best single": "best node", "oracle": "any node right"}
+BASELINES = {
+    "best single": "the one model that is right most often",
+    "self-consistency": "that model, asked many times",
+    "oracle": "what a perfect choice among the answers would reach",
+}
+"""What the ways of answering are shown beside, and what it is."""
 
 Value = str | int | float | bool | None
 
@@ -75,7 +80,7 @@ def figures(report: Report) -> Quality:
     """The figures of a report; rows that lack what is needed are left out."""
     rows = report.rows[:MOST_ROWS]
     found = {accuracy.name: accuracy for row in rows if (accuracy := _accuracy(row)) is not None}
-    ordered = tuple(found[name] for name in SHOWN if name in found)
+    ordered = tuple(found[name] for name in (*names(), *BASELINES) if name in found)
     curve = tuple(sorted(_curve(rows), key=lambda point: point.confidence))
     return Quality(strategies=ordered, curve=curve, version=report.version)
 
@@ -106,7 +111,12 @@ def _curve(rows: Sequence[dict[str, Value]]) -> Iterator[CurvePoint]:
             _share(row.get("right")),
             row.get("questions"),
         )
-        if row.get("curve") == "swarm" and confidence is not None and right is not None and isinstance(questions, int):
+        if (
+            row.get("curve") == COMMITTEE
+            and confidence is not None
+            and right is not None
+            and isinstance(questions, int)
+        ):
             yield CurvePoint(confidence=confidence, right=right, questions=questions)
 
 

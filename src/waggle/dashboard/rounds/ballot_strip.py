@@ -2,9 +2,9 @@
 
 from nicegui.element import Element
 
+from waggle.core.round_picture import Phase, RoundPicture
 from waggle.core.round_values import Ballot
 from waggle.dashboard.frame.elements import box, words
-from waggle.node.observing.picture import Phase, RoundPicture
 
 MOST = 240
 """Ticks shown; past them the count alone tells."""

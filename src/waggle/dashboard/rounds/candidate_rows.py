@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from waggle.core.round_picture import CandidatePicture, Phase, RoundPicture
 from waggle.dashboard.frame.elements import box, words
 from waggle.dashboard.frame.words import one_line, short_id
-from waggle.node.observing.picture import CandidatePicture, Phase, RoundPicture
+from waggle.node.observing.names import names_of
 
 EMPTY = "Equal answers become one candidate when all proposals are in."
 
@@ -20,12 +21,12 @@ class CandidateRows:
 
     def show(self, picture: RoundPicture) -> None:
         """Bring every row up to date; make those that are missing."""
-        leads = leader_look(picture)
+        leads, names = leader_look(picture), names_of(picture.plan)
         for place, candidate in enumerate(picture.candidates):
             if candidate.number not in self._rows:
                 with self._list:
                     self._rows[candidate.number] = _Row()
-            self._rows[candidate.number].show(candidate, leads if place == 0 else "", place, picture.names)
+            self._rows[candidate.number].show(candidate, leads if place == 0 else "", place, names)
         shown = {candidate.number for candidate in picture.candidates}
         for number, row in self._rows.items():
             row.box.set_visibility(number in shown)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from waggle.core.round_picture import pairwise
 from waggle.core.round_values import BallotReceived, CandidateResult, Record
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.words import one_line
-from waggle.node.observing.picture import pairwise
 
 MOST = 12
 """Candidates shown, the strongest first."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from waggle.core.round_picture import Part, ProposerPicture, RoundPicture
 from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, words
 from waggle.dashboard.frame.words import duration, one_line, percent, short_id, with_names
-from waggle.node.observing.picture import Part, ProposerPicture, RoundPicture
+from waggle.node.observing.names import names_of
 
 REASON = 160  # characters
 SAYS = {
@@ -30,12 +31,13 @@ class ProposerRows:
 
     def show(self, picture: RoundPicture) -> None:
         """Bring every row up to date; make those that are missing."""
+        names = names_of(picture.plan)
         shown = {proposer.node: proposer for proposer in picture.proposers}
         for node, proposer in shown.items():
             if node not in self._rows:
                 with self._list:
-                    self._rows[node] = _Row(proposer, picture.names)
-            self._rows[node].show(proposer, picture.names)
+                    self._rows[node] = _Row(proposer, names)
+            self._rows[node].show(proposer, names)
         for name, row in self._rows.items():
             row.box.set_visibility(name in shown)
         self._standby.text = f"{many(picture.standby, 'more node')} on standby" if picture.standby else ""

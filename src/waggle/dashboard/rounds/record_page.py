@@ -17,8 +17,9 @@ from waggle.dashboard.rounds.finding import find_rounds
 from waggle.dashboard.rounds.heat_map import draw_heat_map
 from waggle.dashboard.rounds.replay_view import ReplayView
 from waggle.dashboard.rounds.verdict_view import show_verdict
+from waggle.node.history.records import replay_record
 from waggle.node.observing.names import names_of
-from waggle.node.observing.replay import Steps, replay
+from waggle.strategies.machine import Moment
 
 MOST_EVENTS = 5_000
 NOT_FOUND = 404
@@ -49,17 +50,17 @@ async def _find(context: Context, round_id: str) -> Record | None:
     return found[0] if found else None
 
 
-async def _steps(record: Record) -> Steps | str:
-    """Every state of the round, worked out beside the event loop; or why there are none."""
+async def _steps(record: Record) -> tuple[Moment, ...] | str:
+    """Every moment of the round, worked out beside the event loop; or why there are none."""
     if len(record.events) > MOST_EVENTS:
         return f"it has {len(record.events):,} events, more than the {MOST_EVENTS:,} that are replayed here"
     try:
-        return await asyncio.to_thread(replay, record)
+        return await asyncio.to_thread(replay_record, record)
     except WaggleError as error:
         return str(error)
 
 
-def _show(record: Record, steps: Steps | str) -> None:
+def _show(record: Record, steps: tuple[Moment, ...] | str) -> None:
     long_text(record.plan.question or NOT_KEPT, "title" if len(record.plan.question) <= TITLE else "title long")
     show_verdict(record, opens=False)
     with box("grid2"):

@@ -11,8 +11,7 @@ from waggle.dashboard.frame.elements import box, icon, with_attributes, words
 from waggle.dashboard.frame.slider import slide, slider
 from waggle.dashboard.frame.words import duration
 from waggle.dashboard.rounds.round_view import RoundView
-from waggle.node.observing.picture import picture_of
-from waggle.node.observing.replay import Steps
+from waggle.strategies.machine import Moment
 
 PLAY_SECONDS = 12.0
 """How long playing a whole round takes, about."""
@@ -22,13 +21,13 @@ SLOWEST, FASTEST = 0.8, 0.08  # seconds a step
 class ReplayView:
     """The round of one page; the last step is shown first."""
 
-    def __init__(self, record: Record, states: Steps) -> None:
-        """Build it where elements are being put just now; `states` are what `replay` made of the record."""
+    def __init__(self, record: Record, moments: Sequence[Moment]) -> None:
+        """Build it where elements are being put just now; `moments` are those after each event of the record."""
         self._record = record
-        self._states = states
-        self._moments = [duration(state.at) for state in states]
+        self._moments = moments
+        self._times = [duration(event.at) for event in record.events]
         self._step = 0
-        last = len(self._states) - 1
+        last = len(self._moments) - 1
         with box("card replay", "section", aria_label="Replay"):
             with box("row apart"):
                 words("Replay", "section-title", "h2")
@@ -47,19 +46,18 @@ class ReplayView:
 
     def show(self, step: int) -> None:
         """Show the round after this event, the first being 0."""
-        last = len(self._states) - 1
+        last = len(self._moments) - 1
         self._step = min(last, max(0, step))
-        state = self._states[self._step]
-        self._at.text = step_words(self._step, self._moments)
+        self._at.text = step_words(self._step, self._times)
         slide(self._slider, self._step)
-        self._view.show(picture_of(state), self._record.events[: self._step + 1])
+        self._view.show(self._moments[self._step].picture(), self._record.events[: self._step + 1])
 
     def play(self) -> None:
         """Go through the steps, from the beginning where the end is shown; once more stops it."""
         if self._timer.active:
             self._run(False)
             return
-        if self._step >= len(self._states) - 1:
+        if self._step >= len(self._moments) - 1:
             self.show(0)
         self._run(True)
 
@@ -70,7 +68,7 @@ class ReplayView:
 
     def _tick(self) -> None:
         self.show(self._step + 1)
-        if self._step >= len(self._states) - 1:
+        if self._step >= len(self._moments) - 1:
             self._run(False)
 
     def _moved(self, event: GenericEventArguments) -> None:

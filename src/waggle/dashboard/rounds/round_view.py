@@ -5,6 +5,7 @@ The view is built once and then changed in place, so that bars move and nothing 
 
 from collections.abc import Sequence
 
+from waggle.core.round_picture import Part, Phase, RoundPicture
 from waggle.core.round_values import Event
 from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, words
@@ -13,7 +14,7 @@ from waggle.dashboard.rounds.ballot_strip import BallotStrip
 from waggle.dashboard.rounds.candidate_rows import CandidateRows
 from waggle.dashboard.rounds.event_words import event_words
 from waggle.dashboard.rounds.proposer_rows import ProposerRows
-from waggle.node.observing.picture import Part, Phase, RoundPicture
+from waggle.node.observing.names import names_of
 
 STEPS = ("Propose", "Rank", "Decide")
 PLACES = {Phase.WAITING: 0, Phase.PROPOSE: 0, Phase.RANK: 1, Phase.DONE: 3}
@@ -55,7 +56,8 @@ class RoundView:
         self._strip.show(picture)
         self._counted.text = ballot_words(picture)
         answers = {candidate.number: candidate.answer for candidate in picture.candidates}
-        newest = [event_words(event, answers, picture.names) for event in reversed(events[-FEED:])]
+        names = names_of(picture.plan)
+        newest = [event_words(event, answers, names) for event in reversed(events[-FEED:])]
         for line, text in zip(self._feed, [*newest, *[""] * FEED], strict=False):
             line.text = text
         self._said.text = f"{STEPS[min(place, 2)]}: {step_notes(picture)[min(place, 2)]}" if place != 1 else "Ranking"

@@ -19,7 +19,7 @@ from waggle.dashboard.swarm.gone import Gallery, Gone
 from waggle.dashboard.swarm.network_layout import Own, peer_kind, peer_name
 from waggle.dashboard.swarm.network_picture import draw_network
 from waggle.dashboard.swarm.skill_table import draw_skills
-from waggle.node.services.local import HERE
+from waggle.node.rounds.swarm import HERE
 from waggle.node.services.service import ServedModel, Service
 
 REFRESH_SECONDS = 1.5

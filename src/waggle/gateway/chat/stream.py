@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
+from waggle.core.round_picture import RoundPicture
 from waggle.gateway.chat.to_chunks import Chunks, chunk
 from waggle.gateway.chat.to_openai import Answer, Head, JsonObject, Written, usage_of
 from waggle.gateway.chat.to_values import ForModel, Job, Task
 from waggle.gateway.jobs.answering import Answerer
-from waggle.gateway.jobs.progress import Seen, draft_of, progress_of
+from waggle.gateway.jobs.progress import draft_of, progress_of
 from waggle.gateway.jobs.streaming import DONE, Write, comment, event
 from waggle.gateway.jobs.wanted import Wanted
 from waggle.gateway.jobs.watching import overheard, watched
@@ -91,9 +92,9 @@ class _Voice:
     async def _told(self, job: Job, request: str) -> Answer:
         """The work on a text that can only be shown when it is whole."""
 
-        async def tell(state: Seen | None) -> None:
+        async def tell(picture: RoundPicture | None) -> None:
             await self._open()
-            await self._tell(state)
+            await self._tell(picture)
 
         return await watched(self._streaming.answerer, job, request, self._streaming.keep_alive_seconds, tell)
 
@@ -118,9 +119,9 @@ class _Voice:
         await self._send(self._streaming.shape.text(self._number, text, written, self._said))
         self._said += len(text)
 
-    async def _tell(self, state: Seen | None) -> None:
-        await self._write(comment("waiting" if state is None else progress_of(state)))
-        draft = draft_of(state) if state is not None and self._streaming.drafts else None
+    async def _tell(self, picture: RoundPicture | None) -> None:
+        await self._write(comment("waiting" if picture is None else progress_of(picture)))
+        draft = draft_of(picture) if picture is not None and self._streaming.drafts else None
         if draft is not None and draft != self._drafted:
             self._drafted = draft
             told = {"draft": {"index": self._number, "text": draft}}

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import Finish, Generation
 from waggle.core.round_values import Outcome, Record
-from waggle.gateway.telling.strategies import SOLO
-from waggle.node.observing.names import shown_strategy
+from waggle.strategies.ways import SOLO
 
 ABSTAINED = "The swarm abstained: it is not sure enough of any answer."
 NOTHING_USABLE = "The swarm abstained: no model wrote anything that can be used as an answer."
@@ -228,7 +227,7 @@ def _told(record: Record, best: str, runner_up: str | None) -> JsonObject:
     outcome, spent = record.outcome, record.outcome.spent
     return {
         "round_id": record.plan.round_id,
-        "strategy": shown_strategy(record.plan.strategy),
+        "strategy": record.plan.strategy,
         "confidence": outcome.confidence,
         "abstained": outcome.abstained,
         "best_guess": best if outcome.abstained and outcome.answer is not None else None,

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from waggle.core.asking import AskOptions, prompt_ceiling
 from waggle.core.chat_values import Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
@@ -34,12 +35,10 @@ from waggle.gateway.jobs.conversation import (
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.telling.errors import ApiError, small_budget, unsupported
 from waggle.gateway.telling.strategies import STRATEGIES
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.service import ServedModel
 
 SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no two choices of a request share a seed
 SEED_BITS = 63
-PROMPT_MARGIN = 64  # tokens of a chat template around a text
 NO_LOGPROBS = "only a model alone (solo/...) has them"
 
 
@@ -231,9 +230,7 @@ def paid_for(asked: GenerateRequest, budget: int | None, longest: int) -> int:
     """How long an answer the budget pays for, where no text has more tokens than bytes. Raises ApiError for none."""
     if budget is None:
         return longest
-    texts = [turn.content for turn in asked.turns] or [asked.question]
-    texts += [tool.description + tool.parameters for tool in asked.tools]
-    room = budget - sum(len(text.encode()) for text in texts) - PROMPT_MARGIN * len(texts)
+    room = budget - prompt_ceiling(asked.question, asked.turns, asked.tools)
     if room < 1:
         raise small_budget()
     return min(longest, room)

@@ -18,12 +18,11 @@ from waggle.core.wasted import counting_waste
 from waggle.gateway.chat.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.jobs.nobody import is_abstention, why_nobody
-from waggle.gateway.jobs.progress import Seen
 from waggle.gateway.telling.errors import ApiError, of_waggle, refused, too_long, unavailable, unsupported
 from waggle.node.services.service import Service
+from waggle.strategies.machine import Moment, Watch
 
 GRACE_SECONDS = 5.0  # for a round to stop its work after its budget has run out
-See = Callable[[Seen, Event], None]
 Heard = Callable[[str, Sequence[Written]], Awaitable[None]]
 
 
@@ -43,7 +42,7 @@ class Answerer:
     charge: Callable[[int], None] = drop
     explain: bool = False
 
-    async def answer(self, job: Job, request: str, watch: See | None = None, heard: Heard | None = None) -> Answer:
+    async def answer(self, job: Job, request: str, watch: Watch | None = None, heard: Heard | None = None) -> Answer:
         """Do a job.
 
         Args:
@@ -67,14 +66,15 @@ class Answerer:
             raise of_waggle(error) from error
         return replace(answer, waggle=answer.waggle | {"ignored": job.ignored}) if job.ignored else answer
 
-    async def _ask(self, job: ForSwarm, request: str, watch: See | None) -> Answer:
-        spent = Spent()
+    async def _ask(self, job: ForSwarm, request: str, watch: Watch | None) -> Answer:
+        last: Moment | None = None
+        spent: Spent | None = None
 
-        def seen(state: Seen, event: Event) -> None:
-            nonlocal spent
-            spent = state.spent
+        def seen(moment: Moment, event: Event) -> None:
+            nonlocal last
+            last = moment
             if watch is not None:
-                watch(state, event)
+                watch(moment, event)
 
         with counting_waste() as wasted:
             try:
@@ -82,6 +82,7 @@ class Answerer:
                     record = await self.service.ask(job.question, job.options, seen, request)
                 spent = record.outcome.spent
             finally:  # also where the client has gone
+                spent = spent if spent is not None else Spent() if last is None else last.picture().spent
                 self.charge(spent.proposing_tokens + spent.judging_tokens + wasted.tokens)
         self.keep(record)
         if record.outcome.answer is None and not is_abstention(record):

@@ -11,10 +11,11 @@ from waggle.gateway.chat.shapes import WaggleOptions
 from waggle.gateway.telling.errors import ApiError, unavailable, unknown_model, unsupported
 from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.services.service import ServedModel
+from waggle.strategies.ways import find_way
 
 SOLO = "solo/"
-UNUSED = {"vote": ("judges",), "best": ("judges", "proposers")}
-"""Options that a strategy cannot honour."""
+OPTIONAL = ("judges", "proposers")
+"""Options that not every way of answering honours."""
 ROUND_ONLY = ("min_confidence", "judges", "proposers", "explain")
 HARMLESS: dict[str, tuple[object, ...]] = {
     "min_confidence": (None, 0.0),
@@ -59,7 +60,8 @@ def check_tools(model: ServedModel) -> None:
 
 def check_round_options(extension: WaggleOptions, strategy: str) -> None:
     """Raise ApiError for an option that rounds of this strategy cannot honour."""
-    _refuse(extension, UNUSED.get(strategy, ()), "this way of asking has no such choice")
+    unused = [name for name in OPTIONAL if name not in find_way(strategy).honours]
+    _refuse(extension, unused, "this way of asking has no such choice")
 
 
 def check_no_round(extension: WaggleOptions) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from waggle.core.asking import check_question, check_turns
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.errors import UsageError
 from waggle.gateway.chat.shapes import (
@@ -24,7 +25,6 @@ from waggle.gateway.chat.shapes import (
 )
 from waggle.gateway.structured.schemas import MAX_PATTERNS, BadSchema, check_passed_on
 from waggle.gateway.telling.errors import ApiError
-from waggle.node.rounds.planning import check_question, check_turns
 
 
 def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:

@@ -80,7 +80,7 @@ def _within(job: ForSwarm, tokens: int | None, seconds: float) -> ForSwarm:
         raise small_budget()
     if left < LEAST_SECONDS:
         raise of_waggle(TimeoutError())
-    return replace(job, options=replace(job.options, budget=Budget(tokens=tokens, seconds=left)))
+    return replace(job, options=with_fields(job.options, budget=Budget(tokens=tokens, seconds=left)))
 
 
 def _with_usage(error: ApiError, made: list[Answer]) -> ApiError:

@@ -9,22 +9,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from waggle.core.round_values import Event
+from waggle.core.round_picture import RoundPicture
+from waggle.core.round_values import Event, ProposalReceived
 from waggle.gateway.chat.to_openai import Answer, Written
 from waggle.gateway.chat.to_values import Job
 from waggle.gateway.jobs.answering import Answerer, Heard
-from waggle.gateway.jobs.progress import Seen
+from waggle.strategies.machine import Moment
 
 BETWEEN_SIGNS_SECONDS = 0.05
 HELD_SECONDS = 0.3
-Tell = Callable[[Seen | None], Awaitable[None]]
+Tell = Callable[[RoundPicture | None], Awaitable[None]]
 
 
 async def watched(answerer: Answerer, job: Job, request: str, keep_alive_seconds: float, tell: Tell) -> Answer:
     """Have a job done, and tell of it meanwhile.
 
     Args:
-        tell: is given the round's state, or None where there is none; who takes long over it misses some.
+        tell: is given the picture of the round, or None where there is none; who takes long over it misses some.
 
     Raises:
         ApiError: it could not be done.
@@ -32,10 +33,13 @@ async def watched(answerer: Answerer, job: Job, request: str, keep_alive_seconds
     clock = asyncio.get_running_loop().time
     held_until = clock() + min(HELD_SECONDS, keep_alive_seconds)
     changed = asyncio.Event()
-    seen: list[Seen] = []
+    last: Moment | None = None
+    proposed = False
 
-    def watch(state: Seen, event: Event) -> None:
-        seen[:] = [state]
+    def watch(moment: Moment, event: Event) -> None:
+        nonlocal last, proposed
+        last = moment
+        proposed |= isinstance(event, ProposalReceived) and bool(event.proposal.answer.strip())
         changed.set()
 
     work = asyncio.create_task(answerer.answer(job, request, watch))
@@ -47,9 +51,8 @@ async def watched(answerer: Answerer, job: Job, request: str, keep_alive_seconds
                 async with asyncio.timeout(held if held > 0 else keep_alive_seconds):
                     await changed.wait()
             changed.clear()
-            is_sure = bool(seen and seen[0].proposals) or clock() >= held_until
-            if is_sure and not work.done():
-                await tell(seen[0] if seen else None)
+            if (proposed or clock() >= held_until) and not work.done():
+                await tell(None if last is None else last.picture())
                 await asyncio.wait({work}, timeout=BETWEEN_SIGNS_SECONDS)
         return work.result()
     finally:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from waggle.core.chat_values import ToolCall
+from waggle.core.round_picture import RoundPicture
 from waggle.gateway.chat.to_openai import Answer, Head, JsonObject, Written
-from waggle.gateway.jobs.progress import Seen, draft_of, progress_of
+from waggle.gateway.jobs.progress import draft_of, progress_of
 from waggle.gateway.jobs.streaming import Write, comment, event, note_failure
 from waggle.gateway.responses import output as shapes
 from waggle.gateway.responses.shapes import ResponsesRequest
@@ -30,7 +31,7 @@ class Told:
     """How whoever makes the answer tells of it: `piece` by piece of text, and `sign` by sign of life."""
 
     piece: Callable[[str, Sequence[Written]], Awaitable[None]]
-    sign: Callable[[Seen | None], Awaitable[None]]
+    sign: Callable[[RoundPicture | None], Awaitable[None]]
 
 
 class ResponseEvents:
@@ -69,11 +70,11 @@ class ResponseEvents:
         self._said.append(text)
         await self._send("response.output_text.delta", self._part() | {"delta": text, "logprobs": []})
 
-    async def sign(self, state: Seen | None) -> None:
+    async def sign(self, picture: RoundPicture | None) -> None:
         """A sign of life: how far the round is, and where wished a draft that is new."""
         await self._announce()
-        await self._write(comment("waiting" if state is None else progress_of(state)))
-        draft = draft_of(state) if state is not None and self._drafts else None
+        await self._write(comment("waiting" if picture is None else progress_of(picture)))
+        draft = draft_of(picture) if picture is not None and self._drafts else None
         if draft is not None and draft != self._drafted:
             self._drafted = draft
             await self._send(DRAFT, {"draft": {"index": 0, "text": draft}})

@@ -87,7 +87,7 @@ def _tried(job: Job, turns: tuple[Turn, ...], number: int, tokens: int | None, s
             left = options.budget.seconds - seconds
             sampling = with_fields(options.sampling, seed=seed_of(options.sampling.seed, number * MAX_CHOICES))
             budget = Budget(tokens=tokens, seconds=left)
-            asked = replace(options, turns=turns, budget=budget, sampling=sampling, seed=sampling.seed)
+            asked = with_fields(options, turns=turns, budget=budget, sampling=sampling, seed=sampling.seed)
             tried: Job = replace(job, options=asked)
         case ForModel(asked=request):
             left = job.seconds - seconds

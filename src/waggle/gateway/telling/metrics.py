@@ -21,6 +21,7 @@ from waggle.core.round_values import ProposalReceived, Record
 from waggle.node.observing.phases import phases_of
 from waggle.node.rounds.ending import Ending, ending_of
 from waggle.node.services.service import Service
+from waggle.strategies.ways import names
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ ROUTES = frozenset(
     }
 )
 ONE_MODEL, OTHER_API, PAGES = "/v1/models/{id}", "/v1/other", "pages"
-STRATEGIES = frozenset({"swarm", "vote", "best", "solo"})
+STRATEGIES = frozenset(names())
 PURPOSES = frozenset({"propose", "judge", "generate", "embed", "waste"})
 OTHER = "other"
 FULL = 429

@@ -1,4 +1,4 @@
-"""GET /v1/models: what can be asked for by name. The swarm in its three ways, and every model of it alone."""
+"""GET /v1/models: what can be asked for by name. The swarm in each of its ways, and every model of it alone."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,9 @@ from pydantic import BaseModel
 from waggle.gateway.jobs.choosing import SOLO
 from waggle.gateway.responses.described import ERRORS
 from waggle.gateway.telling.errors import unknown_model
-from waggle.gateway.telling.strategies import SOLO as ALONE
 from waggle.gateway.telling.strategies import STRATEGIES
-from waggle.node.observing.names import shown_strategy
 from waggle.node.services.service import ServedModel, Service
+from waggle.strategies.ways import SOLO as ALONE
 
 router = APIRouter(tags=["models"])
 CREATED = int(time.time())
@@ -24,7 +23,7 @@ OWNER = "waggle"
 class ModelFacts(BaseModel):
     """What OpenAI has no field for. Skills are shares of right answers by kind of question, "" for all kinds.
 
-    `strategy` is auto (the gate: one node or the committee), committee, vote, best or solo. `nodes` can be used now;
+    `strategy` is the way of answering, such as auto (the gate: one node or the committee). `nodes` can be used now;
     `down` are others that have it, each with the reason why it cannot. `converses` says whether it reads a whole
     conversation or only the question at its end.
     """
@@ -85,7 +84,7 @@ def entries_of(models: Sequence[ServedModel]) -> Iterator[ModelEntry]:
     known = [model.context_tokens for model in there if model.context_tokens > 0]
     for name, strategy in STRATEGIES.items():
         facts = ModelFacts(
-            strategy=shown_strategy(strategy),
+            strategy=strategy,
             nodes=everyone,
             context_tokens=max(known, default=None),
             converses=any(model.converses for model in there),

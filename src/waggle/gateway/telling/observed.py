@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
@@ -21,9 +22,8 @@ from waggle.core.round_values import Record
 from waggle.gateway.telling.metrics import Metrics, route_of, strategy_of
 from waggle.node.observing.logs import facts, fault_of, logged_request, request_id
 from waggle.node.observing.telemetry import NoTelemetry, Telemetry
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
 from waggle.node.services.service import ServedModel, Service
+from waggle.strategies.machine import Watch
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
-"""The models of the API that are no model but a way of answering. What those ways are called: `shown_strategy`."""
+"""The models of the API that are no model but a way of answering."""
 
-from waggle.node.rounds.planning import AUTO
+from waggle.core.asking import AUTO
+from waggle.strategies.ways import ways
 
-SOLO = "solo"
-STRATEGIES = {"swarm": AUTO, "swarm/committee": "swarm", "swarm/vote": "vote", "swarm/best": "best"}
-"""Models that are no model but a way of answering, and what that is called inside."""
+SWARM = "swarm"
+STRATEGIES = {SWARM: AUTO} | {f"{SWARM}/{way.name}": way.name for way in ways() if way.name != AUTO and not way.takes}
+"""By the name of the model, the way: "swarm" leaves it to the gate, "swarm/vote" is the vote."""

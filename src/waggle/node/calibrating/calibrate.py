@@ -15,6 +15,7 @@ import msgspec
 
 from waggle.consensus.calibration import fit_platt
 from waggle.consensus.confidence import ConfidenceFeatures
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, JudgeMethod, JudgeRequest
 from waggle.core.errors import EngineError
 from waggle.core.ids import NodeId
@@ -22,10 +23,10 @@ from waggle.core.round_values import Budget, ConfidenceModel, Outcome
 from waggle.engines.protocol import Engine
 from waggle.node.calibrating.calibration import Calibration
 from waggle.node.calibrating.known import IsRight, KnownQuestion, Progress, each
-from waggle.node.rounds.planning import SOLO, AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
+from waggle.strategies.ways import ways
 
 METHODS = (JudgeMethod.RESOLVE, JudgeMethod.VERDICT)
 ROUND_SECONDS = 600.0  # a crowd of rounds shares the engines: each takes far longer than one asked alone
@@ -182,7 +183,7 @@ async def _fit_confidence(
 ) -> dict[str, ConfidenceModel]:
     """Whole rounds on fresh questions, half of them of no known kind, and a logistic fit to who was right."""
     swarm = Swarm(engines, calibration)
-    strategies = {"swarm": ["swarm"], "vote": ["vote"], "solo": ["best", *(SOLO + node for node in engines)]}
+    strategies = _strategies(engines)
     asked: list[tuple[str, KnownQuestion | None]] = [(question.text, question) for question in lessons.rounds]
     asked += [(text, None) for text in lessons.outside]
     total = len(asked) * sum(map(len, strategies.values()))
@@ -201,6 +202,15 @@ async def _fit_confidence(
         before += len(runs)
         models[name] = _fit([(outcome, right) for outcome, right in results if outcome.features])
     return models
+
+
+def _strategies(engines: Engines) -> dict[str, list[str]]:
+    """By the name of a fit, the strategies whose rounds teach it: a way that takes a model is asked for each."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for way in ways():
+        if way.confidence:
+            found[way.confidence] += [f"{way.name}:{node}" for node in engines] if way.takes else [way.name]
+    return found
 
 
 def _tell_rounds(progress: Progress, before: int, total: int, done: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from waggle import __version__
+from waggle.core.asking import AskOptions
 from waggle.core.errors import MeshError, UsageError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, ModelOffer, Peer
@@ -28,15 +29,15 @@ from waggle.mesh.transport import Stream, Transport
 from waggle.node.calibrating.calibration import Calibration
 from waggle.node.engines.offers import MAX_OFFERS, choose_by, offer_of
 from waggle.node.engines.watch import EngineWatch
-from waggle.node.network.mesh_swarm import CommitteeSize, MeshSwarm
-from waggle.node.peers.coordinator import Coordinator
+from waggle.node.network.mesh_party import MeshParty
 from waggle.node.peers.participant import Participant
+from waggle.node.peers.question_server import QuestionServer
 from waggle.node.peers.questions import Questions
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
+from waggle.node.rounds.coordinator import CommitteeSize, Coordinator
 from waggle.node.rounds.work import NodeWork
 from waggle.node.solo.serving import Solo
+from waggle.strategies.machine import Watch
 from waggle.trust.keys import NodeKey
 
 OPEN_SECONDS = 5.0
@@ -110,15 +111,15 @@ class MeshNode:
             pace=self.options.pace,
             view_limit=self.options.view_limit,
         )
-        self.swarm = MeshSwarm(
+        self.party = MeshParty(
             key,
             self.work,
             lambda: self.offers,
             self.membership.usable,
             self._open,
-            calibration=calibration,
             size=self.options.committee,
         )
+        self.swarm = Coordinator(self.party, calibration)
         self._questions = Questions(self._answer)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -153,7 +154,7 @@ class MeshNode:
             UsageError: an invite is no address.
         """
         await Participant(self.key, self.work).serve(self.transport)
-        await Coordinator(self.key, self._questions).serve(self.transport)
+        await QuestionServer(self.key, self._questions).serve(self.transport)
         await Solo(self.key, self.work).serve(self.transport)
         if self.store is not None:
             await FileServer(self.transport, self.store, tell_owner=self.membership.note).start()
@@ -167,7 +168,7 @@ class MeshNode:
     async def ask(
         self, question: str, options: AskOptions | None = None, watch: Watch | None = None, request: str | None = None
     ) -> Record:
-        """Answer one question with the swarm; errors as those of `MeshSwarm.ask`."""
+        """Answer one question with the swarm; errors as those of `Coordinator.ask`."""
         return await self.swarm.ask(question, options, watch, request)
 
     async def leave(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from waggle.core.asking import AskOptions, check_question
 from waggle.core.errors import MeshError, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
@@ -15,8 +16,7 @@ from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.members.visit import Visitor
 from waggle.node.peers.client import Client, request_of
-from waggle.node.rounds.planning import AskOptions, check_question
-from waggle.node.rounds.runner import Watch
+from waggle.strategies.machine import Watch
 from waggle.trust.keys import NodeKey
 
 MAX_SOURCES = 16

@@ -1,4 +1,4 @@
-"""What people call the nodes of a round and the ways of answering, in the API, on the pages and in the terminal."""
+"""What people call the nodes of a round, in the API, on the pages and in the terminal."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,11 +24,3 @@ def names_of(plan: Plan) -> Mapping[str, str]:
     models = {standing.node: standing.model for standing in (*plan.judges, *plan.standby, *plan.proposers)}
     count = Counter(models.values())
     return {node: model if model and count[model] == 1 else short_name(node, model) for node, model in models.items()}
-
-
-def shown_strategy(strategy: str) -> str:
-    """What a way of answering is called outside.
-
-    Inside, the committee's way is `swarm`. Outside `swarm` is a model, the one of the gate, so there it is `committee`.
-    """
-    return "committee" if strategy == "swarm" else strategy

@@ -1,8 +1,8 @@
 """Keeps what a running round has told its watcher, for whoever draws it at a pace of their own."""
 
+from waggle.core.round_picture import RoundPicture
 from waggle.core.round_values import Event
-from waggle.node.observing.picture import RoundPicture, picture_of
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment
 
 
 class Watched:
@@ -11,17 +11,14 @@ class Watched:
     def __init__(self) -> None:
         """Nothing has happened yet."""
         self.events: list[Event] = []
-        self._state: State | None = None
-        self._fresh = False
+        self._moment: Moment | None = None
 
-    def watch(self, state: State, event: Event) -> None:
+    def watch(self, moment: Moment, event: Event) -> None:
         """Remember what happened; takes no time, because the round waits for it."""
-        self._state, self._fresh = state, True
+        self._moment = moment
         self.events.append(event)
 
     def take(self) -> RoundPicture | None:
         """The round as it stands; None where nothing happened since it was last taken."""
-        if self._state is None or not self._fresh:
-            return None
-        self._fresh = False
-        return picture_of(self._state)
+        moment, self._moment = self._moment, None
+        return None if moment is None else moment.picture()

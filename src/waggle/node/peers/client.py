@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import (
     EngineUnavailable,
     MeshError,
@@ -32,11 +33,10 @@ from waggle.mesh.messages import (
     StillHere,
 )
 from waggle.mesh.transport import Transport
+from waggle.node.chance import draw
 from waggle.node.peers.heartbeat import receive_alive
-from waggle.node.rounds.planning import AskOptions, is_settled
-from waggle.node.rounds.runner import Watch, draw
-from waggle.swarm.round import step
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment, Watch
+from waggle.strategies.ways import begin, is_plan_of
 from waggle.trust.keys import NodeKey
 
 Reach = Callable[[NodeId], Awaitable[None]]
@@ -140,21 +140,21 @@ async def _spoken(channel: SignedChannel) -> AsyncIterator[Message]:
 
 async def _listen(messages: AsyncIterator[Message], node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
     """Replay the round as it is told, and give its record."""
-    state: State | None = None
+    moment: Moment | None = None
     events: list[Event] = []
     async for message in messages:
         match message:
             case CannotAnswer():
                 raise _refusal(message)
-            case Planned() if state is None and _is_fit(message.plan, asked):
-                state = State(plan=message.plan)
-            case Happened() if state is not None and state.outcome is None:
-                state = _after(state, message.event, node)
+            case Planned() if moment is None and _is_fit(message.plan, asked):
+                moment = begin(message.plan)
+            case Happened() if moment is not None and moment.outcome is None:
+                moment = _after(moment, message.event, node)
                 events.append(message.event)
                 if watch is not None:
-                    watch(state, message.event)
-            case Answered() if state is not None and state.outcome == message.outcome:
-                return Record(plan=state.plan, events=tuple(events), outcome=message.outcome)
+                    watch(moment, message.event)
+            case Answered() if moment is not None and moment.outcome == message.outcome:
+                return Record(plan=moment.plan, events=tuple(events), outcome=message.outcome)
             case _:
                 raise RemoteProtocolError(f"{node}: what it tells of the round does not fit together")
     raise PeerUnreachable(f"{node} left before the round was over")
@@ -165,12 +165,12 @@ def _is_fit(plan: Plan, asked: PleaseAnswer) -> bool:
     committees = (plan.proposers, plan.standby, plan.judges)
     small = all(len(committee) <= MAX_COMMITTEE for committee in committees) and plan.waves <= MAX_WAVES
     ours = (plan.question, plan.turns) == (asked.question, asked.turns)
-    return small and ours and is_settled(plan.strategy, asked.strategy)
+    return small and ours and is_plan_of(plan, asked.strategy)
 
 
-def _after(state: State, event: Event, node: NodeId) -> State:
+def _after(moment: Moment, event: Event, node: NodeId) -> Moment:
     try:
-        return step(state, event, draw)[0]
+        return moment.after(event, draw)[0]
     except WaggleError as error:
         raise RemoteProtocolError(f"{node}: an event of its round is against the rules: {error}") from error
 

@@ -35,8 +35,8 @@ from waggle.node.observing.logs import Fact, facts, logged_request
 from waggle.node.peers.heartbeat import keep_saying_still_here
 from waggle.node.rounds.work import NodeWork
 from waggle.node.rounds.workers import clipped
-from waggle.swarm.commit import commitment
-from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_TRACE_BYTES, check_text
+from waggle.strategies.committee.commit import commitment
+from waggle.strategies.limits import check_proposal
 from waggle.trust.keys import NodeKey
 
 log = logging.getLogger(__name__)
@@ -134,8 +134,7 @@ class _Session:
         try:
             async with asyncio.timeout(min(message.seconds, MAX_SECONDS)):
                 proposal = await self._work.propose(self._channel.peer, message.request, ask)
-            check_text(self._node, "answer", proposal.answer, MAX_ANSWER_BYTES)
-            check_text(self._node, "trace", proposal.trace, MAX_TRACE_BYTES)
+            check_proposal(proposal)
             nonce = secrets.token_hex(16)
             self._made = proposal, nonce
             reply: Message = Committed(

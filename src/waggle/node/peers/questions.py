@@ -18,9 +18,8 @@ from waggle.core.round_values import Budget, Event, Record
 from waggle.mesh.limits import MAX_FRAME_BYTES
 from waggle.mesh.messages import Answered, CannotAnswer, Happened, Message, Planned, PleaseAnswer
 from waggle.mesh.packing import encode
-from waggle.node.rounds.runner import Watch
 from waggle.node.rounds.workers import clipped
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment, Watch
 
 Answer = Callable[[PleaseAnswer, Watch], Awaitable[Record]]
 """Runs a round for a question."""
@@ -95,9 +94,9 @@ class Question:
         finally:
             asyncio.get_running_loop().call_soon(self._more.set)  # once `done` is true
 
-    def _watch(self, state: State, event: Event) -> None:
+    def _watch(self, moment: Moment, event: Event) -> None:
         if not self._log:
-            self._say(Planned(plan=state.plan))
+            self._say(Planned(plan=moment.plan))
         self._say(Happened(event=event))
 
     def _say(self, message: Message) -> None:

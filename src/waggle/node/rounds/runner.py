@@ -7,10 +7,8 @@ everything still running is cancelled and awaited before the record is returned.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-
-import numpy as np
 
 from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
@@ -29,7 +27,6 @@ from waggle.core.round_values import (
     BallotReceived,
     DeadlinePassed,
     Event,
-    Plan,
     Proposal,
     ProposalCommitted,
     ProposalFailed,
@@ -38,33 +35,27 @@ from waggle.core.round_values import (
     RoundStarted,
 )
 from waggle.core.wasted import counting_waste
-from waggle.engines.protocol import Engine
+from waggle.node.chance import draw
 from waggle.node.clock import Clock
 from waggle.node.observing.logs import facts, logged_request, request_id
 from waggle.node.observing.round_log import log_outcome, log_plan
-from waggle.node.rounds.workers import Worker, clipped, engine_worker
-from waggle.swarm.round import step
-from waggle.swarm.state import State
+from waggle.node.rounds.workers import Worker, clipped
+from waggle.strategies.machine import Moment, Watch
 
-Watch = Callable[[State, Event], None]
-SEED_MASK = 2**128 - 1  # numpy refuses negative seeds
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0  # for saying goodbye to the workers, after the round
 
 
-def draw(seed: int) -> np.random.Generator:
-    """The generator that belongs to a seed, also a negative one: the one source of chance in a round."""
-    return np.random.default_rng(seed & SEED_MASK)
-
-
 class RoundRunner:
-    """One round in progress. `watch` sees every accepted event with the state it led to."""
+    """One round in progress, from its first moment. `watch` sees every accepted event with the moment it led to."""
 
-    def __init__(self, plan: Plan, workers: Mapping[NodeId, Worker], clock: Clock, watch: Watch | None = None) -> None:
+    def __init__(
+        self, start: Moment, workers: Mapping[NodeId, Worker], clock: Clock, watch: Watch | None = None
+    ) -> None:
         self._workers = workers
         self._clock = clock
         self._watch = watch
-        self._state = State(plan=plan)
+        self._moment = start
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._events: list[Event] = []
         self._asks: set[asyncio.Task[None]] = set()
@@ -80,7 +71,7 @@ class RoundRunner:
         Raises:
             asyncio.CancelledError: the caller lost interest; all work has been stopped by then.
         """
-        plan = self._state.plan
+        plan = self._moment.plan
         with logged_request(request_id() or plan.round_id), counting_waste() as wasted:
             log_plan(plan)
             try:
@@ -88,12 +79,12 @@ class RoundRunner:
             finally:
                 self._stop(self._asks | self._timers)
                 await self._close_workers()
-            assert self._state.outcome is not None
-            log_outcome(plan, self._state.outcome, self._events)
+            assert self._moment.outcome is not None
+            log_outcome(plan, self._moment.outcome, self._events)
         return Record(
             plan=plan,
             events=tuple(self._events),
-            outcome=self._state.outcome,
+            outcome=self._moment.outcome,
             wasted_tokens=wasted.tokens,
             wasted_prompt_tokens=wasted.prompt_tokens,
         )
@@ -101,7 +92,7 @@ class RoundRunner:
     async def _play(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._accept(RoundStarted(at=0.0), group)
-            while self._state.outcome is None:
+            while self._moment.outcome is None:
                 self._hear(await self._inbox.get(), group)
             self._stop(self._asks | self._timers)
 
@@ -122,10 +113,10 @@ class RoundRunner:
                     self._accept(failure, group)
 
     def _accept(self, event: Event, group: asyncio.TaskGroup) -> None:
-        self._state, effects = step(self._state, event, draw)
+        self._moment, effects = self._moment.after(event, draw)
         self._events.append(event)
         if self._watch is not None:
-            self._watch(self._state, event)
+            self._watch(self._moment, event)
         for effect in effects:
             self._carry_out(effect, group)
 
@@ -222,9 +213,3 @@ def _failed(event: Event, reason: str) -> ProposalFailed | BallotFailed | None:
             return BallotFailed(at=at, judge=ballot.judge, first=ballot.first, second=ballot.second, reason=reason)
         case _:
             return None
-
-
-async def run_round(plan: Plan, engines: Mapping[NodeId, Engine], clock: Clock, watch: Watch | None = None) -> Record:
-    """Run one round with the engines of this process and return its record, from which it can be replayed."""
-    workers = {node: engine_worker(engine, commits=plan.commit_reveal) for node, engine in engines.items()}
-    return await RoundRunner(plan, workers, clock, watch).run()

@@ -129,9 +129,9 @@ class NodeWork:
         self.answered += 1
         return vectors
 
-    def worker(self, asker: NodeId, request: str) -> OwnWorker:
+    def worker(self, asker: NodeId, request: str, *, commits: bool) -> OwnWorker:
         """Our own part in a round that we coordinate; it takes its turn like everyone else's work."""
-        return OwnWorker(partial(self.propose, asker, request), partial(self.judge, asker, request), commits=True)
+        return OwnWorker(partial(self.propose, asker, request), partial(self.judge, asker, request), commits=commits)
 
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:

@@ -7,7 +7,6 @@ itself. What a worker raises costs its node that one ask and nothing more.
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from waggle.core.engine_values import GenerateRequest, JudgeRequest
@@ -15,8 +14,8 @@ from waggle.core.errors import LocalProtocolError
 from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_values import Ballot, Proposal
 from waggle.engines.protocol import Engine
-from waggle.swarm.commit import commitment
-from waggle.swarm.limits import MAX_REASON_BYTES
+from waggle.strategies.committee.commit import commitment
+from waggle.strategies.limits import MAX_REASON_BYTES
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class OwnWorker:
         propose: Callable[[AskProposal], Awaitable[Proposal]],
         judge: Callable[[AskBallot], Awaitable[Ballot]],
         *,
-        commits: bool = False,
+        commits: bool,
     ) -> None:
         self._propose = propose
         self._judge = judge
@@ -90,11 +89,6 @@ class OwnWorker:
 
     async def close(self) -> None:
         """Nothing outlives the calls themselves; the engine belongs to the node."""
-
-
-def engine_worker(engine: Engine, *, commits: bool = False) -> OwnWorker:
-    """The part of a node that is nothing but an engine of this process."""
-    return OwnWorker(partial(propose_with, engine), partial(judge_with, engine), commits=commits)
 
 
 async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:

@@ -28,11 +28,11 @@ from waggle.node.control.server import ControlServer
 from waggle.node.home.home import NodeHome, RunInfo
 from waggle.node.home.whereabouts import Memory
 from waggle.node.network.mesh_node import MeshNode, NodeOptions, make_node
-from waggle.node.network.mesh_swarm import CommitteeSize
 from waggle.node.network.neighbours import log_neighbours
 from waggle.node.network.outside import passer_by
 from waggle.node.network.reach import reach_of
 from waggle.node.network.twins import Twins
+from waggle.node.rounds.coordinator import CommitteeSize
 from waggle.node.running.local_control import LocalControl
 from waggle.trust.keys import NodeKey
 

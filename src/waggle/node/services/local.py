@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 
+from waggle.core.asking import AskOptions, check_turns
 from waggle.core.engine_values import EngineCard, GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
@@ -15,14 +16,11 @@ from waggle.core.mesh_values import Load, Peer
 from waggle.core.round_values import Record
 from waggle.node.engines.offers import offer_of
 from waggle.node.engines.watch import EngineWatch
-from waggle.node.rounds.planning import AskOptions, check_turns
-from waggle.node.rounds.runner import Watch
-from waggle.node.rounds.swarm import Swarm
+from waggle.node.rounds.swarm import HERE, Swarm
 from waggle.node.services.served import served_at
 from waggle.node.services.service import ServedModel
 from waggle.node.solo.search import Lately, Place, Search, do, write
-
-HERE = NodeId("here")
+from waggle.strategies.machine import Watch
 
 
 class LocalService:
@@ -64,7 +62,7 @@ class LocalService:
         check_turns(asked.turns)
         search = Search(self.places, self._lately, model, seconds, late=EngineUnavailable)
         with self._at_work():
-            text = write(search, lambda place: self._swarm.engines[place.node].stream(asked))
+            text = write(search, lambda place: self._swarm.works[place.node].generate(HERE, "", asked))
             async with aclosing(text) as tokens:
                 async for token in tokens:
                     yield token
@@ -73,7 +71,7 @@ class LocalService:
         """One unit-length vector per text; errors as those of `Service.embed`."""
         search = Search(self.places, self._lately, model, seconds, late=EngineUnavailable)
         with self._at_work():
-            return await do(search, lambda place: self._swarm.engines[place.node].embed(texts))
+            return await do(search, lambda place: self._swarm.works[place.node].embed(HERE, "", texts))
 
     def models(self) -> tuple[ServedModel, ...]:
         """Every engine's model, by name."""

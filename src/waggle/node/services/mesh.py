@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from waggle.core.asking import AskOptions, check_turns
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
@@ -16,12 +17,11 @@ from waggle.core.round_values import Record
 from waggle.mesh.message_bounds import fault_of
 from waggle.mesh.messages import PleaseGenerate
 from waggle.node.network.mesh_node import MeshNode
-from waggle.node.rounds.planning import AskOptions, check_turns
-from waggle.node.rounds.runner import Watch
 from waggle.node.services.served import served_at
 from waggle.node.services.service import ServedModel
 from waggle.node.solo.client import SoloClient
 from waggle.node.solo.search import Lately, Place, Search, do, write
+from waggle.strategies.machine import Watch
 
 
 class MeshService:

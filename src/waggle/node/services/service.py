@@ -9,12 +9,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
 from waggle.core.round_values import Record
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
+from waggle.strategies.machine import Watch
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):

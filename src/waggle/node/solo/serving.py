@@ -13,6 +13,7 @@ from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
 
+from waggle.core.asking import check_turns
 from waggle.core.engine_values import GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import (
     EngineRefused,
@@ -38,7 +39,6 @@ from waggle.mesh.messages import (
 from waggle.mesh.transport import Stream, Transport
 from waggle.node.observing.logs import facts, logged_request
 from waggle.node.peers.heartbeat import keep_saying_still_here
-from waggle.node.rounds.planning import check_turns
 from waggle.node.rounds.work import NodeWork
 from waggle.node.rounds.workers import clipped
 from waggle.node.solo.bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens

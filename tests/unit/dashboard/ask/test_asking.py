@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
@@ -11,7 +12,6 @@ from waggle.core.round_values import Budget
 from waggle.dashboard.ask.asking import Form, form_of, options_of, strategies, turns_of
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.service import ServedModel
 

@@ -8,7 +8,6 @@ from waggle.core.ids import NodeId
 from waggle.dashboard.ask.asking import Form, seconds_fault, strategies, tokens_fault, unread_words
 from waggle.dashboard.frame.words import strategy_words
 from waggle.gateway.telling.strategies import STRATEGIES
-from waggle.node.observing.names import shown_strategy
 from waggle.node.services.service import ServedModel
 
 READER = ServedModel(name="sage", nodes=(NodeId("a"),))
@@ -22,11 +21,9 @@ def test_the_gate_is_what_a_question_begins_with_as_with_the_api() -> None:
 
 def test_ways_are_called_as_the_api_calls_them() -> None:
     for strategy in STRATEGIES.values():
-        name = shown_strategy(strategy)
-        assert strategy_words(strategy) == name
-        assert strategies([])[strategy].startswith(f"{name}: ")
-    assert strategy_words("swarm") == "committee"
-    assert strategies([READER])["solo:sage"] == "solo: sage alone"
+        assert strategy_words(strategy) == strategy
+        assert strategies([])[strategy].startswith(f"{strategy}, ")
+    assert strategies([READER])["solo:sage"] == "solo: sage, this model alone"
     assert strategy_words("solo:\x1bsage") == "solo: \\x1bsage"
 
 
@@ -40,7 +37,7 @@ def test_that_nobody_reads_earlier_turns_is_said() -> None:
 
 def test_a_reader_that_is_down_reads_nothing() -> None:
     down = ServedModel(name="sage", down={NodeId("a"): "gone"})
-    assert unread_words([DEAF, down], "swarm")
+    assert unread_words([DEAF, down], "committee")
 
 
 @pytest.mark.parametrize("value", [-5.0, 0.01, 600.5, math.nan, math.inf])

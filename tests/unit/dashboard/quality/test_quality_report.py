@@ -9,7 +9,7 @@ from waggle.core.errors import UsageError
 from waggle.dashboard.quality.page import command_for
 from waggle.dashboard.quality.report import MOST_BYTES, read_quality
 
-SWARM = {"strategy": "swarm", "right": 0.5, "low": 0.4, "high": 0.6, "tokens": 100.0, "seconds": 0.2, "ece": 0.01}
+SWARM = {"strategy": "committee", "right": 0.5, "low": 0.4, "high": 0.6, "tokens": 100.0, "seconds": 0.2, "ece": 0.01}
 
 
 def write(path: Path, *rows: dict[str, object], suite: str = "quality") -> Path:
@@ -24,18 +24,18 @@ def test_figures_are_per_right_answer(tmp_path: Path) -> None:
 
 
 def test_strategies_have_their_order_and_the_curve_rises(tmp_path: Path) -> None:
-    curve = [{"curve": "swarm", "mean_confidence": x, "right": x, "questions": 3} for x in (0.9, 0.1)]
+    curve = [{"curve": "committee", "mean_confidence": x, "right": x, "questions": 3} for x in (0.9, 0.1)]
     other = {"curve": "vote", "mean_confidence": 0.5, "right": 0.5, "questions": 3}
     rows = [{"strategy": "vote", "right": 0.3}, SWARM, {"strategy": "a tree", "right": 0.9}, *curve, other]
     quality = read_quality(write(tmp_path / "q.json", *rows))
-    assert [each.name for each in quality.strategies] == ["swarm", "vote"]
+    assert [each.name for each in quality.strategies] == ["committee", "vote"]
     assert [point.confidence for point in quality.curve] == [0.1, 0.9]
 
 
 @pytest.mark.parametrize("right", [1.5, -0.1, None, "all", True])
 def test_a_share_that_is_none_is_left_out(tmp_path: Path, right: object) -> None:
     with pytest.raises(UsageError, match="no row"):
-        read_quality(write(tmp_path / "q.json", {"strategy": "swarm", "right": right}))
+        read_quality(write(tmp_path / "q.json", {"strategy": "committee", "right": right}))
 
 
 def test_a_strategy_that_is_never_right_costs_no_number(tmp_path: Path) -> None:

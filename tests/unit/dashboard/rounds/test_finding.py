@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.dashboard.rounds.finding import find_rounds
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.history import History
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 
 

@@ -4,17 +4,17 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.dashboard.test_endings import ENDED, summary
-from waggle.core.round_values import BallotCount, Spent
+from waggle.core.ids import RoundId
+from waggle.core.round_picture import Phase, RoundPicture
+from waggle.core.round_values import Plan
 from waggle.dashboard.rounds.candidate_rows import leader_look
 from waggle.dashboard.rounds.page import address_of, short_of, state_chip
 from waggle.dashboard.rounds.replay_view import step_words
 from waggle.dashboard.rounds.verdict_view import failure_lines, verdict_kind
-from waggle.node.observing.picture import Phase, RoundPicture
 from waggle.node.rounds.ending import Ending
 
-PICTURE = RoundPicture(
-    phase=Phase.DONE, at=1.0, proposers=(), candidates=(), ballots=(), count=BallotCount(), spent=Spent()
-)
+PLAN = Plan(round_id=RoundId("0" * 32), question="?", proposers=(), judges=())
+PICTURE = RoundPicture(plan=PLAN, phase=Phase.DONE, at=1.0)
 
 
 def test_nodes_that_failed_alike_are_told_in_one_line() -> None:

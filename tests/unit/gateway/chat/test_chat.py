@@ -24,6 +24,7 @@ from tests.unit.gateway.conftest import (
     tokens_of,
     until,
 )
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import StreamedToken
 from waggle.core.errors import EngineUnavailable, PeerBusy, UsageError
 from waggle.core.round_values import Record
@@ -35,7 +36,6 @@ from waggle.gateway.chat.to_values import Setting, ToolsFirst, chat_jobs
 from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.options import GatewayOptions
 from waggle.node.clock import SystemClock
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.services.service import ServedModel
 
 USER = {"role": "user", "content": QUESTION}

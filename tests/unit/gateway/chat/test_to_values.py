@@ -83,7 +83,7 @@ def test_a_lone_question_has_no_turns_and_the_house_s_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("model", "strategy"),
-    [("swarm", "auto"), ("swarm/committee", "swarm"), ("swarm/vote", "vote"), ("swarm/best", "best")],
+    [("swarm", "auto"), ("swarm/committee", "committee"), ("swarm/vote", "vote"), ("swarm/best", "best")],
 )
 def test_a_model_s_name_chooses_the_strategy(model: str, strategy: str) -> None:
     assert for_swarm(model=model).options.strategy == strategy

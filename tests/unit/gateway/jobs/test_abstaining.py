@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.gateway.conftest import QUESTION, FakeService, Play, Serve, bees, caller, make_play
 from tests.unit.gateway.told import client_of
+from waggle.core.asking import AskOptions
 from waggle.core.errors import TOO_LONG
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Mute, Script
@@ -16,7 +17,6 @@ from waggle.gateway.app import make_app
 from waggle.gateway.jobs.nobody import is_abstention
 from waggle.gateway.options import GatewayOptions
 from waggle.node.history.history import History
-from waggle.node.rounds.planning import AskOptions
 
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 BODIES: dict[str, dict[str, object]] = {

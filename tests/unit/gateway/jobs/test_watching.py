@@ -6,50 +6,54 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.gateway.conftest import QUESTION, Play, Standstill, bees, make_play
+from waggle.core.asking import AskOptions
+from waggle.core.round_picture import RoundPicture
 from waggle.gateway.chat.to_values import ForSwarm
 from waggle.gateway.jobs.answering import Answerer
-from waggle.gateway.jobs.progress import Seen
 from waggle.gateway.jobs.watching import watched
 from waggle.gateway.telling.errors import ApiError
-from waggle.node.rounds.planning import AskOptions
 
 NAME = "0" * 32
 JOB = ForSwarm(QUESTION, AskOptions())
 
 
-async def ignore(state: Seen | None) -> None:
+def made(picture: RoundPicture) -> int:
+    return sum(proposer.proposal is not None for proposer in picture.proposers)
+
+
+async def ignore(picture: RoundPicture | None) -> None:
     """Hear nothing."""
 
 
 async def test_a_round_is_told_of_while_it_runs() -> None:
-    clock, told = Standstill(), list[Seen]()
+    clock, told = Standstill(), list[RoundPicture]()
     scripts = bees()
     scripts["cat"] = replace(scripts["cat"], seconds_per_call=1.0)
     play = await make_play(clock, **scripts)
 
-    async def tell(state: Seen | None) -> None:
-        if state is not None:
-            told.append(state)
-            if len(state.proposals) == 2:
+    async def tell(picture: RoundPicture | None) -> None:
+        if picture is not None:
+            told.append(picture)
+            if made(picture) == 2:
                 clock.go.set()
 
     answer = await watched(Answerer(play.service), JOB, NAME, 60.0, tell)
     assert answer.text == "42"
-    assert len(told[-1].proposals) >= 2
+    assert made(told[-1]) >= 2
 
 
 async def test_a_round_in_which_nothing_happens_gives_signs_of_life() -> None:
-    clock, told = Standstill(), list[Seen | None]()
+    clock, told = Standstill(), list[RoundPicture | None]()
     play = await make_play(clock, **bees(seconds_per_call=1.0))
 
-    async def tell(state: Seen | None) -> None:
-        told.append(state)
+    async def tell(picture: RoundPicture | None) -> None:
+        told.append(picture)
         if len(told) == 5:
             clock.go.set()
 
     await watched(Answerer(play.service), JOB, NAME, 0.05, tell)
     assert len(told) >= 5
-    assert not any(state is not None and state.proposals for state in told[:5])
+    assert not any(picture is not None and made(picture) for picture in told[:5])
 
 
 async def test_a_failure_is_passed_on(play: Play) -> None:
@@ -70,7 +74,7 @@ async def test_who_stops_listening_stops_the_work() -> None:
 async def test_whoever_cannot_be_told_stops_the_work() -> None:
     play = await make_play(**bees(seconds_per_call=300.0))
 
-    async def tell(state: Seen | None) -> None:
+    async def tell(picture: RoundPicture | None) -> None:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):

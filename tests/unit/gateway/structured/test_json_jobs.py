@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as with_fields
 
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
@@ -15,7 +16,6 @@ from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.structured.answers import JsonFormat
 from waggle.gateway.structured.jobs import answer_job_in_json, turns_of_job
 from waggle.gateway.telling.errors import ApiError
-from waggle.node.rounds.planning import AskOptions
 
 OBJECT = JsonFormat()
 SPENT = {"proposing_tokens": 8, "judging_tokens": 2, "prompt_tokens": 4, "seconds": 0.5}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Load, Peer
@@ -18,7 +19,6 @@ from waggle.core.round_values import Record
 from waggle.engines.script import Babbler, Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.telling.metrics import ONE_MODEL, OTHER_API, PAGES, ROUTES, Metrics, route_of
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 from waggle.testing.clock import VirtualClock, run_virtual
@@ -110,7 +110,7 @@ def test_a_round_is_counted_with_its_parts() -> None:
     told, outcome = values(metrics), played().outcome
     assert outcome.ballots.unparseable > 0
     assert outcome.failures
-    assert told["waggle_rounds_total,outcome=answered,strategy=swarm"] == 1
+    assert told["waggle_rounds_total,outcome=answered,strategy=committee"] == 1
     assert told["waggle_ballots_total,result=cast"] == outcome.ballots.cast
     assert told["waggle_ballots_total,result=unparseable"] == outcome.ballots.unparseable
     assert told["waggle_ballots_total,result=refused"] == outcome.ballots.refused
@@ -123,7 +123,7 @@ def test_a_round_is_counted_with_its_parts() -> None:
     assert phases["propose"] == pytest.approx(0.5, abs=0.01)
     assert phases["judge"] > 0
     assert sum(phases.values()) == pytest.approx(outcome.spent.seconds)
-    assert told["waggle_confidence_count,strategy=swarm"] == 1
+    assert told["waggle_confidence_count,strategy=committee"] == 1
 
 
 def test_abstentions_and_rounds_without_an_answer_are_told_apart() -> None:
@@ -134,10 +134,10 @@ def test_abstentions_and_rounds_without_an_answer_are_told_apart() -> None:
     for _ in range(3):
         metrics.observe_record(replace(without, events=()))  # nobody was heard
     told = values(metrics)
-    assert told["waggle_rounds_total,outcome=abstained,strategy=swarm"] == 2
-    assert told["waggle_rounds_total,outcome=failed,strategy=swarm"] == 3
-    assert told["waggle_abstentions_total,strategy=swarm"] == 2
-    assert told["waggle_confidence_count,strategy=swarm"] == 1
+    assert told["waggle_rounds_total,outcome=abstained,strategy=committee"] == 2
+    assert told["waggle_rounds_total,outcome=failed,strategy=committee"] == 3
+    assert told["waggle_abstentions_total,strategy=committee"] == 2
+    assert told["waggle_confidence_count,strategy=committee"] == 1
 
 
 class Served(LocalService):

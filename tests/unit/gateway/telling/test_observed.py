@@ -10,13 +10,13 @@ import pytest
 
 from tests.unit.gateway.conftest import QUESTION, bees, make_play
 from tests.unit.gateway.telling.test_metrics import values
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.errors import UsageError
 from waggle.gateway.telling.metrics import Metrics
 from waggle.gateway.telling.observed import Call, NamedCalls, ObservedCalls, ObservedService
 from waggle.node.observing.logs import RecentLogs, request_id
 from waggle.node.observing.telemetry import NoTelemetry
-from waggle.node.rounds.planning import AskOptions
 
 REQUEST = "0123456789abcdef" * 2
 CHAT = "/v1/chat/completions"
@@ -159,7 +159,7 @@ async def test_rounds_and_tokens_of_a_service_are_counted() -> None:
         if token.generation is not None:
             used = token.generation.prompt_tokens + token.generation.completion_tokens
     told = values(metrics)
-    assert told["waggle_rounds_total,outcome=answered,strategy=swarm"] == 1
+    assert told["waggle_rounds_total,outcome=answered,strategy=committee"] == 1
     assert told["waggle_tokens_total,purpose=propose"] == spent.proposing_tokens
     assert told["waggle_tokens_total,purpose=generate"] == used > 0
     assert (service.id, service.models(), service.peers()) == (play.service.id, play.service.models(), ())

@@ -4,21 +4,6 @@ import httpx
 import pytest
 
 from tests.unit.gateway.conftest import QUESTION
-from waggle.gateway.telling.strategies import STRATEGIES
-from waggle.node.observing.names import shown_strategy
-
-
-@pytest.mark.parametrize(
-    ("inside", "outside"), [("swarm", "committee"), ("auto", "auto"), ("vote", "vote"), ("best", "best")]
-)
-def test_the_committee_has_a_name_of_its_own(inside: str, outside: str) -> None:
-    assert shown_strategy(inside) == outside
-
-
-def test_every_way_of_answering_has_another_name_outside() -> None:
-    shown = [shown_strategy(each) for each in STRATEGIES.values()]
-    assert len(set(shown)) == len(shown)
-    assert "swarm" not in shown
 
 
 async def test_the_list_of_models_says_gate_and_committee_apart(client: httpx.AsyncClient) -> None:

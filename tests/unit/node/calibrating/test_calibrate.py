@@ -6,6 +6,7 @@ from math import sqrt
 
 import pytest
 
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import Judgement, JudgeMethod, JudgeRequest
 from waggle.core.errors import EngineUnavailable, UsageError
 from waggle.core.ids import NodeId
@@ -15,7 +16,6 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibrating.calibrate import Answered, Lessons, calibrate, hard_negatives
 from waggle.node.calibrating.calibration import Calibration
 from waggle.node.calibrating.known import KnownQuestion
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.skills import SkillCount
 from waggle.testing.clock import run_virtual
@@ -110,7 +110,7 @@ def test_the_kinds_are_learnt_and_the_numbers_written_down() -> None:
     assert calibration.guess(list(SUMS)[-1]).kind == "sum"
     assert calibration.guess(list(WORDS)[-1]).kind == "spell"
     assert (calibration.questions_per_kind, calibration.seed) == (N, 7)
-    assert set(calibration.confidence) == {"swarm", "vote", "solo"}
+    assert set(calibration.confidence) == {"committee", "vote", "solo"}
 
 
 def test_progress_is_told_to_the_end_of_each_activity() -> None:
@@ -121,7 +121,7 @@ def test_progress_is_told_to_the_end_of_each_activity() -> None:
         assert {total for _, total in done} == {len(done)}
 
 
-@pytest.mark.parametrize("strategy", ["swarm", "best"])
+@pytest.mark.parametrize("strategy", ["committee", "best"])
 def test_questions_from_outside_are_given_a_low_probability_and_known_ones_a_higher(strategy: str) -> None:
     async def run() -> tuple[list[float], list[tuple[float, bool]]]:
         swarm = Swarm(team(), measured()[0])

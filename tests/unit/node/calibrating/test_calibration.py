@@ -27,7 +27,7 @@ CALIBRATION = Calibration(
     judge_methods={"ant": JudgeMethod.RESOLVE, "bee": JudgeMethod.VERDICT},
     chances={"sum": 0.1, "spell": 0.0},
     kinds=KINDS,
-    confidence={"swarm": ConfidenceModel(intercept=-0.5, coefficients=(1.0, 0.0, 0.5, 0.0, 0.0, 0.2, 2.0))},
+    confidence={"committee": ConfidenceModel(intercept=-0.5, coefficients=(1.0, 0.0, 0.5, 0.0, 0.0, 0.2, 2.0))},
     questions_per_kind=16,
     seed=3,
 )
@@ -100,7 +100,7 @@ def test_an_unknown_field_is_refused(tmp_path: Path, place: str) -> None:
     nodes, models = made["nodes"], made["confidence"]
     assert isinstance(nodes, dict)
     assert isinstance(models, dict)
-    target = {"top": made, "node": nodes["ant"], "model": models["swarm"]}[place]
+    target = {"top": made, "node": nodes["ant"], "model": models["committee"]}[place]
     target["surprise"] = 1
     path = tmp_path / "calibration.json"
     path.write_bytes(msgspec.json.encode(made))
@@ -114,8 +114,8 @@ def test_an_unknown_field_is_refused(tmp_path: Path, place: str) -> None:
         {"chances": {"sum": 1.5}},
         {"nodes": {"ant": {"proposer": {"sum": {"right": 5, "asked": 4}}}}},
         {"nodes": {"ant": {"judge": {"sum": {"right": -1, "asked": 4}}}}},
-        {"confidence": {"swarm": {"intercept": 0.0, "coefficients": [1.0]}}},
-        {"confidence": {"swarm": {"intercept": 0.0, "coefficients": [-1.0] * 7}}},
+        {"confidence": {"committee": {"intercept": 0.0, "coefficients": [1.0]}}},
+        {"confidence": {"committee": {"intercept": 0.0, "coefficients": [-1.0] * 7}}},
         {"judge_methods": {"ant": "by heart"}},
         {"kinds": msgspec.to_builtins(KINDS) | {"weights": "AAAA"}},
         {"kinds": msgspec.to_builtins(KINDS) | {"thresholds": [0.0, 0.0]}},

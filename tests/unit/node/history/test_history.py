@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.history import MOST_WAITING, History
 from waggle.node.history.store import HistoryStore
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 

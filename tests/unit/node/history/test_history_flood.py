@@ -129,7 +129,7 @@ def summary(number: int, key: str) -> RoundSummary:
         at=float(number),
         question="What is 6 * 7?",
         answer="42",
-        strategy="swarm",
+        strategy="committee",
         confidence=0.9,
         abstained=False,
         tokens=10,

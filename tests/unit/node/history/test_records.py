@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import ProtocolError, UsageError, WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import BallotReceived, ConfidenceModel, Record
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.records import MAX_RECORD_BYTES, load_record, save_record
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.testing.clock import VirtualClock, run_virtual
 

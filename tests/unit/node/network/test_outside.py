@@ -11,12 +11,12 @@ from typing import cast
 
 import pytest
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, SharedFiles
 from waggle.mesh.members.visit import Visitor
 from waggle.node.network.outside import ELSEWHERE, _sharers, ask_via, passer_by
-from waggle.node.rounds.planning import AskOptions
 from waggle.trust.keys import NodeKey
 
 pytestmark = pytest.mark.timeout(300)

@@ -3,25 +3,25 @@
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId
+from waggle.core.round_picture import Part, Phase, RoundPicture, pairwise
 from waggle.core.round_values import Ballot, Event, Plan, Record, Standing
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.observing.picture import Part, Phase, RoundPicture, pairwise, picture_of
-from waggle.node.observing.replay import replay
+from waggle.node.history.records import replay_record
 from waggle.node.observing.watching import Watched
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
-from waggle.swarm.state import State
+from waggle.strategies.machine import Moment
 
 TRUTH = {"6 * 7?": "42"}
 
 
 async def ask(scripts: dict[str, Script], seen: list[RoundPicture] | None = None) -> Record:
-    def watch(state: State, event: Event) -> None:
+    def watch(moment: Moment, event: Event) -> None:
         if seen is not None:
-            seen.append(picture_of(state))
+            seen.append(moment.picture())
 
     engines = {NodeId(name): ScriptedEngine(script, TRUTH) for name, script in scripts.items()}
     return await Swarm(engines).ask("6 * 7?", AskOptions(), watch)
@@ -34,16 +34,16 @@ def crowd() -> dict[str, Script]:
 async def test_a_replay_shows_what_watchers_saw() -> None:
     seen: list[RoundPicture] = []
     record = await ask(crowd(), seen)
-    states = replay(record)
-    assert [picture_of(state) for state in states] == seen
-    assert states[-1].outcome == record.outcome
+    moments = replay_record(record)
+    assert [moment.picture() for moment in moments] == seen
+    assert moments[-1].outcome == record.outcome
     assert len(seen) == len(record.events)
 
 
 async def test_events_that_are_no_round_are_refused() -> None:
     record = await ask(crowd())
     with pytest.raises((LocalProtocolError, RemoteProtocolError)):
-        replay(replace(record, events=record.events[1:]))
+        replay_record(replace(record, events=record.events[1:]))
 
 
 async def test_the_picture_goes_from_thinking_to_ranked_candidates() -> None:

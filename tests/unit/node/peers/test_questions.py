@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
+from waggle.core.asking import AskOptions
 from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
@@ -14,9 +15,8 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.messages import Answered, CannotAnswer, Happened, Message, Planned, PleaseAnswer
 from waggle.node.peers.client import request_of
 from waggle.node.peers.questions import GRACE_SECONDS, MAX_RUNNING_PER_ASKER, Answer, Question, Questions
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import Watch
 from waggle.node.rounds.swarm import Swarm
+from waggle.strategies.machine import Watch
 from waggle.testing.clock import VirtualClock, run_virtual
 
 ANN = NodeId("ann")

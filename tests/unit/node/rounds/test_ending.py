@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.script import Conduct, Crasher, Honest, Mute, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.history import History
 from waggle.node.rounds.ending import Ending, ending_of
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 
 QUESTION = "What is 6 * 7?"

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.errors import EngineRefused
 from waggle.core.ids import NodeId, RoundId
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import (
     BallotFailed,
     BallotReceived,
@@ -23,10 +24,11 @@ from waggle.core.round_values import (
 )
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.runner import draw, run_round
-from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES
-from waggle.swarm.round import check_record
-from waggle.swarm.state import Phase, State
+from waggle.node.chance import draw
+from waggle.node.rounds.swarm import run_round
+from waggle.strategies.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES
+from waggle.strategies.machine import Moment, check_record
+from waggle.strategies.ways import begin
 from waggle.testing.clock import VirtualClock, run_virtual
 
 TRUTH = {"6 * 7?": "42"}
@@ -67,7 +69,7 @@ def raising(error: BaseException) -> Spoil:
     return spoil
 
 
-def run_with(*engines: ScriptedEngine, watch: Callable[[State, Event], None] | None = None) -> Record:
+def run_with(*engines: ScriptedEngine, watch: Callable[[Moment, Event], None] | None = None) -> Record:
     """A round by these engines and nobody else; no task is left afterwards."""
 
     async def run() -> Record:
@@ -86,7 +88,7 @@ def run_with(*engines: ScriptedEngine, watch: Callable[[State, Event], None] | N
         return record
 
     record = run_virtual(run())
-    check_record(record, draw)
+    check_record(begin(record.plan), record, draw)
     return record
 
 
@@ -176,7 +178,9 @@ def test_a_node_without_an_engine_fails_and_the_others_go_on() -> None:
 def test_a_watcher_sees_every_accepted_event_and_the_state_that_it_led_to() -> None:
     seen: list[tuple[Phase, Event]] = []
     unreadable = broken(replace_in("answer", "\ud800"))
-    record = run_with(right(), wrong(), unreadable, watch=lambda state, event: seen.append((state.phase, event)))
+    record = run_with(
+        right(), wrong(), unreadable, watch=lambda moment, event: seen.append((moment.picture().phase, event))
+    )
     assert tuple(event for _, event in seen) == record.events
     assert isinstance(record.events[0], RoundStarted)
     assert [phase for phase, _ in seen][-1] is Phase.DONE

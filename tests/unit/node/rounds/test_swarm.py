@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.asking import MAX_QUESTION_BYTES, PROMPT_MARGIN, AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
@@ -10,11 +11,9 @@ from waggle.core.round_values import Budget, ConfidenceModel, Plan, Standing
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibrating.calibration import Calibration
-from waggle.node.rounds.planning import MAX_QUESTION_BYTES, AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
-from waggle.swarm.state import PROMPT_MARGIN
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 plus 7?"
@@ -40,7 +39,7 @@ def calibration() -> Calibration:
         judge_methods={"ant": JudgeMethod.VERDICT, "bee": JudgeMethod.RESOLVE},
         chances={"sum": 0.05},
         kinds=fit_kinds([(f"What is {a} plus {b}?", "sum") for a in range(5) for b in range(5)]),
-        confidence={"swarm": model(0.1), "vote": model(0.2), "solo": model(0.3)},
+        confidence={"committee": model(0.1), "vote": model(0.2), "solo": model(0.3)},
     )
 
 
@@ -101,7 +100,7 @@ def test_solo_is_the_named_one_alone() -> None:
 
 @pytest.mark.parametrize("strategy", ["", "Swarm", "solo", "best of three"])
 def test_an_unknown_strategy_is_refused_with_the_ones_there_are(strategy: str) -> None:
-    with pytest.raises(UsageError, match="there are auto, swarm, vote, best and solo:MODEL"):
+    with pytest.raises(UsageError, match="there are auto, committee, vote, best and solo:MODEL"):
         plan(strategy=strategy)
 
 
@@ -190,10 +189,10 @@ def skilled(right: float) -> Swarm:
     ("right", "question", "options", "strategy"),
     [
         (40.0, QUESTION, {}, "best"),
-        (36.0, QUESTION, {}, "swarm"),
-        (40.0, "Who wrote it?", {}, "swarm"),
-        (40.0, QUESTION, {"proposers": 2}, "swarm"),
-        (40.0, QUESTION, {"judges": 1}, "swarm"),
+        (36.0, QUESTION, {}, "committee"),
+        (40.0, "Who wrote it?", {}, "committee"),
+        (40.0, QUESTION, {"proposers": 2}, "committee"),
+        (40.0, QUESTION, {"judges": 1}, "committee"),
     ],
     ids=["a skilled node", "none skilled enough", "a strange question", "proposers asked for", "judges asked for"],
 )
@@ -207,4 +206,4 @@ def test_the_gate_asks_one_node_or_the_committee(
 
 
 def test_without_measurements_the_gate_asks_the_committee() -> None:
-    assert plan(calibrated=False, strategy="auto").strategy == "swarm"
+    assert plan(calibrated=False, strategy="auto").strategy == "committee"

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
@@ -18,10 +19,10 @@ from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import draw
+from waggle.node.chance import draw
 from waggle.node.rounds.swarm import Swarm
-from waggle.swarm.round import check_record
+from waggle.strategies.machine import check_record
+from waggle.strategies.ways import begin
 from waggle.testing.clock import VirtualClock, run_virtual
 
 QUESTION = "What is 6 * 7?"  # five words
@@ -44,7 +45,7 @@ def round_of(**engines: Engine) -> Record:
         return await swarm.ask(QUESTION, AskOptions(strategy="vote", budget=BUDGET, min_confidence=0.0))
 
     record = run_virtual(run())
-    check_record(record, draw)
+    check_record(begin(record.plan), record, draw)
     return record
 
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Turn
 from waggle.core.engine_values import EngineCard, GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable, UsageError
@@ -14,7 +15,6 @@ from waggle.core.ids import NodeId
 from waggle.engines.script import Crasher, Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.clock import SystemClock
-from waggle.node.rounds.planning import AskOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 

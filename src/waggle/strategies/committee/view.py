@@ -1,85 +1,18 @@
-"""A round at one moment in the words of somebody who watches: who is at what, which candidate leads, who beat whom.
+"""A round of the committee at one moment, as those who watch it see it. Pure.
 
-Pure: from a `State` to values that a page or a terminal shows. The strengths are those that the round itself would
-decide by now; where they cannot be fitted yet there are none.
+The strengths are those that the round itself would decide by now; where they cannot be fitted yet there are none.
 """
 
 import math
-from collections.abc import Mapping
-from enum import StrEnum
-
-from msgspec import Struct
 
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, AskProposal
-from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
-from waggle.node.observing.names import names_of
-from waggle.swarm.decide import strengths_of
-from waggle.swarm.rank import words_for
-from waggle.swarm.state import Phase, State
-
-__all__ = [
-    "CandidatePicture",
-    "Part",
-    "Phase",
-    "ProposerPicture",
-    "RoundPicture",
-    "pairwise",
-    "picture_of",
-]
-
-
-class Part(StrEnum):
-    """What a proposer is at."""
-
-    WAITING = "waiting"
-    THINKING = "thinking"
-    COMMITTED = "committed"
-    ANSWERED = "answered"
-    FAILED = "failed"
-    SKIPPED = "not needed"
-
-
-class ProposerPicture(Struct, frozen=True, kw_only=True):
-    """One proposer; `reason` says why it failed, or why its ballots failed."""
-
-    node: NodeId
-    model: str
-    part: Part
-    proposal: Proposal | None = None
-    reason: str = ""
-    ballots: int = 0
-    judging: bool = False
-
-
-class CandidatePicture(Struct, frozen=True, kw_only=True):
-    """One candidate; `odds` in [0, 1] compares it with the strongest, None where nothing can be fitted yet."""
-
-    number: int
-    answer: str
-    supporters: tuple[NodeId, ...]
-    support: float
-    strength: float | None = None
-    odds: float | None = None
-
-
-class RoundPicture(Struct, frozen=True, kw_only=True):
-    """Everything that is shown of a round; candidates with the strongest first, `standby` are those not asked.
-
-    `names` is what people call the nodes.
-    """
-
-    phase: Phase
-    at: float
-    proposers: tuple[ProposerPicture, ...]
-    candidates: tuple[CandidatePicture, ...]
-    ballots: tuple[Ballot, ...]
-    count: BallotCount
-    spent: Spent
-    standby: int = 0
-    outcome: Outcome | None = None
-    names: Mapping[str, str] = {}
+from waggle.core.round_picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
+from waggle.core.round_values import Proposal
+from waggle.strategies.committee.decide import strengths_of
+from waggle.strategies.committee.rank import words_for
+from waggle.strategies.committee.state import State
 
 
 def picture_of(state: State) -> RoundPicture:
@@ -87,6 +20,7 @@ def picture_of(state: State) -> RoundPicture:
     everyone = {standing.node: standing.model for standing in (*state.plan.proposers, *state.plan.standby)}
     asked = {standing.node for standing in state.plan.proposers} | _heard_of(state)
     return RoundPicture(
+        plan=state.plan,
         phase=state.phase,
         at=state.at,
         proposers=tuple(_proposer(state, node, model) for node, model in everyone.items() if node in asked),
@@ -96,24 +30,7 @@ def picture_of(state: State) -> RoundPicture:
         spent=state.spent,
         standby=len(everyone.keys() - asked),
         outcome=state.outcome,
-        names=names_of(state.plan),
     )
-
-
-def pairwise(plan: Plan, ballots: tuple[Ballot, ...]) -> Mapping[tuple[int, int], float]:
-    """Mean P(row beats column) of every pair that was compared, both orders, by the judges' weights.
-
-    One judge of weight 1 who says 0.9 for candidate 0 over 1: {(0, 1): 0.9, (1, 0): 0.1}.
-    """
-    weights = {standing.node: standing.judge_weight for standing in plan.judges}
-    won: dict[tuple[int, int], float] = {}
-    for ballot in ballots:
-        if ballot.p is not None:
-            weight = weights.get(ballot.judge, 0.0)
-            for pair, p in (((ballot.first, ballot.second), ballot.p), ((ballot.second, ballot.first), 1 - ballot.p)):
-                won[pair] = won.get(pair, 0.0) + weight * p
-    totals = {(a, b): share + won[b, a] for (a, b), share in won.items()}
-    return {pair: share / totals[pair] for pair, share in won.items() if totals[pair] > 0}
 
 
 def _heard_of(state: State) -> set[str]:

@@ -13,7 +13,7 @@ from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect
 from waggle.core.round_values import ProposalCommitted, ProposalReceived
-from waggle.swarm.state import NOT_ASKED, State, awaits_proposal, issue
+from waggle.strategies.committee.state import NOT_ASKED, State, awaits_proposal, issue
 
 DIGEST_CHARACTERS = 64
 DOMAIN = b"waggle/commit/1"

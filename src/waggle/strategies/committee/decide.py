@@ -16,9 +16,9 @@ from waggle.consensus.votes import plurality
 from waggle.core.errors import LocalProtocolError, WaggleError
 from waggle.core.round_effects import AskBallot
 from waggle.core.round_values import CandidateResult, ConfidenceModel, Outcome
-from waggle.swarm.propose import standing_of
-from waggle.swarm.rank import words_for
-from waggle.swarm.state import State
+from waggle.strategies.committee.propose import standing_of
+from waggle.strategies.committee.rank import words_for
+from waggle.strategies.committee.state import State
 
 
 def strengths_of(state: State) -> Strengths:

@@ -12,6 +12,7 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskBallot, AskProposal, CancelAll, Effect, Finish, SetTimer
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import (
     Ballot,
     BallotFailed,
@@ -28,8 +29,10 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
-from waggle.swarm.round import check_record, replay, step
-from waggle.swarm.state import Phase, State
+from waggle.strategies.committee.round import CommitteeMachine, step
+from waggle.strategies.committee.state import State
+from waggle.strategies.machine import Moment, check_record, replay
+from waggle.strategies.ways import begin
 
 NODES = tuple(NodeId(name) for name in "abcde")
 
@@ -73,6 +76,10 @@ class Drive:
                 value = p if ask.first_text == right else 1 - p
             ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=value, tokens=5)
             self.feed(BallotReceived(at=2.0, ballot=ballot))
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(plan=self.state.plan, machine=CommitteeMachine(), state=self.state)
 
     @property
     def outcome(self) -> Outcome:
@@ -246,7 +253,7 @@ def test_an_event_that_breaks_the_rules_is_refused_without_changing_state(event:
     drive = Drive(plan())
     before = drive.state
     with pytest.raises(RemoteProtocolError):
-        step(drive.state, event, draw)
+        drive.moment.after(event, draw)
     assert drive.state is before
 
 
@@ -257,12 +264,9 @@ def test_a_ballot_that_is_no_probability_is_refused(p: float) -> None:
         drive.feed(said(node, answer))
     ask = drive.state.open[0]
     assert isinstance(ask, AskBallot)
+    ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=p)
     with pytest.raises(RemoteProtocolError, match="probability"):
-        step(
-            drive.state,
-            BallotReceived(at=2.0, ballot=Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=p)),
-            draw,
-        )
+        drive.moment.after(BallotReceived(at=2.0, ballot=ballot), draw)
 
 
 def test_the_same_node_cannot_propose_twice() -> None:
@@ -289,10 +293,10 @@ def test_a_record_survives_json_and_replays_to_the_same_outcome() -> None:
     record = Record(plan=drive.state.plan, events=tuple(drive.events), outcome=drive.outcome)
     back = msgspec.json.decode(msgspec.json.encode(record), type=Record)
     assert back == record
-    check_record(back, draw)
+    check_record(begin(back.plan), back, draw)
     forged = msgspec.structs.replace(back, outcome=msgspec.structs.replace(back.outcome, answer="41"))
     with pytest.raises(LocalProtocolError, match="does not follow"):
-        check_record(forged, draw)
+        check_record(begin(forged.plan), forged, draw)
 
 
 def test_the_order_of_arrival_does_not_change_who_wins() -> None:
@@ -332,7 +336,7 @@ def test_no_sequence_of_events_breaks_the_round(sequence: list[tuple[str, int, i
     assert count.cast + count.refused + count.unparseable <= count.asked
     assert sum(len(candidate.supporters) for candidate in outcome.candidates) == len(drive.state.proposals)
     assert math.isclose(sum(candidate.strength for candidate in outcome.candidates), 0.0, abs_tol=1e-6)
-    assert replay(drive.state.plan, drive.events, draw) == outcome
+    assert replay(begin(drive.state.plan), drive.events, draw)[-1].outcome == outcome
 
 
 def _move(state: State, move: str, pick: int, value: int, at: float) -> Event:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, CancelProposal, Effect, SetTimer
-from waggle.swarm.state import State, awaits_proposal, issue
+from waggle.strategies.committee.state import State, awaits_proposal, issue
 
 PREFIX = "hedge:"
 LATEST = 0.5

@@ -11,6 +11,7 @@ from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import (
     Ballot,
     BallotFailed,
@@ -26,9 +27,10 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
-from waggle.swarm.limits import MAX_REASON_BYTES, MAX_TRACE_BYTES
-from waggle.swarm.round import step
-from waggle.swarm.state import Phase, State, ceiling_tokens
+from waggle.strategies.committee.round import CommitteeMachine, step
+from waggle.strategies.committee.state import State, ceiling_tokens
+from waggle.strategies.limits import MAX_REASON_BYTES, MAX_TRACE_BYTES
+from waggle.strategies.machine import Moment
 
 A, B, C = (NodeId(name) for name in "abc")
 
@@ -63,10 +65,10 @@ def open_ballot(state: State) -> AskBallot:
 
 
 def refused(state: State, event: Event) -> str:
-    before = state
+    moment = Moment(plan=state.plan, machine=CommitteeMachine(), state=state)
     with pytest.raises(RemoteProtocolError) as caught:
-        step(state, event, draw)
-    assert state is before
+        moment.after(event, draw)
+    assert moment.state is state
     return str(caught.value)
 
 

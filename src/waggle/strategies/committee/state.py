@@ -4,34 +4,18 @@ Frozen: every step makes a new state, so a refused event leaves the old one unto
 networks or engines.
 """
 
-from collections.abc import Callable, Sequence
-from enum import StrEnum
-
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from waggle.core.chat_values import Turn
+from waggle.core.asking import prompt_ceiling
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, AskProposal, Effect
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
 
-Draw = Callable[[int], np.random.Generator]
-"""Gives the generator that belongs to a seed. An argument, because the round itself holds no randomness."""
-
 Ask = AskProposal | AskBallot
-PROMPT_MARGIN = 64  # tokens of chat template and instructions around a question; the hive's own take 3 to 10
 NOT_ASKED = "not asked: the token budget did not allow it"
 WORKINGS = 3  # a judge may read the question once to work it and once for each proposal
-
-
-class Phase(StrEnum):
-    """Where the round is."""
-
-    WAITING = "waiting"
-    PROPOSE = "propose"
-    RANK = "rank"
-    DONE = "done"
 
 
 class Candidate(Struct, frozen=True):
@@ -75,13 +59,6 @@ def ceiling_tokens(ask: Ask) -> int:
         return question + ask.max_tokens
     proposals = len(ask.first_text.encode()) + len(ask.second_text.encode())
     return WORKINGS * (question + proposals) + ask.max_tokens
-
-
-def prompt_ceiling(question: str, turns: Sequence[Turn]) -> int:
-    """The most tokens of a prompt: the conversation where there is one (the question is its end), else the question."""
-    texts = [turn.content + "".join(call.arguments for call in turn.tool_calls) for turn in turns]
-    conversation = sum(len(text.encode()) + PROMPT_MARGIN for text in texts)
-    return max(conversation, len(question.encode()) + PROMPT_MARGIN)
 
 
 def affordable(state: State) -> int:

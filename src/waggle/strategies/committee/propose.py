@@ -6,11 +6,11 @@ from waggle.consensus.grouping import group_answers
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, Effect, SetTimer
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import Plan, Proposal, ProposalFailed, ProposalReceived, Spent, Standing
-from waggle.swarm.commit import check_reveal
-from waggle.swarm.hedge import hedge_timers
-from waggle.swarm.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES, MAX_TRACE_BYTES, check_seconds, check_text
-from waggle.swarm.state import NOT_ASKED, Candidate, Phase, State, awaits_proposal, issue
+from waggle.strategies.committee.commit import check_reveal
+from waggle.strategies.committee.hedge import hedge_timers
+from waggle.strategies.committee.state import NOT_ASKED, Candidate, State, awaits_proposal, issue
 
 MAX_PROPOSALS = 64
 UNSURE = 0.5  # self-confidence counted for an engine that cannot tell
@@ -56,20 +56,14 @@ def next_standby(state: State) -> AskProposal | None:
 
 
 def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]:
-    """Take a proposal in. An empty answer is a failure of its sender; an unasked or oversize one is refused.
+    """Take a proposal in. An empty answer is a failure of its sender; an unasked one is refused.
 
     Raises:
-        RemoteProtocolError: the sender was not asked, answered already, broke a limit, or reveals what it has not
-            committed to.
+        RemoteProtocolError: the sender was not asked, answered already, or reveals what it has not committed to.
     """
     proposal = event.proposal
     check_reveal(state, event)
     state = close_ask(state, proposal.node)
-    check_text(proposal.node, "answer", proposal.answer, MAX_ANSWER_BYTES)
-    check_text(proposal.node, "trace", proposal.trace, MAX_TRACE_BYTES)
-    check_seconds(proposal.node, proposal.seconds)
-    if proposal.self_confidence is not None and not 0.0 <= proposal.self_confidence <= 1.0:
-        raise RemoteProtocolError(f"{proposal.node}: self-confidence {proposal.self_confidence} is not in [0, 1]")
     state = replace(state, spent=_spent_with(state, proposal))
     if not proposal.answer.strip():
         return fail(state, proposal.node, "no answer")
@@ -86,9 +80,7 @@ def _spent_with(state: State, proposal: Proposal) -> Spent:
 
 def lose(state: State, event: ProposalFailed) -> tuple[State, list[Effect]]:
     """A proposer gave up."""
-    state = close_ask(state, event.node)
-    check_text(event.node, "reason", event.reason, MAX_REASON_BYTES)
-    return fail(state, event.node, event.reason)
+    return fail(close_ask(state, event.node), event.node, event.reason)
 
 
 def fail(state: State, node: NodeId, reason: str) -> tuple[State, list[Effect]]:

@@ -13,9 +13,10 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, Effect
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import Ballot, BallotCount, BallotFailed, BallotReceived, CandidateResult, Plan, Standing
-from waggle.swarm.limits import MAX_REASON_BYTES, check_seconds, check_text
-from waggle.swarm.state import Candidate, Draw, Phase, State, issue
+from waggle.strategies.committee.state import Candidate, State, issue
+from waggle.strategies.machine import Draw
 
 
 def judges_of(state: State) -> tuple[Standing, ...]:
@@ -105,14 +106,10 @@ def receive(state: State, event: BallotReceived) -> tuple[State, list[Effect]]:
     """Count a ballot; an unreadable one is counted as such and for nobody.
 
     Raises:
-        RemoteProtocolError: not asked for, answered already, or not a probability.
+        RemoteProtocolError: not asked for, or answered already.
     """
     ballot = event.ballot
     state = _close(state, ballot.judge, ballot.first, ballot.second)
-    if ballot.p is not None and not 0.0 <= ballot.p <= 1.0:  # also refuses NaN
-        raise RemoteProtocolError(f"{ballot.judge}: a ballot of {ballot.p} is not a probability")
-    check_text(ballot.judge, "reason", ballot.reason, MAX_REASON_BYTES)
-    check_seconds(ballot.judge, ballot.seconds)
     tokens = max(0, ballot.tokens)
     spent = replace(
         state.spent,
@@ -131,7 +128,6 @@ def _counted(state: State, ballot: Ballot) -> BallotCount:
 def lose(state: State, event: BallotFailed) -> tuple[State, list[Effect]]:
     """A judge could not compare a pair: it counts as refused, for nobody."""
     state = _close(state, event.judge, event.first, event.second)
-    check_text(event.judge, "reason", event.reason, MAX_REASON_BYTES)
     state = replace(state, count=replace(state.count, refused=state.count.refused + 1))
     return issue(replace(state, failures={**state.failures, event.judge: event.reason}))
 

@@ -1,14 +1,13 @@
-"""The round of `docs/protocol.md`: `step(state, event) -> (state, effects)`, and nothing else.
+"""The round of `docs/protocol.md`: `step(state, event, draw) -> (state, effects)`, and nothing else.
 
     WAITING --RoundStarted--> PROPOSE --all in or deadline--> (GROUP) --> RANK --decided or deadline--> DONE
                             (commit, reveal)
 
 No I/O, no clock, no randomness of its own: time comes with the events, generators from `draw`. The same plan and the
-same events give the same effects and the same outcome, which is what `replay` checks. An event that breaks the rules
-raises RemoteProtocolError and changes nothing. Whatever happens, the "round" deadline ends it.
+same events give the same effects and the same outcome. An event that breaks the rules raises RemoteProtocolError and
+changes nothing. Whatever happens, the "round" deadline ends it.
 """
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from waggle.consensus.stopping import has_agreed
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import CancelAll, Effect, Finish
+from waggle.core.round_picture import Phase, RoundPicture
 from waggle.core.round_values import (
     BallotFailed,
     BallotReceived,
@@ -27,16 +27,33 @@ from waggle.core.round_values import (
     ProposalCommitted,
     ProposalFailed,
     ProposalReceived,
-    Record,
     RoundStarted,
 )
-from waggle.swarm import commit, propose, rank
-from waggle.swarm.commit import close_commits, reveal_if_complete
-from waggle.swarm.decide import conclude, decided
-from waggle.swarm.hedge import PREFIX, double, settle_hedge
-from waggle.swarm.state import Draw, Phase, State, settled
+from waggle.strategies.committee import commit, propose, rank
+from waggle.strategies.committee.commit import close_commits, reveal_if_complete
+from waggle.strategies.committee.decide import conclude, decided
+from waggle.strategies.committee.hedge import PREFIX, double, settle_hedge
+from waggle.strategies.committee.state import State, settled
+from waggle.strategies.committee.view import picture_of
+from waggle.strategies.machine import Draw
 
 Step = tuple[State, list[Effect]]
+
+
+class CommitteeMachine:
+    """The committee's way, as a `Machine`."""
+
+    def begin(self, plan: Plan) -> State:
+        """Nobody has been asked."""
+        return State(plan=plan)
+
+    def step(self, state: State, event: Event, draw: Draw) -> Step:
+        """Apply one event."""
+        return step(state, event, draw)
+
+    def view(self, state: State) -> RoundPicture:
+        """What there is to see."""
+        return picture_of(state)
 
 
 def step(state: State, event: Event, draw: Draw) -> Step:
@@ -150,23 +167,3 @@ def _end(state: State, effects: list[Effect], outcome: Outcome) -> Step:
         *cancel,
         Finish(outcome=outcome),
     ]
-
-
-def replay(plan: Plan, events: Sequence[Event], draw: Draw) -> Outcome:
-    """Recompute a round's outcome from its plan and accepted events.
-
-    Raises:
-        RemoteProtocolError, LocalProtocolError: the events are not those of a round.
-    """
-    state = State(plan=plan)
-    for event in events:
-        state, _ = step(state, event, draw)
-    if state.outcome is None:
-        raise LocalProtocolError("the record ends before the round does")
-    return state.outcome
-
-
-def check_record(record: Record, draw: Draw) -> None:
-    """Raise LocalProtocolError unless the record's outcome is what its events lead to."""
-    if replay(record.plan, record.events, draw) != record.outcome:
-        raise LocalProtocolError("the recorded outcome does not follow from the recorded events")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.swarm.test_round import Drive, plan, said
+from tests.unit.strategies.committee.test_round import Drive, plan, said
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot
 from waggle.core.round_values import Standing

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 QUESTION_SECONDS = 10.0
 
 
-class Coordinator:
+class QuestionServer:
     """Answers whoever asks; the same question asked twice by one asker is one round."""
 
     def __init__(self, key: NodeKey, questions: Questions) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect, SetTimer
+from waggle.core.round_picture import Phase
 from waggle.core.round_values import (
     Budget,
     DeadlinePassed,
@@ -24,9 +25,11 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
-from waggle.swarm.commit import commitment
-from waggle.swarm.round import replay, step
-from waggle.swarm.state import Phase, State
+from waggle.strategies.committee.commit import commitment
+from waggle.strategies.committee.round import step
+from waggle.strategies.committee.state import State
+from waggle.strategies.machine import replay
+from waggle.strategies.ways import begin
 
 NODES = tuple(NodeId(name) for name in "abc")
 SPARE = tuple(NodeId(name) for name in "xy")
@@ -100,7 +103,7 @@ def test_answers_are_asked_for_only_when_all_have_committed() -> None:
         drive.feed(shown(node, answer))
     assert drive.outcome.answer == "42"
     assert drive.outcome.spent.proposing_tokens == 30
-    assert replay(drive.state.plan, drive.events, draw) == drive.outcome
+    assert replay(begin(drive.state.plan), drive.events, draw)[-1].outcome == drive.outcome
 
 
 def test_a_failure_is_not_waited_for_and_its_standby_must_commit_too() -> None:
@@ -309,7 +312,7 @@ def test_no_sequence_of_events_breaks_a_round_with_commitments(
     assert len(supporters) == len(set(supporters)) <= len(NODES)
     if commits:
         assert set(supporters) <= drive.state.commits.keys()
-    assert replay(drive.state.plan, drive.events, draw) == outcome
+    assert replay(begin(drive.state.plan), drive.events, draw)[-1].outcome == outcome
 
 
 def _move(move: str, node: NodeId, value: int) -> Event:

@@ -1,0 +1,226 @@
+"""The ways of answering a question, one row each: the only list of them there is.
+
+A row says what a way is called and what it does, how it makes a plan, which machine plays the plan, and what of a
+question's options it honours. Command line, gateway, pages, calibration, benches and metrics read it. A package of
+somebody else's adds a row by an entry point of the group `waggle.strategies`: its name there, its value a `Way`.
+
+Vote, best and solo are rounds of the committee's machine with other proposers and no judges: so they share deadlines,
+budgets, records and confidence.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from waggle.core.asking import AUTO, COMMITTEE, AskOptions
+from waggle.core.errors import UsageError
+from waggle.core.round_values import Plan, Standing
+from waggle.routing.gate import one_is_enough
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from waggle.strategies.machine import Machine, Moment
+
+GROUP = "waggle.strategies"
+Shape = Callable[[Plan, AskOptions, Sequence[Standing]], Plan]
+"""Makes a way's plan of a base (who may take part, the most wanted first, and what is known of them), the options, and
+those nodes whose answer needs no check by others."""
+
+
+def _committee() -> "Machine[Any]":
+    from waggle.strategies.committee.round import CommitteeMachine  # imports the mathematics
+
+    return CommitteeMachine()
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of answering.
+
+    `says` completes a sentence that begins with its name. `honours` are the options `proposers` and `judges`, where
+    they mean something to it. `confidence` names the calibrated fit of its features, which several ways may share;
+    empty for none. `takes` is what stands behind its name and a colon: MODEL for solo:MODEL. `becomes` are the ways
+    that its plans are of, where it only chooses between others. `machine` makes the machine, with all that it imports.
+    """
+
+    name: str
+    says: str
+    shape: Shape
+    machine: "Callable[[], Machine[Any]]" = _committee
+    honours: frozenset[str] = field(default_factory=frozenset)
+    confidence: str = ""
+    takes: str = ""
+    becomes: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> str:
+        """How it is asked for: "vote", "solo:MODEL"."""
+        return f"{self.name}:{self.takes}" if self.takes else self.name
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+def _judged(plan: Plan, options: AskOptions, _: Sequence[Standing]) -> Plan:
+    if not options.use_weights:
+        plan = replace(_unweighted(plan), judges=_equal(plan.judges))
+    return replace(
+        plan,
+        judges=plan.judges if options.use_judges else (),
+        judge_method=options.judge_method,
+        both_orders=options.both_orders,
+        pairs_per_judge=options.pairs_per_judge,
+        use_support=options.use_support,
+    )
+
+
+def _counted(plan: Plan, options: AskOptions, _: Sequence[Standing]) -> Plan:
+    return replace(_unweighted(plan), judges=(), count_self_confidence=False)
+
+
+def _first(plan: Plan, options: AskOptions, _: Sequence[Standing]) -> Plan:
+    return _alone(plan, plan.proposers + plan.standby)
+
+
+def _named(plan: Plan, options: AskOptions, _: Sequence[Standing]) -> Plan:
+    """Those that go by this name, or answer with a model of this name."""
+    name, everyone = argument_of(options.strategy), plan.proposers + plan.standby
+    chosen = tuple(standing for standing in everyone if name in (standing.node, standing.model))
+    if not name or not chosen:
+        names = ", ".join(sorted({standing.model or standing.node for standing in everyone}))
+        raise UsageError(f"no model {name!r} in this swarm; there are {names}")
+    return _alone(plan, chosen)
+
+
+def _gated(plan: Plan, options: AskOptions, trusted: Sequence[Standing]) -> Plan:
+    """One node where it is surely good enough; who asks for a number of proposers or judges asks for the committee."""
+    free = options.proposers is None and options.judges is None
+    alone = one_is_enough(trusted) if free else None
+    if alone is None:
+        return replace(_judged(plan, options, trusted), strategy=COMMITTEE)
+    others = tuple(standing for standing in trusted if standing.node != alone.node)
+    return replace(_alone(plan, (alone, *others)), strategy="best")
+
+
+def _alone(plan: Plan, ranked: tuple[Standing, ...]) -> Plan:
+    return replace(plan, proposers=ranked[:1], standby=ranked[1:], judges=())
+
+
+def _unweighted(plan: Plan) -> Plan:
+    return replace(plan, proposers=_equal(plan.proposers), standby=_equal(plan.standby))
+
+
+def _equal(standings: tuple[Standing, ...]) -> tuple[Standing, ...]:
+    return tuple(
+        Standing(node=s.node, skill=s.skill, model=s.model, expected_seconds=s.expected_seconds) for s in standings
+    )
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+SOLO = "solo"
+_ROWS = (
+    Way(
+        AUTO,
+        "one node where it is surely good enough, else the committee",
+        _gated,
+        honours=frozenset({"proposers", "judges"}),
+        becomes=(COMMITTEE, "best"),
+    ),
+    Way(
+        COMMITTEE,
+        "propose, judge, decide",
+        _judged,
+        honours=frozenset({"proposers", "judges"}),
+        confidence=COMMITTEE,
+    ),
+    Way(
+        "vote",
+        "the most frequent answer, without judges",
+        _counted,
+        honours=frozenset({"proposers"}),
+        confidence="vote",
+    ),
+    Way("best", "the node that is best at this kind of question", _first, confidence=SOLO),
+    Way(SOLO, "this model alone", _named, confidence=SOLO, takes="MODEL"),
+)
+_BUILT_IN = {way.name: way for way in _ROWS}
+BUILT_IN = tuple(_BUILT_IN)
+"""The names of those that come with waggle."""
+
+
+def names() -> tuple[str, ...]:
+    """The names of all ways, those of other packages last; none of their code is imported for it."""
+    return (*BUILT_IN, *(name for name in _installed() if name not in _BUILT_IN))
+
+
+def ways() -> Iterator[Way]:
+    """All ways. Raises UsageError where one of another package cannot be loaded."""
+    return map(_row, names())
+
+
+def spoken(which: Sequence[str] | None = None) -> str:
+    """How all ways are asked for, or those named, in words: "auto, committee, vote, best and solo:MODEL"."""
+    written = [_BUILT_IN[name].written if name in _BUILT_IN else name for name in which or names()]
+    return f"{', '.join(written[:-1])} and {written[-1]}"
+
+
+def find_way(strategy: str) -> Way:
+    """The row of a strategy: of "solo:acacia" that of solo. Raises UsageError where there is none."""
+    name, colon, _ = strategy.partition(":")
+    if name in names() and bool(colon) == bool((way := _row(name)).takes):
+        return way
+    raise UsageError(f"unknown strategy {strategy!r}; there are {spoken()}")
+
+
+def argument_of(strategy: str) -> str:
+    """What stands behind the name: "acacia" in "solo:acacia", nothing in "vote"."""
+    return strategy.partition(":")[2]
+
+
+def alone(model: str) -> str:
+    """The strategy that asks one model: "solo:acacia"."""
+    return f"{SOLO}:{model}"
+
+
+def is_plan_of(plan: Plan, asked: str) -> bool:
+    """Whether a plan is one for the strategy that was asked for; one that is not known here is none."""
+    try:
+        return plan.strategy in (find_way(asked).becomes or (asked,))
+    except UsageError:
+        return False
+
+
+def begin(plan: Plan) -> "Moment":
+    """The moment before a plan's round begins. Raises UsageError where its way is not installed here."""
+    from waggle.strategies.machine import Moment
+
+    machine = find_way(plan.strategy).machine()
+    return Moment(plan=plan, machine=machine, state=machine.begin(plan))
+
+
+@cache
+def _installed() -> "Mapping[str, EntryPoint]":
+    from importlib.metadata import entry_points  # takes as long to import as all of this
+
+    return {found.name: found for found in entry_points(group=GROUP)}
+
+
+def _row(name: str) -> Way:
+    return _BUILT_IN[name] if name in _BUILT_IN else _load(name)
+
+
+@cache
+def _load(name: str) -> Way:
+    found = _installed()[name]
+    try:
+        way = found.load()
+    except Exception as error:  # whatever a stranger's module does while it is imported
+        raise UsageError(f"the way {name!r} of {found.value} cannot be loaded: {error}") from error
+    if not isinstance(way, Way) or way.name != name:
+        raise UsageError(f"{found.value} is no waggle.strategies.ways.Way of the name {name!r}")
+    return way
