@@ -1,13 +1,14 @@
 """A stream of one round on which both sides sign and number what they say.
 
 Each side numbers its own envelopes from 0; the other takes exactly the next one. The first envelope that breaks a rule
-closes the stream, so that the other side learns of it, and nothing after it is read. The channel waits as long as the
-stream does: callers bound it with `asyncio.timeout`.
+closes the stream, so that the other side learns of it, and nothing after it is read. A side that takes nothing for
+`SEND_SECONDS`, or lets `MAX_UNSENT` messages wait, has lost the stream. What it says is waited for as long as the
+stream lasts: callers bound that with `asyncio.timeout`; while messages wait, others get their turn between them.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar, overload
+from typing import NoReturn, TypeVar, overload
 
 from waggle.core.errors import LocalProtocolError, PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
@@ -15,6 +16,15 @@ from waggle.mesh.codec import open_envelope, seal, unseal
 from waggle.mesh.messages import Message
 from waggle.mesh.transport import Stream
 from waggle.trust.keys import NodeKey
+
+SEND_SECONDS = 15.0
+"""How long one message may take to go out, beside what its size allows for."""
+SLOWEST_BYTES_PER_SECOND = 70_000
+"""The slowest link on which the largest message still arrives: within a minute, as a stream's other end asks."""
+MAX_UNSENT = 1_024
+"""Messages that wait to be sent: more than a judge has ballots of a committee of 64 at a time."""
+IN_A_ROW = 8
+"""Messages that are taken at once; checking one takes about 0.14 ms."""
 
 A = TypeVar("A", bound=Message)
 B = TypeVar("B", bound=Message)
@@ -43,6 +53,7 @@ class SignedChannel:
         self._round_id = round_id
         self._record = on_envelope or (lambda envelope: None)
         self._sending = asyncio.Lock()
+        self._unsent = 0
         self._sent = 0
         self._received = 0
         self._cut = False
@@ -64,18 +75,35 @@ class SignedChannel:
         """Sign and send. A send that is cancelled or fails ends the channel: the other side would miss a number.
 
         Raises:
-            PeerUnreachable: the stream is closed or broken.
+            PeerUnreachable: the stream is closed or broken, or the other side takes nothing: then it is closed.
             LocalProtocolError: the message breaks a rule; nothing is sent and the channel stays as it was.
         """
-        async with self._sending:
-            if self._cut:
-                raise PeerUnreachable(f"an earlier message to {self.peer} was not sent in full")
-            frame = seal(self._key, message, round_id=self.round_id, seq=self._sent)
-            self._sent += 1
-            self._cut = True
-            self._record(frame)
-            await self._stream.send(frame)
-            self._cut = False
+        if self._unsent >= MAX_UNSENT:
+            await self._drop()
+        self._unsent += 1
+        try:
+            async with self._sending:
+                await self._send(message)
+        finally:
+            self._unsent -= 1
+
+    async def _send(self, message: Message) -> None:
+        if self._cut:
+            raise PeerUnreachable(f"an earlier message to {self.peer} was not sent in full")
+        frame = seal(self._key, message, round_id=self.round_id, seq=self._sent)
+        self._sent += 1
+        self._cut = True
+        self._record(frame)
+        try:
+            async with asyncio.timeout(SEND_SECONDS + len(frame) / SLOWEST_BYTES_PER_SECOND):
+                await self._stream.send(frame)
+        except TimeoutError:
+            await self._drop()
+        self._cut = False
+
+    async def _drop(self) -> NoReturn:
+        await self._stream.close()
+        raise PeerUnreachable(f"{self.peer} takes nothing of what it is sent")
 
     async def receive(self) -> Message | None:
         """The next message; None when the other side is done.
@@ -86,6 +114,8 @@ class SignedChannel:
         """
         if self._refused:
             raise PeerUnreachable(f"the stream with {self.peer} was closed because it broke a rule")
+        if self._received % IN_A_ROW == IN_A_ROW - 1:
+            await asyncio.sleep(0)
         try:
             frame = await self._stream.receive()
             return None if frame is None else self._accept(frame)

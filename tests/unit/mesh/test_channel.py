@@ -4,14 +4,15 @@ import asyncio
 
 import pytest
 
+from tests.unit.mesh.pipes import PipeEnd, Stuck
+from tests.unit.mesh.pipes import pipe as joined
 from tests.unit.mesh.wire_samples import KEY, NODE, ROUND, SAMPLES
 from waggle.core.errors import LocalProtocolError, PeerUnreachable, RemoteProtocolError
-from waggle.core.ids import NodeId
-from waggle.mesh.channel import SignedChannel
+from waggle.mesh.channel import MAX_UNSENT, SEND_SECONDS, SLOWEST_BYTES_PER_SECOND, SignedChannel
 from waggle.mesh.codec import seal
 from waggle.mesh.limits import MAX_FRAME_BYTES
-from waggle.mesh.messages import CannotPropose, CastBallot, Committed, PleaseReveal, Revealed, StillHere
-from waggle.mesh.transport import Stream
+from waggle.mesh.messages import CannotPropose, CastBallot, Committed, Message, PleaseReveal, Revealed, StillHere
+from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 
 BEE = NodeKey.from_seed(b"bee".ljust(32))
@@ -19,38 +20,9 @@ COMMITTED = Committed(digest="ab" * 32)
 BALLOT = CastBallot(first=0, second=1, p=0.5)
 
 
-class PipeEnd:
-    """One side of a stream inside the process. What is put into `arrived` by hand is a peer's doing."""
-
-    def __init__(self, peer: NodeId) -> None:
-        self.peer = peer
-        self.arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.other: PipeEnd | None = None
-        self.closed = False
-
-    async def send(self, frame: bytes) -> None:
-        assert self.other is not None
-        await asyncio.sleep(0)
-        if self.closed or self.other.closed:
-            raise PeerUnreachable("closed")
-        self.other.arrived.put_nowait(frame)
-
-    async def receive(self) -> bytes | None:
-        return None if self.closed else await self.arrived.get()
-
-    async def close(self) -> None:
-        self.closed = True
-        if self.other is not None:
-            self.other.arrived.put_nowait(None)
-
-
 def pipe() -> tuple[PipeEnd, PipeEnd]:
     """Two joined ends: KEY's, whose peer is BEE, and BEE's."""
-    here, there = PipeEnd(BEE.node_id), PipeEnd(NODE)
-    here.other, there.other = there, here
-    as_streams: tuple[Stream, Stream] = here, there
-    assert len(as_streams) == 2
-    return here, there
+    return joined(NODE, BEE.node_id)
 
 
 def channels(ours: list[bytes] | None = None, theirs: list[bytes] | None = None) -> tuple[SignedChannel, SignedChannel]:
@@ -216,6 +188,68 @@ async def test_an_oversize_frame_that_the_stream_refuses_ends_the_channel() -> N
     with pytest.raises(RemoteProtocolError):
         await SignedChannel(here, KEY, ROUND).receive()
     assert here.closed
+
+
+async def test_others_get_their_turn_while_messages_wait() -> None:
+    """Whatever is there to be read: who reads all of it at once would keep the loop for seconds."""
+    here, _ = pipe()
+    channel = SignedChannel(here, KEY, ROUND)
+    for frame in said(*range(1_000)):
+        here.arrived.put_nowait(frame)
+    heard = turns = 0
+
+    async def hear() -> None:
+        nonlocal heard
+        for _ in range(1_000):
+            assert await channel.receive()
+            heard += 1
+
+    hearing = asyncio.create_task(hear())
+    longest = 0
+    while not hearing.done():
+        before = heard
+        await asyncio.sleep(0)
+        longest, turns = max(longest, heard - before), turns + 1
+    assert heard == 1_000
+    assert longest <= 16
+    assert turns >= 60
+
+
+@pytest.mark.parametrize("message", [BALLOT, Revealed(answer="a" * 64_000, nonce="ab" * 16)], ids=["short", "long"])
+def test_whoever_takes_nothing_loses_the_stream(message: Message) -> None:
+    async def run() -> float:
+        here = Stuck(BEE.node_id)
+        channel = SignedChannel(here, KEY, ROUND)
+        sends = [asyncio.create_task(channel.send(message)) for _ in range(3)]
+        await asyncio.wait(sends)
+        assert all(isinstance(send.exception(), PeerUnreachable) for send in sends)
+        assert here.closed
+        assert await channel.receive() is None
+        return asyncio.get_running_loop().time()
+
+    assert SEND_SECONDS <= run_virtual(run()) <= SEND_SECONDS + 2
+
+
+def test_the_largest_message_has_a_minute_on_a_slow_link() -> None:
+    """The other end gives a frame that has begun as long."""
+    assert 60 <= SEND_SECONDS + MAX_FRAME_BYTES / SLOWEST_BYTES_PER_SECOND <= 80
+
+
+def test_messages_that_wait_to_be_sent_are_bounded() -> None:
+    async def run() -> None:
+        here = Stuck(BEE.node_id)
+        channel = SignedChannel(here, KEY, ROUND)
+        sends = [asyncio.create_task(channel.send(BALLOT)) for _ in range(MAX_UNSENT)]
+        await asyncio.sleep(0)
+        assert not here.closed
+        with pytest.raises(PeerUnreachable, match="takes nothing"):
+            await channel.send(BALLOT)
+        assert here.closed
+        for send in sends:
+            send.cancel()
+        await asyncio.gather(*sends, return_exceptions=True)
+
+    run_virtual(run())
 
 
 # --- our own faults -------------------------------------------------------------------------------------------------

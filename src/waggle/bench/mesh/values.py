@@ -14,7 +14,7 @@ FRAME_BYTES = 1024 * 1024
 PULL_FRAMES = 16
 """Frames of one transfer: enough that opening its stream does not count, few enough for a short measurement."""
 IN_FLIGHT = 16
-"""Calls at a time: as many as our guard lets one peer have (`MAX_CALLS_PER_PEER`)."""
+"""Calls at a time: as many as we let one peer have (`MAX_CALLS_PER_PEER`)."""
 
 Measure = Literal["unary", "stream", "calls", "bytes"]
 MEASURES: tuple[Measure, ...] = ("unary", "stream", "calls", "bytes")

@@ -1,4 +1,7 @@
-"""Our own transport in the mesh bench, with its guard, its time limits and its frames: nothing is switched off."""
+"""Our own transport in the mesh bench, with its quotas, its time limits and its frames.
+
+Only what a peer may send in a second is lifted: with it, the figure for small messages would be that limit.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +19,7 @@ from waggle.mesh.transport import Stream
 
 ECHO, ECHO_STREAM, PULL = "/bench/echo/1", "/bench/echo-stream/1", "/bench/pull/1"
 FRAME = bytes(FRAME_BYTES)
+UNLIMITED = 1e12
 
 loop_factory = uvloop.new_event_loop
 """As in `waggle join`."""
@@ -42,7 +46,7 @@ async def connected(address: str) -> "AsyncIterator[WaggleClient]":
 @asynccontextmanager
 async def _node() -> AsyncIterator[Libp2pTransport]:
     with TemporaryDirectory(prefix="waggle-bench-") as folder:
-        node = await start_libp2p(Settings(key_path=Path(folder) / "key"))
+        node = await start_libp2p(Settings(key_path=Path(folder) / "key"), peer_bytes_per_second=UNLIMITED)
         try:
             yield node
         finally:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from waggle.core.token_bucket import TokenBucket
 from waggle.gateway.keys.store import KeyInfo
 
 MINUTE = 60.0  # seconds
@@ -28,33 +29,13 @@ class Reached:
     per_minute: int
 
 
-class Bucket:
-    """Holds up to `per_minute` units and refills at that rate."""
-
-    def __init__(self, per_minute: int, now: float) -> None:
-        """Full."""
-        self.per_minute = per_minute
-        self._level = float(per_minute)
-        self._at = now
-
-    def wait(self, needed: float, now: float) -> float:
-        """Seconds until `needed` units are there; 0 where they are."""
-        self._level = min(self.per_minute, self._level + max(0.0, now - self._at) * self.per_minute / MINUTE)
-        self._at = now
-        return max(0.0, needed - self._level) * MINUTE / self.per_minute
-
-    def spend(self, units: float) -> None:
-        """Take units out, also those that are not there; the debt is bounded."""
-        self._level = max(self._level - units, -self.per_minute * LONGEST_WAIT / MINUTE)
-
-
 class Rates:
     """The buckets of all keys; all methods belong to one event loop."""
 
     def __init__(self, *, now: Callable[[], float]) -> None:
         """All full; `now` counts seconds and never goes back."""
         self._now = now
-        self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
 
     def take(self, key: KeyInfo) -> float:
         """Let one request of this key in; or the seconds after which it may come again, and nothing is taken."""
@@ -62,7 +43,7 @@ class Rates:
             return reached.wait
         now = self._now()
         if requests := self._bucket(key.id, REQUESTS, key.requests_per_minute, now):
-            requests.spend(1.0)
+            requests.spend(1.0, now)
         return 0.0
 
     def reached(self, key: KeyInfo) -> Reached | None:
@@ -71,23 +52,24 @@ class Rates:
         found = []
         for what, most in ((REQUESTS, key.requests_per_minute), (TOKENS, key.tokens_per_minute)):
             bucket = self._bucket(key.id, what, most, now)
-            if bucket and (wait := bucket.wait(1.0, now)):
-                found.append(Reached(wait, what, bucket.per_minute))
+            if most and bucket and (wait := bucket.wait(now, needed=1.0)):
+                found.append(Reached(wait, what, most))
         return max(found, default=None)
 
     def charge(self, key: KeyInfo, tokens: int) -> None:
         """An answer has cost this many tokens."""
         now = self._now()
         if bucket := self._bucket(key.id, TOKENS, key.tokens_per_minute, now):
-            bucket.wait(0.0, now)
-            bucket.spend(max(0, tokens))
+            bucket.spend(max(0, tokens), now)
 
-    def _bucket(self, key: str, what: str, per_minute: int | None, now: float) -> Bucket | None:
+    def _bucket(self, key: str, what: str, per_minute: int | None, now: float) -> TokenBucket | None:
         if per_minute is None:
             return None
         found = self._buckets.get((key, what))
-        if found is None or found.per_minute != per_minute:
-            found = self._buckets[key, what] = Bucket(per_minute, now)
+        if found is None or found.most != per_minute:
+            rate = per_minute / MINUTE
+            found = TokenBucket(per_minute, rate, now, most_debt=rate * LONGEST_WAIT)
+            self._buckets[key, what] = found
         self._buckets.move_to_end((key, what))
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from waggle.core.errors import LocalProtocolError, MeshError, PeerBusy, RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.guard import PeerGuard
 from waggle.mesh.libp2p.daemon import Daemon, peer_text
 from waggle.mesh.libp2p.p2pd import wire
 from waggle.mesh.libp2p.stream import FrameStream
 from waggle.mesh.limits import MAX_CALL_BYTES
+from waggle.mesh.quotas import PeerQuotas
 from waggle.mesh.transport import CallHandler, Refusal, StreamHandler
 
 HEAD_SECONDS = 5.0
@@ -41,9 +41,9 @@ def stream_name(protocol: str) -> str:
 class Serving:
     """The handlers and the work in progress for peers."""
 
-    def __init__(self, guard: PeerGuard) -> None:
-        """Nothing is served yet. `guard` counts what each peer uses."""
-        self._guard = guard
+    def __init__(self, quotas: PeerQuotas) -> None:
+        """Nothing is served yet. `quotas` counts what each peer uses."""
+        self._quotas = quotas
         self._call_handlers: dict[str, CallHandler] = {}
         self._stream_handlers: dict[str, StreamHandler] = {}
         self._calls: dict[bytes, asyncio.Task[None]] = {}
@@ -91,7 +91,7 @@ class Serving:
         held = ExitStack()
         try:
             handler = self._call_handlers.get(asked.protocol)
-            held.enter_context(self._guard.call(peer_text(asked.peer), len(asked.data)))
+            held.enter_context(self._quotas.call(peer_text(asked.peer), len(asked.data)))
         except PeerBusy:
             daemon.calls.reply(asked.call, bytes([Refusal.BUSY]))
             return
@@ -144,11 +144,11 @@ class Serving:
         peer = peer_text(opened.peer)
         handler = self._stream_handlers.get(opened.protocol)
         try:
-            with self._guard.stream(peer):
+            with self._quotas.stream(peer):
                 if handler is None:
                     await _refuse(stream, peer, Refusal.UNKNOWN)
                 else:
-                    charge = partial(self._guard.spend, peer)
+                    charge = partial(self._quotas.spend, peer)
                     stream.begin(peer, greeting=bytes([Refusal.NONE]), charge=charge)
                     await _handle(stream, opened.protocol, handler)
         except PeerBusy:

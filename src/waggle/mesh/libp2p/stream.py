@@ -1,9 +1,9 @@
 """One stream over one connection to the daemon: the `Stream` of the transport, and its beginning.
 
 A connection begins with one message between the daemon and us (`head`): its answer where we opened the stream, who is
-there where a peer did. From then on it carries frames. Reading pauses while whole frames wait to be taken, and for as
-long as `charge` says where a peer sends too fast. A frame that has begun must be whole within FRAME_SECONDS, a close
-done within CLOSE_SECONDS: nobody holds our memory or descriptors for longer.
+there where a peer did. From then on it carries frames. Reading pauses while whole frames wait to be taken. Where a peer
+sends too fast, it is neither read nor heard for as long as `charge` says. A frame that has begun must be whole within
+FRAME_SECONDS, a close done within CLOSE_SECONDS: nobody holds our memory or descriptors for longer.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class FrameStream(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._space = space
         self._on_lost = on_lost
-        self._charge: Callable[[int], float] | None = None
+        self._charge: Callable[[int, int], float] | None = None
         self._head: DelimitedBuffer | None = DelimitedBuffer()
         self.head: asyncio.Future[bytes] = self._loop.create_future()
         """The daemon's message; ConnectionError where the connection ends before it."""
@@ -62,14 +62,15 @@ class FrameStream(asyncio.BufferedProtocol):
         return self._peer
 
     def begin(
-        self, peer: NodeId, *, greeting: bytes | None = None, charge: Callable[[int], float] | None = None
+        self, peer: NodeId, *, greeting: bytes | None = None, charge: Callable[[int, int], float] | None = None
     ) -> None:
         """The head is read and the peer known: frames follow.
 
         Args:
             peer: the authenticated other side.
             greeting: our first frame; it goes out even where the other side is done already.
-            charge: told how many bytes came, says for how many seconds to read no more; None reads freely.
+            charge: told how many bytes came, and how many frames are whole with them, says for how many seconds the
+                peer is not to be heard; None hears it freely.
         """
         assert self._head is not None
         self._peer = peer
@@ -118,14 +119,15 @@ class FrameStream(asyncio.BufferedProtocol):
     async def receive(self) -> bytes | None:
         """The next frame; None once either side is done. Raises PeerUnreachable, RemoteProtocolError."""
         while not self._closed:
-            frame = self._frames.take()
-            if frame is not None:
-                self._steer_reading()
-                return frame
-            if self._frames.ended:
-                return None
-            if self._lost.is_set():
-                raise self._fault(self._why)
+            if self._held_back is None:
+                frame = self._frames.take()
+                if frame is not None:
+                    self._steer_reading()
+                    return frame
+                if self._frames.ended:
+                    return None
+                if self._lost.is_set():
+                    raise self._fault(self._why)
             self._arrived.clear()
             await self._arrived.wait()
         return None
@@ -194,9 +196,8 @@ class FrameStream(asyncio.BufferedProtocol):
         """Part of asyncio.BufferedProtocol."""
         if self._lost.is_set():
             return
-        for timer in (self._limit, self._held_back):
-            if timer is not None:
-                timer.cancel()
+        if self._limit is not None:
+            self._limit.cancel()
         if not self.head.done():
             self.head.set_exception(ConnectionError("the libp2p daemon hung up"))
             self.head.exception()  # perhaps nobody waits for it any longer
@@ -209,13 +210,14 @@ class FrameStream(asyncio.BufferedProtocol):
     # --- arrival --------------------------------------------------------------------------------------------------
 
     def _take_in(self, data: bytes | memoryview) -> None:
-        if self._charge is not None:
-            self._hold_back(self._charge(len(data)))
+        waiting = self._frames.whole
         try:
             self._frames.feed(data)
         except RemoteProtocolError as error:
             self._fault, self._why = RemoteProtocolError, str(error)
             self.abort()
+        if self._charge is not None:
+            self._hold_back(self._charge(len(data), self._frames.whole - waiting))
         if self._closed:
             self._frames.drop_whole()
         if self._frames.ended:
@@ -258,6 +260,7 @@ class FrameStream(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         self._held_back = None
+        self._arrived.set()
         self._steer_reading()
 
     def _steer_reading(self) -> None:

@@ -19,7 +19,6 @@ from waggle.core.errors import (
     UsageError,
 )
 from waggle.core.ids import NodeId
-from waggle.mesh.guard import PeerGuard
 from waggle.mesh.libp2p.acceptance import check_accepted, check_answered
 from waggle.mesh.libp2p.addresses import Address, parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
@@ -31,7 +30,8 @@ from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.stillness import PROTOCOL as STILL_PROTOCOL
 from waggle.mesh.libp2p.stillness import Stillness
-from waggle.mesh.limits import MAX_CALL_BYTES, MAX_OPENING_STREAMS, MAX_PEERS_TRACKED
+from waggle.mesh.limits import MAX_BYTES_PER_SECOND, MAX_CALL_BYTES, MAX_OPENING_STREAMS, MAX_PEERS_TRACKED
+from waggle.mesh.quotas import PeerQuotas
 from waggle.mesh.transport import (
     CALL_SECONDS,
     CONNECT_SECONDS,
@@ -52,15 +52,25 @@ MAX_RECONNECTING = 8
 """Peers that are dialled at a time after the daemon came back."""
 
 
-async def start_libp2p(settings: Settings, *, repeatable: Collection[str] = REPEATABLE) -> "Libp2pTransport":
-    """Start a node's daemon and connect to it; calls of `repeatable` protocols are made once more where a link breaks.
+async def start_libp2p(
+    settings: Settings,
+    *,
+    repeatable: Collection[str] = REPEATABLE,
+    peer_bytes_per_second: float = MAX_BYTES_PER_SECOND,
+) -> "Libp2pTransport":
+    """Start a node's daemon and connect to it.
+
+    Args:
+        settings: of the daemon.
+        repeatable: protocols whose calls are made once more where a link breaks.
+        peer_bytes_per_second: what each peer may send for long; more only where what is measured is that very limit.
 
     Raises:
         UsageError: the key file, an address, a port or the run directory is no good; says which.
         PeerUnreachable: the daemon did not start.
     """
     key = NodeKey.load_or_create(settings.key_path)
-    transport = Libp2pTransport(settings.checked(), key.node_id, repeatable)
+    transport = Libp2pTransport(settings.checked(), key.node_id, repeatable, peer_bytes_per_second)
     try:
         await transport.start()
     except BaseException:
@@ -72,12 +82,18 @@ async def start_libp2p(settings: Settings, *, repeatable: Collection[str] = REPE
 class Libp2pTransport:
     """A `Transport` over libp2p; `start_libp2p` makes one."""
 
-    def __init__(self, settings: Settings, node_id: NodeId, repeatable: Collection[str] = REPEATABLE) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        node_id: NodeId,
+        repeatable: Collection[str] = REPEATABLE,
+        peer_bytes_per_second: float = MAX_BYTES_PER_SECOND,
+    ) -> None:
         """Of checked settings; `start` runs it."""
         self._node_id = node_id
         self._repeatable = frozenset(repeatable)
-        self._guard = PeerGuard(asyncio.get_running_loop().time)
-        self._serving = Serving(self._guard)
+        self._quotas = PeerQuotas(asyncio.get_running_loop().time, bytes_per_second=peer_bytes_per_second)
+        self._serving = Serving(self._quotas)
         self._keeper = Keeper(
             settings,
             on_event=self._serving.on_event,
@@ -245,7 +261,7 @@ class Libp2pTransport:
         return self._stillness.busy(peer)
 
     def _is_serving(self, peer: NodeId, besides: int) -> bool:
-        return self._guard.at_work(peer, besides=besides) or self._keeper.current().has_stream(peer)
+        return self._quotas.at_work(peer, besides=besides) or self._keeper.current().has_stream(peer)
 
     # --- the daemon's death, and ours -----------------------------------------------------------------------------
 

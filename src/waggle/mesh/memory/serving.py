@@ -5,32 +5,32 @@ from functools import partial
 
 from waggle.core.errors import LocalProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.guard import PeerGuard
 from waggle.mesh.memory.calls import Asked, Served, Tasks, carry_answer, post_answer, refusal_of, within_limit
 from waggle.mesh.memory.stream import MemoryStream
 from waggle.mesh.memory.wires import Wires
+from waggle.mesh.quotas import PeerQuotas
 from waggle.mesh.transport import CallHandler, Refusal, StreamHandler
 
 
 class Serving:
     """Every call and stream that comes in runs as a task of its own, within the caller's limits."""
 
-    __slots__ = ("_call_handlers", "_guard", "_stream_handlers", "_tasks", "_wires")
+    __slots__ = ("_call_handlers", "_quotas", "_stream_handlers", "_tasks", "_wires")
 
     def __init__(self, wires: Wires) -> None:
         """Serve nothing yet."""
         self._wires = wires
-        self._guard: PeerGuard | None = None
+        self._quotas: PeerQuotas | None = None
         self._call_handlers: dict[str, CallHandler] = {}
         self._stream_handlers: dict[str, StreamHandler] = {}
         self._tasks: Tasks = {}
 
     @property
-    def guard(self) -> PeerGuard:
+    def quotas(self) -> PeerQuotas:
         """The limits on those we serve."""
-        if self._guard is None:
-            self._guard = PeerGuard(asyncio.get_running_loop().time)
-        return self._guard
+        if self._quotas is None:
+            self._quotas = PeerQuotas(asyncio.get_running_loop().time)
+        return self._quotas
 
     def add_calls(self, protocol: str, handler: CallHandler) -> None:
         """Answer the calls of one protocol; a second handler for it is a LocalProtocolError."""
@@ -71,17 +71,17 @@ class Serving:
         if handler is None:
             carry_answer(self._wires, asked, Refusal.UNKNOWN)
             return
-        far = MemoryStream(self._wires, asked.end.twin, partial(self.guard.spend, asked.end.twin.peer))
+        far = MemoryStream(self._wires, asked.end.twin, partial(self.quotas.spend, asked.end.twin.peer))
         task = asyncio.get_running_loop().create_task(self._attend(handler, asked, near, far))
         self._tasks[task] = None
         task.add_done_callback(partial(self._stream_over, asked, far, protocol))
 
     async def _answer(self, handler: CallHandler, caller: NodeId, request: bytes) -> bytes:
-        with self.guard.call(caller, len(request)):
+        with self.quotas.call(caller, len(request)):
             return within_limit(await handler(caller, request))
 
     async def _attend(self, handler: StreamHandler, asked: Asked, near: MemoryStream, far: MemoryStream) -> None:
-        with self.guard.stream(far.peer):
+        with self.quotas.stream(far.peer):
             near.join(far)
             carry_answer(self._wires, asked, b"")
             await handler(far)

@@ -31,14 +31,14 @@ class _State(Enum):
 
 
 class MemoryStream:
-    """The `Stream` of the simulated network; `charge` gives the seconds to rest after reading that many bytes."""
+    """The `Stream` of the simulated network; `charge` gives the seconds to rest after so many bytes and frames."""
 
     __slots__ = (
         "_arrival", "_charge", "_end", "_flight", "_inbox", "_news", "_resume_at", "_room", "_state", "_twin",
         "_unread", "_wires",
     )  # fmt: skip
 
-    def __init__(self, wires: Wires, end: End, charge: Callable[[int], float] | None = None) -> None:
+    def __init__(self, wires: Wires, end: End, charge: Callable[[int, int], float] | None = None) -> None:
         """Our side of a stream; it can send once it has been joined to the other side."""
         self._wires = wires
         self._end = end
@@ -121,7 +121,7 @@ class MemoryStream:
         if self._twin is not None:
             self._twin._make_room(len(frame) + HEADER_BYTES)
         if self._charge is not None:
-            self._resume_at = asyncio.get_running_loop().time() + self._charge(len(frame) + HEADER_BYTES)
+            self._resume_at = asyncio.get_running_loop().time() + self._charge(len(frame) + HEADER_BYTES, 1)
         return frame
 
     def _make_room(self, size: int) -> None:

@@ -6,7 +6,7 @@ the events is refused. Of the events themselves only the coordinator knows wheth
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -27,14 +27,12 @@ from waggle.mesh.messages import (
     Answered,
     CannotAnswer,
     Happened,
-    Message,
     Planned,
     PleaseAnswer,
-    StillHere,
 )
 from waggle.mesh.transport import Transport
 from waggle.node.chance import draw
-from waggle.node.peers.heartbeat import receive_alive
+from waggle.node.peers.heartbeat import Hearing
 from waggle.strategies.machine import Moment, Watch
 from waggle.strategies.ways import begin, is_plan_of
 from waggle.trust.keys import NodeKey
@@ -48,6 +46,7 @@ MAX_FULL = 3  # nodes without room, after which the others are not asked either:
 MAX_COMMITTEE = 256  # proposers, or judges, of a plan that is replayed
 MAX_WAVES = 16
 LEAST_SECONDS = 0.5  # less time than this is not worth another try
+SPARE_SECONDS = 2.0  # beyond the budget, in which the coordinator ends the round: for its last word to arrive
 
 
 def request_of(question: str, options: AskOptions, request: str | None = None) -> PleaseAnswer:
@@ -77,7 +76,7 @@ class Client:
         self._reach = reach
 
     async def ask(self, nodes: Sequence[NodeId], asked: PleaseAnswer, watch: Watch | None = None) -> Record:
-        """Ask the first of these nodes that answers, within the question's own budget of seconds.
+        """Ask the first of these nodes that answers, within the question's own budget of seconds and SPARE_SECONDS.
 
         A node that dies on the way is replaced by the next one, with the same request id: what the swarm has done for
         it already is not done again. Where the swarm is full, it is asked again when it says that there will be room.
@@ -97,7 +96,10 @@ class Client:
                     break
                 budget = replace(asked.budget, seconds=left)
                 try:
-                    return await self._ask_one(node, replace(asked, budget=budget), watch)
+                    async with asyncio.timeout(left + SPARE_SECONDS):
+                        return await self._ask_one(node, replace(asked, budget=budget), watch)
+                except TimeoutError:
+                    last = PeerUnreachable(f"{node} has given no answer in time, only signs of life")
                 except PeerBusy as error:
                     full.append(error)
                 except (MeshError, RemoteProtocolError) as error:
@@ -116,7 +118,7 @@ class Client:
         channel = SignedChannel(stream, self._key, asked.request)
         try:
             await channel.send(asked)
-            return await _listen(_spoken(channel), node, asked, watch)
+            return await _listen(Hearing(channel), node, asked, watch)
         finally:
             await channel.close()
 
@@ -132,17 +134,11 @@ def _pause(full: Sequence[PeerBusy]) -> float:
     return max(PAUSE_SECONDS, min((error.retry_after or 0.0 for error in full), default=0.0))
 
 
-async def _spoken(channel: SignedChannel) -> AsyncIterator[Message]:
-    while (message := await receive_alive(channel)) is not None:
-        if not isinstance(message, StillHere):
-            yield message
-
-
-async def _listen(messages: AsyncIterator[Message], node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
+async def _listen(hearing: Hearing, node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
     """Replay the round as it is told, and give its record."""
     moment: Moment | None = None
     events: list[Event] = []
-    async for message in messages:
+    while (message := await hearing.next()) is not None:
         match message:
             case CannotAnswer():
                 raise _refusal(message)

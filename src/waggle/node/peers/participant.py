@@ -1,8 +1,9 @@
 """A node's side of other nodes' rounds: serves the round protocol with the node's own work.
 
-One stream is one round. It proposes at most once, commits before it reveals, and casts every ballot as soon as it is
-made. The stream's end stops all work for that round; a full node says so at once. Where the link breaks, the work goes
-on for a little: a coordinator may have died, and the next one asks for the same, which is then not begun again.
+One stream is one round. It is asked to propose, to stop and to reveal once each, commits before it reveals, and casts
+every ballot as soon as it is made. The stream's end stops all work for that round; a full node says so at once. Where
+the link breaks, the work goes on for a little: a coordinator may have died, and the next one asks for the same, which
+is then not begun again.
 """
 
 import asyncio
@@ -74,6 +75,7 @@ class _Session:
         self._work = work
         self._proposing: asyncio.Task[None] | None = None
         self._made: tuple[Proposal, str] | None = None
+        self._heard = set[type[Message]]()
         self._pairs = 0
 
     async def run(self) -> None:
@@ -90,6 +92,7 @@ class _Session:
                 errand = self._channel.round_id
                 with logged_request(errand), working_for(self._channel.peer, errand):  # which the tasks take over
                     begun = self._begin(message)
+                self._heard.add(type(message))
                 for work in begun:
                     tasks.add(work)
                     work.add_done_callback(tasks.discard)
@@ -107,7 +110,9 @@ class _Session:
     def _begin(self, message: Message) -> list[asyncio.Task[None]]:
         """The tasks that a message asks for. Raises RemoteProtocolError for one that is not due."""
         match message:
-            case PleasePropose() if self._proposing is None:
+            case PleasePropose() | PleaseStop() | PleaseReveal() if type(message) in self._heard:
+                raise RemoteProtocolError(f"{self._channel.peer}: a second time what is due once")
+            case PleasePropose():
                 self._proposing = asyncio.create_task(self._propose(message))
                 return [self._proposing]
             case PleaseStop():

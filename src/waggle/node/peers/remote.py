@@ -30,10 +30,9 @@ from waggle.mesh.messages import (
     PleaseReveal,
     PleaseStop,
     Revealed,
-    StillHere,
 )
 from waggle.mesh.transport import Stream
-from waggle.node.peers.heartbeat import SILENT_SECONDS, receive_alive
+from waggle.node.peers.heartbeat import SILENT_SECONDS, Hearing
 from waggle.node.rounds.workers import Promise, Reveal
 from waggle.trust.keys import NodeKey
 
@@ -65,7 +64,8 @@ class RemoteWorker:
         self._ballots: dict[tuple[int, int], asyncio.Future[Ballot]] = {}
         self._proposing: PleasePropose | None = None
         self._judging: dict[tuple[int, int], AskBallot] = {}
-        self._heard_at = float("-inf")
+        self._hearing: Hearing | None = None
+        self._heard = set[tuple[int, int] | type[Message]]()
         self._is_bound = False  # it has committed itself and not revealed
         self._unsent: list[AskBallot] = []
         self._over: WaggleError | None = None
@@ -158,10 +158,10 @@ class RemoteWorker:
         first = await self._outbox.get()
         stream = await asyncio.wait_for(self._open_stream(self._peer), open_seconds)
         channel = SignedChannel(stream, self._key, self._plan.round_id)
-        self._heard_at = asyncio.get_running_loop().time()
+        self._hearing, self._heard = Hearing(channel), set()
         sending = asyncio.create_task(self._send_all(channel, first))
         try:
-            while (message := await receive_alive(channel)) is not None:
+            while (message := await self._hearing.next()) is not None:
                 self._hear(message)
         finally:
             sending.cancel()
@@ -171,7 +171,8 @@ class RemoteWorker:
 
     def _ask_again(self) -> bool:
         """Ask for all that is awaited; False where the peer was not there, fell silent, or has to reveal."""
-        if asyncio.get_running_loop().time() - self._heard_at > SILENT_SECONDS / 2 or self._is_bound:
+        silent = self._hearing is None or asyncio.get_running_loop().time() - self._hearing.last > SILENT_SECONDS / 2
+        if silent or self._is_bound:
             return False
         self._outbox = asyncio.Queue()
         if self._proposing is not None and self._promise is not None and not self._promise.done():
@@ -201,11 +202,12 @@ class RemoteWorker:
                 future.set_exception(error)
 
     def _hear(self, message: Message) -> None:
-        """Hand a message to who waits for it. Raises RemoteProtocolError for one that nobody ever asked for."""
-        self._heard_at = asyncio.get_running_loop().time()
+        """Hand a message to who waits for it. Raises RemoteProtocolError for one that is not due."""
+        subject = (message.first, message.second) if isinstance(message, CastBallot | CannotJudge) else type(message)
+        if subject in self._heard:
+            raise RemoteProtocolError(f"{self._peer}: an answer that it has given before")
+        self._heard.add(subject)
         match message:
-            case StillHere():
-                pass
             case Committed() if self._promise is not None:
                 self._is_bound = True
                 _settle(self._promise, Promise(message.digest, message.tokens))
@@ -290,7 +292,7 @@ def _pair(ask: AskBallot) -> Pair:
 
 
 def _settle(future: "asyncio.Future[T]", value: T) -> None:
-    if not future.done():  # else nobody waits for it any longer, or it was sent twice: the first one counts
+    if not future.done():  # else nobody waits for it any longer
         future.set_result(value)
 
 

@@ -33,11 +33,10 @@ from waggle.mesh.messages import (
     Message,
     PleaseEmbed,
     PleaseGenerate,
-    StillHere,
     Wrote,
 )
 from waggle.mesh.transport import Stream
-from waggle.node.peers.heartbeat import receive_alive
+from waggle.node.peers.heartbeat import Hearing
 from waggle.node.solo.bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens
 from waggle.trust.keys import NodeKey
 
@@ -72,9 +71,9 @@ class SoloClient:
         check = _Check(peer, asked.asked)
         last: StreamedToken | None = None
         try:
-            async with self._conversation(peer, asked) as channel:
+            async with self._conversation(peer, asked) as hearing:
                 while last is None:
-                    match await _hear(channel):
+                    match await _hear(peer, hearing):
                         case Wrote(tokens=tokens):
                             for text, logprob in tokens:
                                 yield check.take(text, logprob)
@@ -103,9 +102,9 @@ class SoloClient:
 
     async def _embed(self, peer: NodeId, asked: PleaseEmbed) -> list[list[float]]:
         vectors: list[list[float]] = []
-        async with self._conversation(peer, asked) as channel:
+        async with self._conversation(peer, asked) as hearing:
             while len(vectors) < len(asked.texts):
-                message = await _hear(channel)
+                message = await _hear(peer, hearing)
                 if not isinstance(message, Embedded) or not message.vectors:
                     raise RemoteProtocolError(f"{peer}: a message of a kind that is not due now")
                 vectors += [list(vector) for vector in message.vectors]
@@ -114,7 +113,7 @@ class SoloClient:
         return vectors
 
     @asynccontextmanager
-    async def _conversation(self, peer: NodeId, asked: PleaseGenerate | PleaseEmbed) -> AsyncGenerator[SignedChannel]:
+    async def _conversation(self, peer: NodeId, asked: PleaseGenerate | PleaseEmbed) -> AsyncGenerator[Hearing]:
         """A stream on which the request has been sent; it is closed whatever happens."""
         stream = await self._open_stream(peer, MODEL_PROTOCOL)
         channel = SignedChannel(stream, self._key, asked.request)
@@ -123,25 +122,22 @@ class SoloClient:
                 await channel.send(asked)
             except LocalProtocolError as error:
                 raise UsageError(f"this cannot be asked of another node: {error}") from None
-            yield channel
+            yield Hearing(channel)
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await channel.close()
 
 
-async def _hear(channel: SignedChannel) -> Message:
+async def _hear(peer: NodeId, hearing: Hearing) -> Message:
     """The next thing that is said. Raises what a refusal says, and PeerUnreachable where nothing more comes."""
-    while True:
-        match await receive_alive(channel):
-            case None:
-                raise PeerUnreachable(f"{channel.peer} left before it was done")
-            case StillHere():
-                continue
-            case CannotGenerate() as message:
-                raise _refusal(message)
-            case message:
-                return message
+    match await hearing.next():
+        case None:
+            raise PeerUnreachable(f"{peer} left before it was done")
+        case CannotGenerate() as message:
+            raise _refusal(message)
+        case message:
+            return message
 
 
 def _refusal(message: CannotGenerate) -> WaggleError:

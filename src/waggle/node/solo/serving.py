@@ -31,7 +31,6 @@ from waggle.mesh.messages import (
     CannotGenerate,
     Embedded,
     Generated,
-    Message,
     PleaseEmbed,
     PleaseGenerate,
     Wrote,
@@ -47,7 +46,6 @@ from waggle.trust.keys import NodeKey
 log = logging.getLogger(__name__)
 
 FIRST_MESSAGE_SECONDS = 10.0
-SEND_SECONDS = 15.0  # a client that reads nothing for so long has lost its stream
 MAX_SECONDS = 3_600.0
 MAX_UNSENT = 1_024  # tokens that wait for a slow reader before the engine has to
 MAX_TOKENS_PER_FRAME = 256
@@ -100,7 +98,7 @@ class Solo:
                 case PleaseEmbed():
                     await self._embed(channel, asked)
         except LocalProtocolError:  # what the model wrote breaks a rule of the wire
-            await _send(channel, CannotGenerate(reason="what the model gave cannot be sent"))
+            await channel.send(CannotGenerate(reason="what the model gave cannot be sent"))
 
     async def _generate(self, channel: SignedChannel, asked: PleaseGenerate) -> None:
         written = asyncio.Queue[StreamedToken | CannotGenerate](MAX_UNSENT)
@@ -137,11 +135,11 @@ class Solo:
                 vectors = await self._work.embed(channel.peer, asked.model, asked.texts)
         except Exception as error:  # noqa: BLE001  # as above
             log.info("could not embed", extra=facts(asker=channel.peer, kind=type(error).__name__))
-            await _send(channel, _cannot(error))
+            await channel.send(_cannot(error))
             return
         step = max(1, MAX_NUMBERS // max(1, max(map(len, vectors), default=1)))
         for start in range(0, len(vectors), step):
-            await _send(channel, Embedded(vectors=tuple(tuple(vector) for vector in vectors[start : start + step])))
+            await channel.send(Embedded(vectors=tuple(tuple(vector) for vector in vectors[start : start + step])))
 
 
 async def _send_all(
@@ -153,19 +151,14 @@ async def _send_all(
         while not written.empty():
             said.append(written.get_nowait())
         for frame in _frames([piece for token in said for piece in _pieces(token)]):
-            await _send(channel, Wrote(tokens=frame))
+            await channel.send(Wrote(tokens=frame))
         last = said[-1]
         if isinstance(last, CannotGenerate):
-            await _send(channel, last)
+            await channel.send(last)
             return
         if last.generation is not None:
-            await _send(channel, Generated(generation=_sendable(last.generation, asked)))
+            await channel.send(Generated(generation=_sendable(last.generation, asked)))
             return
-
-
-async def _send(channel: SignedChannel, message: Message) -> None:
-    async with asyncio.timeout(SEND_SECONDS):
-        await channel.send(message)
 
 
 def _pieces(token: StreamedToken | CannotGenerate) -> Iterator[Piece]:

@@ -44,7 +44,7 @@ class OtherEnd:
 
 
 @asynccontextmanager
-async def plugged(charge: Callable[[int], float] | None = None) -> AsyncIterator[tuple[FrameStream, OtherEnd]]:
+async def plugged(charge: Callable[[int, int], float] | None = None) -> AsyncIterator[tuple[FrameStream, OtherEnd]]:
     near, far = socket.socketpair()
     near.setblocking(False)
     far.setblocking(False)
@@ -130,10 +130,10 @@ async def test_reading_stops_while_frames_wait_and_goes_on_when_they_are_taken()
 
 
 async def test_a_peer_that_sends_too_fast_is_read_no_more_for_a_while() -> None:
-    charged: list[int] = []
+    charged: list[tuple[int, int]] = []
 
-    def charge(size: int) -> float:
-        charged.append(size)
+    def charge(size: int, frames: int) -> float:
+        charged.append((size, frames))
         return 0.3
 
     async with plugged(charge) as (stream, other):
@@ -143,7 +143,17 @@ async def test_a_peer_that_sends_too_fast_is_read_no_more_for_a_while() -> None:
         await other.write(header(1) + b"b")
         assert await stream.receive() == b"b"
         assert asyncio.get_running_loop().time() - began > 0.3 - CLOCK_TICK
-        assert charged == [5, 5]
+        assert charged == [(5, 1), (5, 1)]
+
+
+@pytest.mark.parametrize("end", [b"", END_FRAME], ids=["open", "ended"])
+async def test_what_has_come_of_a_peer_that_sends_too_fast_waits_too(end: bytes) -> None:
+    """Else many streams of one peer would bring as many bursts, and one that ends would wait for nothing."""
+    async with plugged(lambda size, frames: 0.3) as (stream, other):
+        began = asyncio.get_running_loop().time()
+        await other.write((header(1) + b"a") * 2 + end)
+        assert [await stream.receive(), await stream.receive()] == [b"a", b"a"]
+        assert asyncio.get_running_loop().time() - began > 0.3 - CLOCK_TICK
 
 
 async def test_a_frame_that_does_not_get_whole_in_time_breaks_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
