@@ -1,6 +1,7 @@
 """`waggle key`: what is printed where, and what a gateway that runs makes of it."""
 
 import json
+import os
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_wrong_usage_is_one_line_and_changes_nothing(waggle: Waggle, file: Path,
     assert (ran.status, ran.out) == (2, "")
     assert ran.complaint()
     assert not file.exists() or not KeyStore(file).list()
+
+
+@pytest.mark.parametrize("arguments", [("create", "bob"), ("list",), ("revoke", "ann")])
+def test_an_emptied_file_of_keys_is_an_error_and_stays_as_it_is(
+    waggle: Waggle, file: Path, arguments: tuple[str, ...]
+) -> None:
+    waggle("key", "create", "ann")
+    os.truncate(file, 0)
+    ran = waggle("key", *arguments)
+    assert ran.status == 2
+    assert "are gone: put a copy" in ran.complaint()
+    assert file.read_bytes() == b""
 
 
 def test_looking_makes_no_file_of_keys(waggle: Waggle, file: Path) -> None:

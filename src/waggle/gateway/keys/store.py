@@ -4,6 +4,9 @@ A key is `wk-` and 43 characters that stand for 256 random bits. Only its SHA-25
 keys, so a slow password hash would buy nothing, and a stolen file opens no door. The file is its owner's alone (mode
 0600), and several processes may use it at once: a key made or revoked by a command holds at once for a gateway that
 runs. A text that is no key at all is merely not found, never an error.
+
+The file gets its name when it has its table, so one without it was emptied, or is another file: an error, for it would
+say that there was never a key.
 """
 
 import hashlib
@@ -14,10 +17,11 @@ import secrets
 import shlex
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ KEY = re.compile(r"wk-[A-Za-z0-9_-]{43}\Z", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z", re.ASCII)
 NAME_RULE = "at most 63 letters, digits, dots, dashes or underscores, the first one a letter or digit"
 NOT_FOUND = "no live key has that id or name: waggle key list shows them"
+REMEDY = "put a copy of the file back, or move it away, and then the gateway begins without keys"
 SHOWN_CHARACTERS = 8
 MOST_KEYS = 10_000
 LARGEST_LIMIT = 1_000_000_000
@@ -40,11 +45,11 @@ BUSY_SECONDS = 2.0
 """How long one process waits for another that writes; a write takes a few milliseconds."""
 
 TABLE = """
-CREATE TABLE IF NOT EXISTS keys (
+CREATE TABLE keys (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, scopes TEXT NOT NULL,
     requests_per_minute INTEGER, tokens_per_minute INTEGER, created REAL NOT NULL, revoked REAL
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS live_names ON keys (name) WHERE revoked IS NULL;
+CREATE UNIQUE INDEX live_names ON keys (name) WHERE revoked IS NULL;
 """
 COLUMNS = "id, name, prefix, scopes, requests_per_minute, tokens_per_minute, created, revoked"
 Value = str | bytes | float | None
@@ -71,18 +76,21 @@ class KeyStore:
         """Open the file, or make it.
 
         Raises:
-            UsageError: the place cannot be written, is open to others, or is no file of keys.
+            UsageError: the place cannot be written, is open to others, or is no file of keys, an empty one for example.
         """
         self._path = path
         self._now = now
         self._lock = threading.Lock()
-        _make_private_file(path)
+        _make(path)
+        _check_private(path)
         with self._translated():
             self._database = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=16
             )
+            if not self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'keys'").fetchall():
+                self._database.close()
+                raise UsageError(f"the keys in {path} are gone: {REMEDY}")
             self._database.execute("PRAGMA journal_mode = WAL")  # who reads never waits for who writes
-            self._database.executescript(TABLE)
 
     def create(
         self,
@@ -197,11 +205,31 @@ def _check_new(name: str, scopes: Sequence[str], *limits: int | None) -> None:
         raise UsageError(f"a key's limits are whole numbers from 1 to {LARGEST_LIMIT}; leave one away for no limit")
 
 
-def _make_private_file(path: Path) -> None:
-    """Make the file for its owner alone, or see to it that it is one."""
+def _make(path: Path) -> None:
+    """Make the file where there is none, for its owner alone: under another name until it is whole."""
+    if os.path.lexists(path):
+        return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        os.close(handle)
+        try:
+            with closing(sqlite3.connect(unfinished)) as database:
+                database.executescript(TABLE)
+            with suppress(FileExistsError):  # somebody else was faster
+                os.link(unfinished, path)
+        finally:
+            os.unlink(unfinished)
+    except OSError as error:
+        raise UsageError(f"cannot make the keys in {path}: {error.strerror}") from None
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"cannot make the keys in {path}: {error}") from None
+
+
+def _check_private(path: Path) -> None:
+    """See to it that it is a plain file of its owner alone."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         raise UsageError(f"cannot open the keys in {path}: {error.strerror}") from None
     try:

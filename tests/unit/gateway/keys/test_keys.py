@@ -170,6 +170,31 @@ def test_processes_that_write_at_once_lose_nothing(path: Path, monkeypatch: pyte
         assert len({info.name for info in keys.list()}) == 45
 
 
+def make_store(path: Path) -> None:
+    KeyStore(path).close()
+
+
+def test_a_file_that_is_just_being_made_is_never_taken_for_an_empty_one(tmp_path: Path) -> None:
+    for number in range(20):
+        path = tmp_path / f"{number}.sqlite"
+        maker = multiprocessing.get_context("fork").Process(target=make_store, args=(path,))
+        maker.start()
+        while not path.exists():
+            assert maker.is_alive() or path.exists()
+        KeyStore(path).close()
+        maker.join(60)
+        assert maker.exitcode == 0
+    assert {file.name for file in tmp_path.iterdir()} == {f"{number}.sqlite" for number in range(20)}
+
+
+def test_a_file_whose_keys_are_gone_says_what_to_do(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch(0o600)
+    with pytest.raises(UsageError, match=r"are gone: put a copy .* back, or move it away"):
+        KeyStore(path)
+    assert path.read_bytes() == b""
+
+
 def test_a_key_that_another_one_revokes_holds_no_longer_here(keys: KeyStore, path: Path) -> None:
     text, info = keys.create("ann")
     assert keys.check(text) == info

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -155,6 +156,30 @@ def write_garbage(file: Path) -> None:
     file.chmod(0o600)
 
 
+def empty(file: Path) -> None:
+    make_key(file)
+    os.truncate(file, 0)
+
+
+def make_empty(file: Path) -> None:
+    file.touch(0o600)
+
+
+def drop_the_table(file: Path) -> None:
+    make_key(file)
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("DROP TABLE keys")
+
+
+def put_another_database(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("CREATE TABLE doors (open INTEGER)")
+    file.chmod(0o600)
+
+
+GONE = [empty, make_empty, drop_the_table, put_another_database]
+
+
 def open_to_others(file: Path) -> None:
     make_key(file)
     file.chmod(0o644)
@@ -165,7 +190,7 @@ def link_elsewhere(file: Path) -> None:
     file.symlink_to(file.with_name("elsewhere"))
 
 
-@pytest.mark.parametrize("spoil", [write_garbage, open_to_others, link_elsewhere, Path.mkdir])
+@pytest.mark.parametrize("spoil", [write_garbage, open_to_others, link_elsewhere, Path.mkdir, *GONE])
 async def test_a_file_that_cannot_be_used_lets_nobody_in_and_stays_closed_when_it_goes(
     guard: Guard, clock: Hand, file: Path, spoil: Spoil
 ) -> None:
@@ -182,7 +207,7 @@ async def test_a_file_that_cannot_be_used_lets_nobody_in_and_stays_closed_when_i
     assert await status(guard, bearer(text)) == 200
 
 
-@pytest.mark.parametrize("spoil", [write_garbage, open_to_others, link_elsewhere])
+@pytest.mark.parametrize("spoil", [write_garbage, open_to_others, link_elsewhere, *GONE])
 def test_a_gateway_does_not_start_with_a_file_that_cannot_be_used(file: Path, spoil: Spoil) -> None:
     spoil(file)
     with pytest.raises(UsageError):
