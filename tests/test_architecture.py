@@ -50,6 +50,10 @@ RUNS_FOREIGN_CODE = {
 }  # fmt: skip
 
 
+KEEPS_FILES = {"node", "gateway", "dashboard", "mesh", "trust", "cli"}
+REPLACES_FILES = {"waggle.node.home.files", "waggle.cli.helppages"}  # the rule itself; pages that git keeps
+
+
 @dataclass(frozen=True)
 class Module:
     """One source file: its dotted name, the folder that its rules come from, its syntax tree."""
@@ -170,6 +174,26 @@ def find_foreign_code(modules: dict[str, Module]) -> list[str]:
 RULES = [find_forbidden_imports, find_impurities, find_cycles, find_foreign_code]
 
 
+def find_writing_in_place(modules: dict[str, Module]) -> list[str]:
+    """Calls that would cut a file of the program short where they fail half way."""
+    kept = [one for one in modules.values() if one.folder in KEEPS_FILES and one.name not in REPLACES_FILES]
+    return [
+        f"{module.name}:{node.lineno} writes a file in place: use replace_file"
+        for module in kept
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and _writes_in_place(node)
+    ]
+
+
+def _writes_in_place(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in ("write_bytes", "write_text"):
+        return True
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    modes = [value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+    return name == "open" and any(set(mode) <= set("rwxabt+") and set(mode) & set("wx") for mode in modes)
+
+
 @pytest.fixture(scope="module")
 def source() -> dict[str, Module]:
     return read_package(ROOT / "src")
@@ -202,6 +226,10 @@ def test_no_modules_import_each_other_in_a_circle(source: dict[str, Module]) -> 
 
 def test_nothing_can_run_foreign_code(source: dict[str, Module]) -> None:
     assert find_foreign_code(source) == []
+
+
+def test_what_the_program_keeps_is_replaced_whole(source: dict[str, Module]) -> None:
+    assert find_writing_in_place(source) == []
 
 
 def test_hive_holds_only_data(source: dict[str, Module]) -> None:
@@ -274,6 +302,28 @@ def test_a_circle_is_found(tmp_path: Path, back: str) -> None:
 )
 def test_a_call_that_runs_foreign_code_is_found(tmp_path: Path, text: str) -> None:
     assert len(find_foreign_code(plant(tmp_path, {"node/a.py": text}))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path.write_bytes(b'')",
+        "def f(path):\n    path.write_text('x', encoding='utf-8')",
+        "with path.open('w') as file: ...",
+        "with open('f', mode='wb') as file: ...",
+        "open('f', 'x+')",
+    ],
+)
+def test_a_file_that_is_written_in_place_is_found(tmp_path: Path, text: str) -> None:
+    assert len(find_writing_in_place(plant(tmp_path / "kept", {"node/a.py": text}))) == 1
+    assert find_writing_in_place(plant(tmp_path / "made", {"training/a.py": text})) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["path.open('rb')", "open('f', mode='ab')", "path.read_bytes()", "transport.open(peer)"]
+)
+def test_a_file_that_is_read_or_added_to_is_not_written_in_place(tmp_path: Path, text: str) -> None:
+    assert find_writing_in_place(plant(tmp_path, {"node/a.py": text})) == []
 
 
 def test_a_network_set_to_evaluation_is_no_foreign_code(tmp_path: Path) -> None:

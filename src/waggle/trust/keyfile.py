@@ -7,6 +7,9 @@ import os
 import shlex
 import stat
 import tempfile
+import time
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from waggle.core.errors import UsageError
@@ -14,6 +17,7 @@ from waggle.core.errors import UsageError
 HEADER = bytes([0x08, 0x01, 0x12, 0x40])
 RSA_HEADER = bytes([0x08, 0x00])
 SIZE = len(HEADER) + 64
+LEFT_SECONDS = 60.0  # after which nobody makes a key any longer
 
 
 def read(path: Path) -> tuple[bytes, bytes]:
@@ -57,9 +61,18 @@ def create(path: Path, seed: bytes, public: bytes) -> bool:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(path)
         return _link_new(path, HEADER + seed + public)
     except OSError as error:
         raise UsageError(f"cannot write the key file {path}: {error.strerror}") from None
+
+
+def _sweep(path: Path) -> None:
+    """Remove the unfinished keys that killed processes left."""
+    for unfinished in path.parent.glob(f".{escape(path.name)}-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - unfinished.stat().st_mtime > LEFT_SECONDS:
+                unfinished.unlink()
 
 
 def _link_new(path: Path, content: bytes) -> bool:

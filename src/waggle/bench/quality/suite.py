@@ -21,6 +21,7 @@ from waggle.core.errors import UsageError
 from waggle.node.calibrating.calibration import load_calibration
 from waggle.node.calibrating.known import Progress
 from waggle.node.engines.opening import open_hive
+from waggle.node.home.files import replace_file
 from waggle.node.rounds.swarm import Swarm
 from waggle.training.families import FAMILIES
 from waggle.training.outside import outside_questions
@@ -171,9 +172,10 @@ def _above_zero(name: str, value: float) -> Goal:
 
 def _write_raw(path: Path, known: KnownSet, table: Mapping[str, Run]) -> None:
     """One line per question: everything every strategy said."""
-    with path.open("w", encoding="utf-8") as file:
-        for index, question in enumerate(known.known):
-            said = {name: run.answers[index] for name, run in table.items()}
-            right = {name: bool(run.right[index]) for name, run in table.items()}
-            line = {"kind": question.kind, "question": question.text, "truth": question.answer}
-            file.write(json.dumps(line | {"answers": said, "right": right}, ensure_ascii=False) + "\n")
+    lines = []
+    for index, question in enumerate(known.known):
+        said = {name: run.answers[index] for name, run in table.items()}
+        right = {name: bool(run.right[index]) for name, run in table.items()}
+        line = {"kind": question.kind, "question": question.text, "truth": question.answer}
+        lines.append(json.dumps(line | {"answers": said, "right": right}, ensure_ascii=False) + "\n")
+    replace_file(path, "".join(lines).encode())

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ Step = Callable[[int], None]
 """Told the bytes just done; raises to end the work."""
 
 LOCK_POLL_SECONDS = 0.05
+UNFINISHED = ".new"
+"""How the name of a file ends that is to replace another."""
 SETTLED_NS = 20_000_000
 """A file that changed less than this ago may change again without a new stamp: kernels date files in ticks of 4 ms."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -142,11 +145,11 @@ def _walk(folder: Path, below: str) -> Iterator[tuple[str, str | None]]:
                 yield path, f"{path!r} is no regular file, or lies too deep"
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace a file in one step: after a kill or a power cut it holds the old or the new bytes. Raises OSError."""
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import ConfidenceModel, Standing
-from waggle.node.home.files import read_json, write_bytes
+from waggle.node.home.files import read_json, replace_file
 from waggle.routing.kinds import KindClassifier, KindGuess
 from waggle.routing.skills import NodeSkills, weigh
 
@@ -75,4 +75,4 @@ def load_calibration(path: Path) -> Calibration:
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
     """Write a calibration, readable for people where it can be. Raises UsageError where that is not possible."""
-    write_bytes(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1))
+    replace_file(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1))

@@ -6,7 +6,7 @@ import msgspec
 
 from waggle.core.round_values import Record
 from waggle.node.chance import draw
-from waggle.node.home.files import read_json, write_bytes
+from waggle.node.home.files import read_json, replace_file
 from waggle.strategies.machine import Moment, check_record, replay
 from waggle.strategies.ways import begin
 
@@ -15,7 +15,7 @@ MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 def save_record(record: Record, path: str | Path) -> None:
     """Write a record as JSON. Raises UsageError where that is not possible."""
-    write_bytes(Path(path), msgspec.json.encode(record))
+    replace_file(Path(path), msgspec.json.encode(record))
 
 
 def load_record(path: str | Path) -> Record:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
-from waggle.node.home.files import read_json
+from waggle.node.home.files import read_json, replace_file
 
 NODES = "nodes"
 LONGEST_SOCKET_PATH = 103
@@ -145,11 +145,7 @@ class NodeHome:
         Raises:
             UsageError: the file cannot be written; names it.
         """
-        unfinished = self.run_file.with_suffix(".new")
-        with _writing(self.run_file):
-            unfinished.write_bytes(msgspec.json.encode(info))
-            unfinished.chmod(0o600)
-            unfinished.replace(self.run_file)
+        replace_file(self.run_file, msgspec.json.encode(info), private=True)
 
     def retire(self) -> None:
         """Nothing runs here any more."""

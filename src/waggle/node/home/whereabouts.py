@@ -23,7 +23,7 @@ from waggle.mesh.addresses import MAX_ADDRESS_LENGTH, Scope, fit_addresses, pars
 from waggle.mesh.libp2p.addresses import parse
 from waggle.mesh.libp2p.settings import with_ports
 from waggle.mesh.members.membership import Membership
-from waggle.node.home.files import read_json, write_private
+from waggle.node.home.files import read_json, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Memory:
         if self._path is None:
             return
         try:
-            write_private(self._path, msgspec.json.encode(now))
+            replace_file(self._path, msgspec.json.encode(now), private=True)
         except UsageError as error:
             log.warning("peers and ports are not kept: %s", error)
 

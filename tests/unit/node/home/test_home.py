@@ -208,7 +208,7 @@ def test_a_lock_on_a_full_disk_is_told_with_its_path(home: NodeHome, monkeypatch
 def test_a_run_file_on_a_full_disk_is_told_with_its_path(home: NodeHome, monkeypatch: pytest.MonkeyPatch) -> None:
     with home.lock():
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "open", full)
+            patch.setattr(os, "fsync", full)
             with pytest.raises(UsageError, match=f"cannot write {home.run_file}: No space left on device"):
                 home.publish(INFO)
         assert home.running() is None
