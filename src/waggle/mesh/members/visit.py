@@ -47,14 +47,19 @@ class Visitor:
 
         Args:
             invites: the multiaddrs of one node each; all are tried at once.
-            seconds: for reaching a node, and again for reading its directory.
+            seconds: for reaching a node, and again for reading its directory; what was read by then is enough.
 
         Raises:
             PeerUnreachable: none of them answers; says why for each.
             PeerRefused: it belongs to another network.
         """
         node = await self._connect(invites, seconds)
-        await self._gossip.exchange(node, seconds=seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gossip.exchange(node, seconds=seconds)
+        except TimeoutError:
+            if not self.adverts():
+                raise PeerUnreachable(f"{node} does not say who is in its swarm") from None
         return node
 
     async def _connect(self, invites: Sequence[Sequence[str]], seconds: float) -> NodeId:
