@@ -11,7 +11,8 @@ from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Budget, Plan, Standing
 from waggle.engines.script import Script
-from waggle.node.peers.client import _is_fit, request_of
+from waggle.node.peers.client import request_of
+from waggle.node.peers.fit import is_fit
 from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[5]
@@ -46,10 +47,10 @@ def test_a_plan_with_another_conversation_is_refused() -> None:
     plan = Plan(
         round_id=RoundId("ab" * 16), question=QUESTION, proposers=(Standing(node=NodeId("a")),), judges=(), turns=TURNS
     )
-    assert _is_fit(plan, request)
+    assert is_fit(plan, request)
     for turns in ((), TURNS[1:], (*TURNS[:1], replace(TURNS[1], content="Goodbye."), *TURNS[2:])):
-        assert not _is_fit(replace(plan, turns=turns), request)
-    assert not _is_fit(plan, replace(request, turns=()))
+        assert not is_fit(replace(plan, turns=turns), request)
+    assert not is_fit(plan, replace(request, turns=()))
 
 
 def test_a_client_does_not_listen_to_a_round_on_another_conversation() -> None:

@@ -111,7 +111,7 @@ def next_batch(
     """
     weights = [1.0] * len(judges) if judge_weights is None else judge_weights
     _check(candidates, judges, asked, weights)
-    usual = _fair_share(candidates, len(judges), is_first=not any(asked))
+    usual = fair_share(candidates, len(judges), is_first=not any(asked))
     budget = usual if pairs_per_judge is None else pairs_per_judge
     plan = _Plan(candidates, judges, asked, weights, frozenset(focus), both_orders)
     turns = sorted(rng.permutation(len(judges)).tolist(), key=lambda judge: weights[judge] <= 0)
@@ -122,8 +122,8 @@ def next_batch(
     return _in_order(asked, chosen, both_orders, rng)
 
 
-def _fair_share(candidates: int, judges: int, *, is_first: bool) -> int:
-    """Pairs for each judge: 12 for 4 candidates and 7 judges; for 14 judges 3 at first, then 6 in each batch."""
+def fair_share(candidates: int, judges: int, *, is_first: bool) -> int:
+    """Pairs for each judge by default: 12 for 4 candidates and 7 judges; for 14 judges 3 at first, then 6 a batch."""
     shared = FIRST_JUDGES if is_first else FULL_JUDGES
     return ceil(PAIRS_PER_CANDIDATE * candidates * (1.0 if judges <= FULL_JUDGES else shared / judges))
 
@@ -152,8 +152,8 @@ class _Plan:
     def choose(self, judge: int, budget: int, later: Sequence[JudgeSeat], rng: np.random.Generator) -> list[Pair]:
         """The judge's next pairs: first those that connect candidates, then those asked least."""
         recused, own = self.judges[judge].recused_from, self.own[judge]
-        deck = [pair for pair in _deck(self.candidates, rng) if recused not in pair and own[pair] < 2]
-        deck.sort(key=lambda pair: self._priority(own[pair], pair))
+        deck = [pair for pair in _deck(self.candidates, rng) if recused not in pair and own.get(pair, 0) < 2]
+        deck.sort(key=lambda pair: self._priority(own.get(pair, 0), pair))
         bridges = self._bridges(deck, later)[:budget] if self.weights[judge] > 0 else []
         taken = set(bridges)
         pairs = bridges + [pair for pair in deck if pair not in taken][: budget - len(bridges)]
@@ -164,13 +164,17 @@ class _Plan:
     def _priority(self, asked_orders: int, pair: Pair) -> tuple[int, int, int]:
         """Small comes first; equals stay in the deck's order. A pair half asked is finished, or kept for last."""
         half_asked = asked_orders == 1
-        return half_asked != self.both_orders, -sum(end in self.focus for end in pair), self.times[pair]
+        in_focus = (pair[0] in self.focus) + (pair[1] in self.focus)
+        return half_asked != self.both_orders, -in_focus, self.times.get(pair, 0)
 
     def _bridges(self, deck: Sequence[Pair], later: Sequence[JudgeSeat]) -> list[Pair]:
         """A forest over the parts that nothing connects yet; first to whom the fewest later judges can connect."""
         parts = self.part.copy()
-        chances = [sum(seat.recused_from != candidate for seat in later) for candidate in range(self.candidates)]
-        found = []
+        found: list[Pair] = []
+        if sum(part == candidate for candidate, part in enumerate(parts)) == 1:
+            return found
+        recused = Counter(seat.recused_from for seat in later)
+        chances = [len(later) - recused[candidate] for candidate in range(self.candidates)]
         for pair in sorted(deck, key=lambda pair: min(chances[pair[0]], chances[pair[1]])):
             if _join(parts, pair):
                 found.append(pair)

@@ -20,7 +20,7 @@ from waggle.core.errors import (
     WaggleError,
 )
 from waggle.core.ids import NodeId
-from waggle.core.round_values import Event, Plan, Record
+from waggle.core.round_values import Event, Record
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
     ASK_PROTOCOL,
@@ -32,9 +32,10 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Transport
 from waggle.node.chance import draw
+from waggle.node.peers.fit import is_fit
 from waggle.node.peers.heartbeat import Hearing
 from waggle.strategies.machine import Moment, Watch
-from waggle.strategies.ways import begin, is_plan_of
+from waggle.strategies.ways import begin
 from waggle.trust.keys import NodeKey
 
 Reach = Callable[[NodeId], Awaitable[None]]
@@ -43,8 +44,6 @@ Reach = Callable[[NodeId], Awaitable[None]]
 OPEN_SECONDS = 5.0
 PAUSE_SECONDS = 0.5  # before the same nodes are asked once more
 MAX_FULL = 3  # nodes without room, after which the others are not asked either: each asks the whole swarm
-MAX_COMMITTEE = 256  # proposers, or judges, of a plan that is replayed
-MAX_WAVES = 16
 LEAST_SECONDS = 0.5  # less time than this is not worth another try
 SPARE_SECONDS = 2.0  # beyond the budget, in which the coordinator ends the round: for its last word to arrive
 
@@ -142,7 +141,7 @@ async def _listen(hearing: Hearing, node: NodeId, asked: PleaseAnswer, watch: Wa
         match message:
             case CannotAnswer():
                 raise _refusal(message)
-            case Planned() if moment is None and _is_fit(message.plan, asked):
+            case Planned() if moment is None and is_fit(message.plan, asked):
                 moment = begin(message.plan)
             case Happened() if moment is not None and moment.outcome is None:
                 moment = _after(moment, message.event, node)
@@ -154,14 +153,6 @@ async def _listen(hearing: Hearing, node: NodeId, asked: PleaseAnswer, watch: Wa
             case _:
                 raise RemoteProtocolError(f"{node}: what it tells of the round does not fit together")
     raise PeerUnreachable(f"{node} left before the round was over")
-
-
-def _is_fit(plan: Plan, asked: PleaseAnswer) -> bool:
-    """Whether this is a plan for our question, and one that can be replayed without much work."""
-    committees = (plan.proposers, plan.standby, plan.judges)
-    small = all(len(committee) <= MAX_COMMITTEE for committee in committees) and plan.waves <= MAX_WAVES
-    ours = (plan.question, plan.turns) == (asked.question, asked.turns)
-    return small and ours and is_plan_of(plan, asked.strategy)
 
 
 def _after(moment: Moment, event: Event, node: NodeId) -> Moment:

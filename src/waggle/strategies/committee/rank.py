@@ -4,6 +4,7 @@ Ballots are bought in waves: the first is planned, each further one only while t
 pairs are left to ask, and the budget allows.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -28,10 +29,11 @@ def next_wave(state: State, draw: Draw, leaders: Sequence[CandidateResult] = ())
     """Plan and send one more wave of ballots, first of all on the leaders; no effects when nothing is left to ask."""
     wave = state.wave + 1
     judges = judges_of(state)
+    asked = _asked(state)
     schedules = next_batch(
         len(state.candidates),
         [_seat(state, standing.node) for standing in judges],
-        [_asked_of(state, standing.node) for standing in judges],
+        [sorted(asked[standing.node]) for standing in judges],
         pairs_per_judge=state.plan.pairs_per_judge,
         both_orders=state.plan.both_orders,
         judge_weights=[standing.judge_weight for standing in judges],
@@ -40,7 +42,7 @@ def next_wave(state: State, draw: Draw, leaders: Sequence[CandidateResult] = ())
     )
     asks = _interleaved(
         [
-            [_ask(state, standing.node, first, second) for first, second in pairs]
+            [_ask(state, standing, first, second) for first, second in pairs]
             for standing, pairs in zip(judges, schedules, strict=True)
         ]
     )
@@ -73,12 +75,16 @@ def own_candidate(state: State, node: NodeId) -> int | None:
     return None
 
 
-def _asked_of(state: State, node: NodeId) -> list[tuple[int, int]]:
-    return sorted((first, second) for judge, first, second in state.tried if judge == node)
+def _asked(state: State) -> defaultdict[NodeId, list[tuple[int, int]]]:
+    """What each judge was asked, in any order."""
+    asked: defaultdict[NodeId, list[tuple[int, int]]] = defaultdict(list)
+    for judge, first, second in state.tried:
+        asked[judge].append((first, second))
+    return asked
 
 
-def _ask(state: State, judge: NodeId, first: int, second: int) -> AskBallot:
-    standing = next(standing for standing in state.plan.judges if standing.node == judge)
+def _ask(state: State, standing: Standing, first: int, second: int) -> AskBallot:
+    judge = standing.node
     chosen = state.plan.judge_method
     return AskBallot(
         judge=judge,

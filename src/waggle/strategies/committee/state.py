@@ -4,6 +4,9 @@ Frozen: every step makes a new state, so a refused event leaves the old one unto
 networks or engines.
 """
 
+from collections.abc import Callable
+from functools import cache
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -52,12 +55,20 @@ class State(Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
 
 
-def ceiling_tokens(ask: Ask) -> int:
-    """The most tokens a call can cost: text never has more tokens than bytes. Used to keep the budget a ceiling."""
-    question = prompt_ceiling(ask.question, ask.turns)
+def size_of(text: str) -> int:
+    """In bytes."""
+    return len(text.encode())
+
+
+def ceiling_tokens(ask: Ask, prompt: int | None = None, size: Callable[[str], int] = size_of) -> int:
+    """The most tokens a call can cost: text never has more tokens than bytes. Used to keep the budget a ceiling.
+
+    Who prices many asks of one round gives the ceiling of their common prompt, and a `size_of` that remembers.
+    """
+    question = prompt_ceiling(ask.question, ask.turns) if prompt is None else prompt
     if isinstance(ask, AskProposal):
         return question + ask.max_tokens
-    proposals = len(ask.first_text.encode()) + len(ask.second_text.encode())
+    proposals = size(ask.first_text) + size(ask.second_text)
     return WORKINGS * (question + proposals) + ask.max_tokens
 
 
@@ -65,10 +76,11 @@ def affordable(state: State) -> int:
     """How many pending asks the token budget covers, even if they and all open ones cost the most they can."""
     if state.plan.budget.tokens is None:
         return len(state.pending)
+    prompt, size = prompt_ceiling(state.plan.question, state.plan.turns), cache(size_of)
     left = state.plan.budget.tokens - state.spent.proposing_tokens - state.spent.judging_tokens
-    left -= sum(ceiling_tokens(ask) for ask in state.open if not _is_paid(state, ask))
+    left -= sum(ceiling_tokens(ask, prompt, size) for ask in state.open if not _is_paid(state, ask))
     for count, ask in enumerate(state.pending):
-        left -= ceiling_tokens(ask)
+        left -= ceiling_tokens(ask, prompt, size)
         if left < 0:
             return count
     return len(state.pending)
