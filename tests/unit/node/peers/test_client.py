@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import MeshError, PeerUnreachable
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Budget, DeadlinePassed, Plan, RoundStarted, Standing
@@ -13,7 +14,6 @@ from waggle.mesh.memory import MemoryNetwork
 from waggle.mesh.messages import ASK_PROTOCOL, Happened, Planned, PleaseAnswer, StillHere
 from waggle.mesh.transport import Stream
 from waggle.node.peers.client import SPARE_SECONDS, Client, request_of
-from waggle.node.rounds.planning import AskOptions
 from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 

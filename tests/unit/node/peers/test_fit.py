@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskBallot
 from waggle.core.round_values import (
@@ -20,12 +21,11 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
+from waggle.node.chance import draw
 from waggle.node.peers.client import request_of
 from waggle.node.peers.fit import MAX_ASKS, MAX_COMMITTEE, MAX_STANDBY, MAX_WAVES, is_fit
-from waggle.node.rounds.planning import AskOptions
-from waggle.node.rounds.runner import draw
-from waggle.swarm.round import step
-from waggle.swarm.state import State
+from waggle.strategies.committee.round import step
+from waggle.strategies.committee.state import State
 
 ASKED = request_of("q", AskOptions())
 LONGEST_SECONDS = 1.0  # of processor time, several times what it takes
@@ -61,7 +61,7 @@ def ballots(state: State) -> list[AskBallot]:
     return [ask for ask in state.open if isinstance(ask, AskBallot)]
 
 
-@pytest.mark.parametrize("strategy", ["swarm", "vote", "best"])
+@pytest.mark.parametrize("strategy", ["committee", "vote", "best"])
 def test_the_largest_committees_that_can_be_asked_for_are_fit(strategy: str) -> None:
     for judges in range(MAX_COMMITTEE + 1):
         most = plan(MAX_COMMITTEE, judges, standby=nodes(MAX_STANDBY), strategy=strategy)
