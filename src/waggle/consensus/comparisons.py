@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit
 
 from waggle.core.errors import InvalidBallots, UsageError
 
@@ -163,17 +163,6 @@ def information_at(comparisons: Comparisons, s: FloatArray) -> FloatArray:
         np.fill_diagonal(information, 0.0)
     np.fill_diagonal(information, -information.sum(axis=1))
     return information
-
-
-def log_posterior(comparisons: Comparisons, s: FloatArray) -> float:
-    """L at strengths `s`, in nats, <= 0 up to the support's constant.
-
-    One ballot, no prior, s = [0, 0]: log(1/2) = -0.693.
-    """
-    gap = s[comparisons.first] - s[comparisons.second]
-    ballots = comparisons.won @ log_expit(gap) + comparisons.lost @ log_expit(-gap)
-    votes = comparisons.support @ s - comparisons.votes * logsumexp(s)
-    return float(ballots + votes)
 
 
 def group_means(group: IntArray, values: FloatArray) -> FloatArray:

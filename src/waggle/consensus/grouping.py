@@ -9,7 +9,7 @@ nothing longer than `NUMBER_CHARS` is read as a number.
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from msgspec import Struct
@@ -20,9 +20,6 @@ EXPONENT_LIMIT = 64
 """1e999999999 as an exact rational would need 400 MB."""
 FREE_TEXT_CHARS = 200
 """Above this an answer is an essay: the same sense in the same words does not happen by chance."""
-
-FreeTextGrouper = Callable[[Sequence[str]], Sequence[int]]
-"""Given distinct long texts, one group number per text (an embedding model behind it, for instance)."""
 
 _MINUS_AND_QUOTES = str.maketrans({"−": "-", "–": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "⁄": "/"})
 _UNSIGNED = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
@@ -63,35 +60,22 @@ def canonical_answer(text: str, *, marker: str | None = None) -> str | None:
     return f"number:{number}" if number is not None else f"text:{_folded(plain)}"
 
 
-def group_answers(
-    answers: Sequence[str | None], *, marker: str | None = None, group_free_text: FreeTextGrouper | None = None
-) -> list[Group]:
+def group_answers(answers: Sequence[str | None], *, marker: str | None = None) -> list[Group]:
     """Put equal answers together, in the order in which each group was first seen.
 
     Args:
         answers: one per proposal; None and blank ones form no candidate.
         marker: as in `canonical_answer`.
-        group_free_text: groups the long answers by sense; without it each distinct one stays alone.
 
     Returns:
         ["0.5", "cat", None, "1/2"] -> [Group("0.5", (0, 3)), Group("cat", (1,))].
     """
     keys = [None if answer is None else canonical_answer(answer, marker=marker) for answer in answers]
-    same = _free_text_groups([key for key in keys if key is not None], group_free_text)
     members: dict[str, list[int]] = {}
     for position, key in enumerate(keys):
         if key is not None:
-            members.setdefault(same.get(key, key), []).append(position)
+            members.setdefault(key, []).append(position)
     return [Group(answer=str(answers[positions[0]]), members=tuple(positions)) for positions in members.values()]
-
-
-def _free_text_groups(keys: Sequence[str], group_free_text: FreeTextGrouper | None) -> dict[str, str]:
-    """For every long text the key of its group; the grouper sees them sorted, so their order cannot matter."""
-    texts = sorted({key for key in keys if key.startswith("free:")})
-    if group_free_text is None or not texts:
-        return {}
-    labels = group_free_text([text.removeprefix("free:") for text in texts])
-    return {text: f"grouped:{label}" for text, label in zip(texts, labels, strict=True)}
 
 
 def _exact_number(plain: str) -> Fraction | None:

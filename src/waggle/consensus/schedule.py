@@ -43,46 +43,6 @@ class JudgeSeat(Struct, frozen=True):
         return self.own if self.sole_supporter else None
 
 
-def pair_schedule(
-    candidates: int,
-    judges: Sequence[JudgeSeat],
-    *,
-    pairs_per_judge: int | None = None,
-    both_orders: bool = True,
-    judge_weights: Sequence[float] | None = None,
-    rng: np.random.Generator,
-) -> list[list[Pair]]:
-    """Plan the first questions of a round.
-
-    Args:
-        candidates: how many there are; below 2 nobody is asked anything.
-        judges: one seat per judge.
-        pairs_per_judge: pairs (not questions) for each judge; 3 per candidate by default, fewer each where there are
-            more than FULL_JUDGES, so that a round's work grows with its candidates and not with candidates x judges.
-        both_orders: ask each pair in both orders, all pairs once before any is asked again; else in one order,
-            half the judges in each.
-        judge_weights: one per judge, >= 0; judges of weight 0 are asked too, but nothing hangs on their pairs.
-        rng: decides everything that is open.
-
-    Returns:
-        For each judge its questions (shown first, shown second) in the order to ask them. Two candidates, one judge:
-        [[(0, 1), (1, 0)]] or the reverse.
-
-    Raises:
-        UsageError: a seat or a weight does not fit.
-    """
-    asked: list[list[Pair]] = [[] for _ in judges]
-    return next_batch(
-        candidates,
-        judges,
-        asked,
-        pairs_per_judge=pairs_per_judge,
-        both_orders=both_orders,
-        judge_weights=judge_weights,
-        rng=rng,
-    )
-
-
 def next_batch(
     candidates: int,
     judges: Sequence[JudgeSeat],
@@ -94,17 +54,24 @@ def next_batch(
     focus: Sequence[int] = (),
     rng: np.random.Generator,
 ) -> list[list[Pair]]:
-    """Plan more questions, given what was asked; the properties of `pair_schedule` hold for old and new together.
+    """Plan the next questions of a round, given what was asked; the invariants hold for old and new together.
 
     Args:
+        candidates: how many there are; below 2 nobody is asked anything.
+        judges: one seat per judge.
         asked: for each judge the questions that it got already, in any order.
+        pairs_per_judge: pairs (not questions) for each judge in this batch; 3 per candidate by default, fewer where
+            there are more than FULL_JUDGES: a round's work grows with its candidates, not with candidates x judges.
+        both_orders: ask each pair in both orders, all pairs once before any is asked again; else in one order,
+            half the judges in each.
+        judge_weights: one per judge, >= 0; judges of weight 0 are asked too, but nothing hangs on their pairs.
         focus: candidates that matter most now (the top two, say): pairs of two of them come first, then of one.
-        candidates, judges, pairs_per_judge, both_orders, judge_weights, rng: as in `pair_schedule`; `pairs_per_judge`
-            is the budget of this batch.
+        rng: decides everything that is open.
 
     Returns:
-        As `pair_schedule`; an empty list for a judge that has nothing left. Two candidates of which the judge was
-        asked (0, 1): [[(1, 0)]].
+        For each judge its questions (shown first, shown second) in the order to ask them; none for a judge that has
+        nothing left. Two candidates, one judge who was asked nothing: [[(0, 1), (1, 0)]] or the reverse; who was asked
+        (0, 1): [[(1, 0)]].
 
     Raises:
         UsageError: a seat, a weight or the questions asked do not fit.

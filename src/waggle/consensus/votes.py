@@ -1,8 +1,8 @@
-"""Votes: who won when every proposal counts once, by its confidence, or by its proposer's reputation.
+"""Votes: who won when every proposal counts once, by its confidence, or by a weight of its own.
 
 The baselines that a ranking has to beat, and what is left when nobody judges. Knows nothing of answers or ballots:
-a vote is a candidate's number and a weight. Invariants: shares sum to 1; the order of the votes changes nothing; a
-tie in weight goes to the candidate with more votes, then to the lower number, never to chance.
+a vote is a candidate's number and a weight. Invariants: the order of the votes changes nothing; a tie in weight goes to
+the candidate with more votes, then to the lower number, never to chance.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,9 @@ WEIGHT_LIMIT = 1e100
 
 
 class Vote(Struct, frozen=True, kw_only=True):
-    """Outcome of a vote. `shares` has one entry per candidate, in [0, 1]; `counts` is how many voted for each."""
+    """Outcome of a vote. `counts` is how many voted for each candidate."""
 
     winner: int
-    shares: tuple[float, ...]
     counts: tuple[int, ...]
 
 
@@ -35,7 +34,7 @@ def plurality(choices: Sequence[int], candidates: int) -> Vote:
         candidates: how many candidates there are, >= 1.
 
     Returns:
-        Votes [0, 1, 1]: winner 1, shares (1/3, 2/3). No votes: equal shares, winner 0.
+        Votes [0, 1, 1]: winner 1, counts (1, 2). No votes: winner 0.
 
     Raises:
         InvalidBallots: a vote for nobody; the round blames the sender.
@@ -47,7 +46,7 @@ def confidence_vote(choices: Sequence[int], self_confidence: Sequence[float | No
     """Weigh every vote by how sure its proposer is of itself, in [0, 1].
 
     Who cannot tell (None) counts as the mean of those who can, as 1 where nobody can: neither punished nor rewarded.
-    Votes [0, 1, 1] with confidence [0.9, 0.2, 0.4]: winner 0, shares (0.6, 0.4). Raises InvalidBallots.
+    Votes [0, 1, 1] with confidence [0.9, 0.2, 0.4]: winner 0, by 0.9 to 0.6. Raises InvalidBallots.
     """
     known = [confidence for confidence in self_confidence if confidence is not None]
     neutral = fsum(known) / len(known) if known else 1.0
@@ -57,64 +56,21 @@ def confidence_vote(choices: Sequence[int], self_confidence: Sequence[float | No
     return weighted_vote(choices, weights, candidates)
 
 
-def reputation_vote(
-    choices: Sequence[int],
-    reputation: Sequence[float],
-    candidates: int,
-    *,
-    self_confidence: Sequence[float | None] | None = None,
-) -> Vote:
-    """Weigh every vote by its proposer's reputation, and by its self-confidence where that is given.
-
-    Votes [0, 1, 1] with reputation [3, 1, 1]: winner 0, shares (0.6, 0.4). Raises InvalidBallots.
-    """
-    support = support_of(choices, reputation, candidates, self_confidence=self_confidence)
-    return _outcome(support, _counts(choices, candidates))
-
-
 def weighted_vote(choices: Sequence[int], weights: Sequence[float], candidates: int) -> Vote:
     """Weigh every vote by a number >= 0.
 
-    All weights 0: equal shares, and the tie rule decides. Votes [0, 1, 1] with weights [1, 0.5, 0.5]: a tie in
-    weight, which candidate 1 wins by having more votes. Raises InvalidBallots.
+    All weights 0: the tie rule decides. Votes [0, 1, 1] with weights [1, 0.5, 0.5]: a tie in weight, which candidate 1
+    wins by having more votes. Raises InvalidBallots.
     """
-    return _outcome(support_of(choices, weights, candidates), _counts(choices, candidates))
-
-
-def support_of(
-    choices: Sequence[int],
-    reputation: Sequence[float],
-    candidates: int,
-    *,
-    self_confidence: Sequence[float | None] | None = None,
-) -> tuple[float, ...]:
-    """Support m_i of each candidate: the sum over its supporters of reputation x self-confidence (None counts as 1).
-
-    What `fit_strengths` takes as `support`. Votes [0, 1, 1], reputation [3, 1, 1]: (3, 2). Raises InvalidBallots.
-    """
-    confidences = [1.0] * len(choices) if self_confidence is None else self_confidence
-    if not len(choices) == len(reputation) == len(confidences):
-        raise InvalidBallots(f"{len(choices)} votes need as many weights, got {len(reputation)} and {len(confidences)}")
+    if len(choices) != len(weights):
+        raise InvalidBallots(f"{len(choices)} votes need as many weights, got {len(weights)}")
     if any(not 0 <= choice < candidates for choice in choices) or candidates < 1:
         raise InvalidBallots(f"a vote names a candidate outside 0..{candidates - 1}")
-    weights = [
-        weight * (1.0 if confidence is None else confidence)
-        for weight, confidence in zip(reputation, confidences, strict=True)
-    ]
     if not all(0 <= weight <= WEIGHT_LIMIT for weight in weights):
         raise InvalidBallots("a vote's weight is negative, not a number or beyond all measure")
-    return tuple(
-        fsum(weight for choice, weight in zip(choices, weights, strict=True) if choice == candidate)
-        for candidate in range(candidates)
-    )
-
-
-def _counts(choices: Sequence[int], candidates: int) -> tuple[int, ...]:
-    return tuple(sum(choice == candidate for choice in choices) for candidate in range(candidates))
-
-
-def _outcome(support: tuple[float, ...], counts: tuple[int, ...]) -> Vote:
-    total, most = fsum(support), max(support)
-    shares = tuple(weight / total if total > 0 else 1 / len(support) for weight in support)
-    tied = [i for i, weight in enumerate(support) if isclose(weight, most, rel_tol=TIE)]
-    return Vote(winner=min(tied, key=lambda i: (-counts[i], i)), shares=shares, counts=counts)
+    behind: list[list[float]] = [[] for _ in range(candidates)]
+    for choice, weight in zip(choices, weights, strict=True):
+        behind[choice].append(weight)
+    support, counts = [fsum(each) for each in behind], tuple(map(len, behind))
+    tied = [i for i, weight in enumerate(support) if isclose(weight, max(support), rel_tol=TIE)]
+    return Vote(winner=min(tied, key=lambda i: (-counts[i], i)), counts=counts)

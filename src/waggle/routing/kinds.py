@@ -7,7 +7,7 @@ kind's template (what at least two of its questions share). Below a threshold th
 pass when left out themselves, the guess is unsure. Single words do not count there: "what", "is" and "the" made a
 question about France as familiar as one about dates.
 
-Words do not tell a number within what was measured from one far beyond it: `spans` does that.
+Words do not tell a number within what was measured from one far beyond it: `reach` does that.
 
 Knows nothing of nodes or skills. Invariants: the same questions give the same classifier on every machine (CRC-32,
 never Python's salted hash); only the first `TEXT_CHARS` characters of a question count; about 8 kB per kind as JSON.
@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Sequence
 from zlib import crc32
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
 
 from waggle.core.errors import NotConverged, UsageError
-from waggle.routing.spans import Span, span_of
+from waggle.routing.reach import Span, span_of
 
 FloatArray = NDArray[np.float64]
 
@@ -66,11 +65,6 @@ class KindGuess(Struct, frozen=True, kw_only=True):
     def kind(self) -> str:
         """The most probable kind, sure or not."""
         return max(self.probabilities, key=lambda kind: self.probabilities[kind])
-
-    @property
-    def is_unsure(self) -> bool:
-        """Whether the question is unlike the calibration questions."""
-        return self.certainty < 1
 
 
 class KindClassifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,20 +138,6 @@ def fit_kinds(questions: Sequence[tuple[str, str]], further: Sequence[tuple[str,
         thresholds=tuple(threshold for _, threshold in templates),
         spans=tuple(span_of([text for text, other in (*known, *further) if other == kind]) for kind in kinds),
     )
-
-
-def classifier_to_dict(classifier: KindClassifier) -> dict[str, object]:
-    """Plain JSON values (bytes as base64); `classifier_from_dict` gives back an equal classifier."""
-    plain: dict[str, object] = msgspec.to_builtins(classifier)
-    return plain
-
-
-def classifier_from_dict(plain: dict[str, object]) -> KindClassifier:
-    """Check and read what `classifier_to_dict` wrote. Raises UsageError: it is something else, or damaged."""
-    try:
-        return msgspec.convert(plain, KindClassifier)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"not a kind classifier: {error}; fit it anew") from error
 
 
 def _runs(text: str, *lengths: int) -> set[str]:

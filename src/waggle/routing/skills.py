@@ -50,13 +50,12 @@ class NodeSkills(Struct, frozen=True, forbid_unknown_fields=True):
 class Weights(Struct, frozen=True, kw_only=True):
     """What a node's words count on one question. `proposer` in [0, 1] votes, `judge` in [0, 2.2] ballots.
 
-    `proposer_p`, `judge_p`: the expected shares of right answers and right comparisons that they come from.
+    `proposer_p` is the expected share of right answers that the former comes from.
     """
 
     proposer: float
     judge: float
     proposer_p: float
-    judge_p: float
 
 
 def expected_skill(
@@ -116,7 +115,6 @@ def weigh(
         proposer=max(0.0, (proposer_p - proposer_chance) / (1 - proposer_chance)),
         judge=min(max(log(judge_p / (1 - judge_p)), 0.0), JUDGE_WEIGHT_CAP),
         proposer_p=proposer_p,
-        judge_p=judge_p,
     )
 
 

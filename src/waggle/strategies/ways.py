@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from waggle.core.asking import AUTO, COMMITTEE, AskOptions
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Plan, Standing
-from waggle.routing.gate import one_is_enough
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -98,6 +97,8 @@ def _named(plan: Plan, options: AskOptions, _: Sequence[Standing]) -> Plan:
 
 def _gated(plan: Plan, options: AskOptions, trusted: Sequence[Standing]) -> Plan:
     """One node where it is surely good enough; who asks for a number of proposers or judges asks for the committee."""
+    from waggle.routing.committee import one_is_enough  # imports numpy
+
     free = options.proposers is None and options.judges is None
     alone = one_is_enough(trusted) if free else None
     if alone is None:

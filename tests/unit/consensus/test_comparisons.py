@@ -1,19 +1,22 @@
 """Ballots become arrays as they should; gradient and information are checked by finite differences."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import ArrayLike
+from scipy.special import log_expit, logsumexp
 
 from waggle.consensus.comparisons import (
+    Comparisons,
     FloatArray,
     compare,
     gradient_at,
     group_means,
     information_at,
-    log_posterior,
     wins_matrix,
 )
 from waggle.core.errors import InvalidBallots
@@ -26,6 +29,18 @@ def problem(n: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     wins = rng.random((n, n)) * (rng.random((n, n)) < 0.6) * 5
     np.fill_diagonal(wins, 0)
     return wins, rng.random(n), rng.normal(size=n)
+
+
+def log_posterior(comparisons: Comparisons, s: FloatArray) -> float:
+    """L at strengths `s`, in nats, written out; up to the support's constant."""
+    gap = s[comparisons.first] - s[comparisons.second]
+    ballots = comparisons.won @ log_expit(gap) + comparisons.lost @ log_expit(-gap)
+    return float(ballots + comparisons.support @ s - comparisons.votes * logsumexp(s))
+
+
+def slopes_of(function: Callable[[FloatArray], FloatArray | float], s: FloatArray, step: float = 1e-5) -> FloatArray:
+    """Its finite differences at `s`, one row for each strength."""
+    return np.array([(function(s + step * unit) - function(s - step * unit)) / (2 * step) for unit in np.eye(len(s))])
 
 
 def test_a_ballot_is_shared_between_both_candidates() -> None:
@@ -70,11 +85,7 @@ def test_invalid_ballots_are_refused(
 def test_the_gradient_is_the_slope_of_the_likelihood(n: int, seed: int, voted: bool) -> None:
     wins, support, s = problem(n, seed)
     comparisons = compare(wins, support if voted else None)
-    step = 1e-5
-    slopes = [
-        (log_posterior(comparisons, s + step * unit) - log_posterior(comparisons, s - step * unit)) / (2 * step)
-        for unit in np.eye(n)
-    ]
+    slopes = slopes_of(lambda at: log_posterior(comparisons, at), s)
     assert gradient_at(comparisons, s) == pytest.approx(slopes, abs=1e-6)
 
 
@@ -83,13 +94,8 @@ def test_the_gradient_is_the_slope_of_the_likelihood(n: int, seed: int, voted: b
 def test_the_information_is_minus_the_slope_of_the_gradient(n: int, seed: int, voted: bool) -> None:
     wins, support, s = problem(n, seed)
     comparisons = compare(wins, support if voted else None)
-    step = 1e-5
-    rows = [
-        (gradient_at(comparisons, s + step * unit) - gradient_at(comparisons, s - step * unit)) / (2 * step)
-        for unit in np.eye(n)
-    ]
     information = information_at(comparisons, s)
-    assert -information == pytest.approx(np.array(rows), abs=1e-6)
+    assert -information == pytest.approx(slopes_of(lambda at: gradient_at(comparisons, at), s), abs=1e-6)
     assert information.sum(axis=1) == pytest.approx(np.zeros(n), abs=1e-9)
     assert np.linalg.eigvalsh(information).min() >= -1e-9
 

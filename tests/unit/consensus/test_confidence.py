@@ -1,15 +1,17 @@
-"""The raw score and the features of a winner, against hand-worked numbers."""
+"""The raw score, the features and the rival of a winner, against hand-worked numbers and a simulated mean."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from waggle.consensus.bradley_terry import fit_strengths
 from waggle.consensus.confidence import (
     NEUTRAL,
     ConfidenceFeatures,
     confidence_features,
+    find_top_two,
     probability_stronger,
     winner_score,
 )
@@ -72,3 +74,28 @@ def test_the_winners_score_is_at_least_one_half_and_complements_its_rivals(seed:
     assert 0.5 <= winner_score(found) <= 1
     both = probability_stronger(found, first, second) + probability_stronger(found, second, first)
     assert both == pytest.approx(1)
+    assert 0 <= find_top_two(found).confusion_p <= 0.5
+
+
+def test_the_worked_confusion() -> None:
+    many = fit_strengths([[0, 100], [0, 0]], prior_ballots=50)
+    assert find_top_two(ONE_BALLOT).confusion_p == pytest.approx(0.2794, abs=5e-5)
+    assert find_top_two(many).confusion_p == pytest.approx(0.1688, abs=5e-5)
+    assert expit(-float(np.ptp(many.s))) == pytest.approx(1 / 6)
+    assert find_top_two(fit_strengths((1 - np.eye(3)) * 5)).confusion_p == pytest.approx(0.5)
+
+
+def test_the_confusion_is_near_the_exact_mean() -> None:
+    found = fit_strengths([[0, 6, 3], [2, 0, 4], [1, 1, 0]])
+    first, second = found.order()[:2]
+    gap, variance = found.s[first] - found.s[second], found.variance_between(first, second)
+    draws = gap + np.sqrt(variance) * np.random.default_rng(0).normal(size=200_000)
+    assert find_top_two(found).confusion_p == pytest.approx(float(expit(-draws).mean()), abs=0.01)
+
+
+def test_the_two_strongest_are_named_and_a_single_candidate_is_confused_with_nobody() -> None:
+    found = find_top_two(fit_strengths([[0, 11, 20, 20], [9, 0, 20, 20], [0, 0, 0, 10], [0, 0, 10, 0]]))
+    assert (found.first, found.second) == (0, 1)
+    assert 0.4 < found.confusion_p < 0.5
+    alone = find_top_two(fit_strengths([[0]]))
+    assert (alone.first, alone.second, alone.confusion_p) == (0, None, 0)

@@ -1,13 +1,12 @@
 """Which answers are equal, which are not, and what hostile ones cost."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waggle.consensus.grouping import FREE_TEXT_CHARS, Group, canonical_answer, group_answers
+from waggle.consensus.grouping import Group, canonical_answer, group_answers
 
 relaxed = settings(deadline=None, max_examples=100)
 SAME = [
@@ -63,17 +62,6 @@ def test_hostile_answers_cost_nothing_and_equal_only_themselves(hostile: str) ->
 def test_long_free_text_equals_only_its_copy() -> None:
     essay = "Because the sky is blue. " * 20
     assert len(group_answers([essay, essay.upper(), essay, essay.replace(" ", "\n")])) == 2
-
-
-def test_a_grouper_joins_long_texts_and_only_those() -> None:
-    first, second, third = ("a" * 300, "b" * 300, "c" * 300)
-
-    def by_letter(texts: Sequence[str]) -> Sequence[int]:
-        assert all(len(text) > FREE_TEXT_CHARS for text in texts)
-        return [int(text.startswith("c")) for text in texts]
-
-    groups = group_answers([third, "7", second, first, "7.0"], group_free_text=by_letter)
-    assert [group.members for group in groups] == [(0,), (1, 4), (2, 3)]
 
 
 def test_empty_answers_form_no_candidate() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waggle.consensus.schedule import JudgeSeat, Pair, next_batch, pair_schedule
+from waggle.consensus.schedule import JudgeSeat, Pair, next_batch
 from waggle.core.errors import UsageError
 
 relaxed = settings(deadline=None, max_examples=80)
@@ -17,6 +17,26 @@ seeds = st.integers(0, 2**32 - 1)
 
 def rng_of(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def first_batch(
+    candidates: int,
+    seats: list[JudgeSeat],
+    *,
+    seed: int,
+    pairs_per_judge: int | None = None,
+    both_orders: bool = True,
+    judge_weights: list[float] | None = None,
+) -> list[list[Pair]]:
+    return next_batch(
+        candidates,
+        seats,
+        [[] for _ in seats],
+        pairs_per_judge=pairs_per_judge,
+        both_orders=both_orders,
+        judge_weights=judge_weights,
+        rng=rng_of(seed),
+    )
 
 
 def unordered(questions: list[Pair]) -> set[Pair]:
@@ -56,7 +76,7 @@ def test_the_union_of_all_pairs_is_connected_where_recusal_allows(
     round_: tuple[int, list[JudgeSeat]], seed: int, both: bool
 ) -> None:
     candidates, seats = round_
-    plan = pair_schedule(candidates, seats, both_orders=both, rng=rng_of(seed))
+    plan = first_batch(candidates, seats, both_orders=both, seed=seed)
     union = set().union(*map(unordered, plan))
     assert parts(candidates, union) == reachable(candidates, seats)
 
@@ -67,7 +87,7 @@ def test_nobody_is_asked_the_same_question_twice_or_about_its_own_words(
     round_: tuple[int, list[JudgeSeat]], seed: int, both: bool, budget: int | None
 ) -> None:
     candidates, seats = round_
-    plan = pair_schedule(candidates, seats, pairs_per_judge=budget, both_orders=both, rng=rng_of(seed))
+    plan = first_batch(candidates, seats, pairs_per_judge=budget, both_orders=both, seed=seed)
     limit = candidates * 3 if budget is None else budget
     for seat, questions in zip(seats, plan, strict=True):
         assert len(set(questions)) == len(questions)
@@ -80,7 +100,7 @@ def test_nobody_is_asked_the_same_question_twice_or_about_its_own_words(
 @given(rounds(), seeds)
 def test_each_judge_asks_each_of_its_pairs_in_both_orders(round_: tuple[int, list[JudgeSeat]], seed: int) -> None:
     candidates, seats = round_
-    for questions in pair_schedule(candidates, seats, rng=rng_of(seed)):
+    for questions in first_batch(candidates, seats, seed=seed):
         assert {(b, a) for a, b in questions} == set(questions)
         half = len(questions) // 2
         assert unordered(questions[:half]) == unordered(questions)  # all pairs once before any is asked again
@@ -91,7 +111,7 @@ def test_each_judge_asks_each_of_its_pairs_in_both_orders(round_: tuple[int, lis
 @given(rounds(), seeds, st.integers(1, 12))
 def test_in_one_order_half_the_judges_get_each(round_: tuple[int, list[JudgeSeat]], seed: int, budget: int) -> None:
     candidates, seats = round_
-    plan = pair_schedule(candidates, seats, pairs_per_judge=budget, both_orders=False, rng=rng_of(seed))
+    plan = first_batch(candidates, seats, pairs_per_judge=budget, both_orders=False, seed=seed)
     orders = Counter(question for questions in plan for question in questions)
     for a, b in combinations(range(candidates), 2):
         assert abs(orders[a, b] - orders[b, a]) <= 1
@@ -102,7 +122,7 @@ def test_in_one_order_half_the_judges_get_each(round_: tuple[int, list[JudgeSeat
 def test_in_one_order_a_judge_sees_each_candidate_first_as_often_as_second(
     candidates: int, seed: int, budget: int
 ) -> None:
-    (questions,) = pair_schedule(candidates, [JudgeSeat()], pairs_per_judge=budget, both_orders=False, rng=rng_of(seed))
+    (questions,) = first_batch(candidates, [JudgeSeat()], pairs_per_judge=budget, both_orders=False, seed=seed)
     first, second = Counter(a for a, _ in questions), Counter(b for _, b in questions)
     assert all(abs(first[candidate] - second[candidate]) <= 1 for candidate in range(candidates))
 
@@ -110,29 +130,29 @@ def test_in_one_order_a_judge_sees_each_candidate_first_as_often_as_second(
 @relaxed
 @given(st.integers(8, 30), seeds)
 def test_candidates_meet_equally_often(candidates: int, seed: int) -> None:
-    (questions,) = pair_schedule(candidates, [JudgeSeat()], rng=rng_of(seed))
+    (questions,) = first_batch(candidates, [JudgeSeat()], seed=seed)
     meetings = Counter(candidate for question in questions for candidate in question)
     assert len(questions) == 2 * 3 * candidates
     assert max(meetings.values()) - min(meetings.values()) <= 3 * 2  # 3 pairs of about 6, each in both orders
 
 
 def test_two_and_three_candidates() -> None:
-    (pair,) = pair_schedule(2, [JudgeSeat()], rng=rng_of(0))
+    (pair,) = first_batch(2, [JudgeSeat()], seed=0)
     assert sorted(pair) == [(0, 1), (1, 0)]
-    (three,) = pair_schedule(3, [JudgeSeat()], rng=rng_of(0))
+    (three,) = first_batch(3, [JudgeSeat()], seed=0)
     assert sorted(three) == sorted([(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)])
     alone = [JudgeSeat(0, True), JudgeSeat(1, True)]
-    assert pair_schedule(2, alone, rng=rng_of(0)) == [[], []]
+    assert first_batch(2, alone, seed=0) == [[], []]
 
 
 @pytest.mark.parametrize("candidates", [0, 1])
 def test_below_two_candidates_nobody_is_asked(candidates: int) -> None:
-    assert pair_schedule(candidates, [JudgeSeat()] * 2, rng=rng_of(0)) == [[], []]
-    assert pair_schedule(5, [], rng=rng_of(0)) == []
+    assert first_batch(candidates, [JudgeSeat()] * 2, seed=0) == [[], []]
+    assert first_batch(5, [], seed=0) == []
 
 
 def test_a_supporter_among_others_does_judge_its_candidate() -> None:
-    (questions,) = pair_schedule(3, [JudgeSeat(0, False)], rng=rng_of(0))
+    (questions,) = first_batch(3, [JudgeSeat(0, False)], seed=0)
     assert any(0 in question for question in questions)
 
 
@@ -143,7 +163,7 @@ def test_judges_of_positive_weight_connect_without_the_others(
 ) -> None:
     candidates, seats = round_
     weights = data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=len(seats), max_size=len(seats)))
-    plan = pair_schedule(candidates, seats, judge_weights=weights, rng=rng_of(seed))
+    plan = first_batch(candidates, seats, judge_weights=weights, seed=seed)
     heavy = [judge for judge, weight in enumerate(weights) if weight > 0]
     union = {pair for judge in heavy for pair in unordered(plan[judge])}
     assert parts(candidates, union) == reachable(candidates, [seats[judge] for judge in heavy])
@@ -161,7 +181,7 @@ def fewest_parts(candidates: int, seats: list[JudgeSeat]) -> int:
 @given(st.integers(2, 4).flatmap(lambda n: st.tuples(st.just(n), seats_of(n, most=4))), seeds)
 def test_one_pair_a_judge_connects_whatever_can_be_connected(round_: tuple[int, list[JudgeSeat]], seed: int) -> None:
     candidates, seats = round_
-    plan = pair_schedule(candidates, seats, pairs_per_judge=1, both_orders=False, rng=rng_of(seed))
+    plan = first_batch(candidates, seats, pairs_per_judge=1, both_orders=False, seed=seed)
     assert parts(candidates, set().union(*map(unordered, plan))) == fewest_parts(candidates, seats)
 
 
@@ -205,9 +225,9 @@ def test_focus_buys_ballots_on_the_pairs_that_matter() -> None:
 
 def test_the_same_seed_gives_the_same_schedule_and_another_another() -> None:
     seats = [JudgeSeat()] * 3
-    assert pair_schedule(9, seats, rng=rng_of(1)) == pair_schedule(9, seats, rng=rng_of(1))
-    assert pair_schedule(9, seats, rng=rng_of(1)) != pair_schedule(9, seats, rng=rng_of(2))
-    one, two, _ = pair_schedule(9, seats, rng=rng_of(1))
+    assert first_batch(9, seats, seed=1) == first_batch(9, seats, seed=1)
+    assert first_batch(9, seats, seed=1) != first_batch(9, seats, seed=2)
+    one, two, _ = first_batch(9, seats, seed=1)
     assert one != two
 
 
@@ -230,7 +250,7 @@ def test_what_does_not_fit_is_refused(seats: list[JudgeSeat], asked: list[list[P
 def test_the_work_of_a_large_committee_grows_with_its_candidates_and_not_with_its_judges() -> None:
     def questions(candidates: int, judges: int) -> int:
         seats = [JudgeSeat(None, False) for _ in range(judges)]
-        return sum(len(asked) for asked in pair_schedule(candidates, seats, rng=rng_of(1)))
+        return sum(len(asked) for asked in first_batch(candidates, seats, seed=1))
 
     assert questions(20, 7) == 7 * 2 * 60
     first = 3 * 2 * 60
@@ -241,6 +261,6 @@ def test_the_work_of_a_large_committee_grows_with_its_candidates_and_not_with_it
 
 def test_later_batches_of_a_large_committee_are_the_work_of_seven() -> None:
     seats = [JudgeSeat(None, False)] * 20
-    first = pair_schedule(20, seats, rng=rng_of(1))
+    first = first_batch(20, seats, seed=1)
     second = next_batch(20, seats, first, rng=rng_of(2))
     assert 7 * 2 * 60 <= sum(map(len, second)) <= 1.15 * 7 * 2 * 60

@@ -1,12 +1,13 @@
-"""Who takes part: the skilled, the different, the idle, the near; and never more than asked for."""
+"""Who takes part: the skilled, the different, the idle, the near; and one alone where that will do."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Standing
-from waggle.routing.committee import Committee, Option, choose_committee
+from waggle.routing.committee import ENOUGH_SKILL, Committee, Option, choose_committee, one_is_enough
 
 
 def option(
@@ -74,3 +75,25 @@ def test_no_node_is_in_it_twice_and_none_is_left_out_needlessly(who: list[tuple[
     distinct = len({node for node, _, _ in who})
     assert len(nodes) == len(set(nodes)) == min(4, distinct)
     assert len(committee.judges) == len(set(names(committee.judges))) == min(3, distinct)
+
+
+def skilled(*skills: float) -> list[Standing]:
+    return [Standing(node=NodeId(f"n{number}"), skill=skill) for number, skill in enumerate(skills)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "alone"),
+    [
+        (skilled(0.91, 0.97, 0.2), "n1"),
+        (skilled(ENOUGH_SKILL), "n0"),
+        (skilled(ENOUGH_SKILL - 1e-9, 0.5), None),
+        (skilled(0.0), None),
+        ([Standing(node=NodeId("never measured"))], None),
+        ([], None),
+    ],
+)
+def test_the_most_skilled_node_answers_alone_where_it_is_skilled_enough(
+    nodes: list[Standing], alone: str | None
+) -> None:
+    chosen = one_is_enough(nodes)
+    assert (chosen and chosen.node) == alone

@@ -15,7 +15,7 @@ from waggle.bench.quality.lessons import KnownSet
 from waggle.bench.quality.runs import Run, Runs
 from waggle.bench.quality.scores import Bootstrap
 from waggle.bench.report import Goal, Report, Row, at_least, number, report
-from waggle.consensus.calibration import expected_calibration_error
+from waggle.consensus.calibration import bins_of, expected_calibration_error
 from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
 from waggle.node.calibrating.calibration import load_calibration
@@ -31,7 +31,6 @@ from waggle.training.questions import Split
 PUBLISHED_GAIN = 0.172  # peer-ranked consensus over majority vote on GPQA Diamond, arXiv 2510.24801
 GAP_GOAL, EXPERT_GOAL, JUDGE_GOAL, OUTSIDE_GOAL = 0.80, 0.85, 0.80, 0.90
 OUTSIDE_PER_TASK = 20
-CURVE_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _difference_rows(table: Mapping[str, Run], bootstrap: Bootstrap) -> list[Row
 def _curve_rows(run: Run) -> list[Row]:
     """The calibration curve: answers by stated confidence in equal-width bins, bins without an answer left out."""
     stated = np.array(run.confidence or [])
-    bin_of = np.minimum((stated * CURVE_BINS).astype(np.int64), CURVE_BINS - 1)
+    bin_of = bins_of(run.confidence or [])
     return [
         {
             "curve": run.name,

@@ -9,9 +9,8 @@ import numpy as np
 
 from waggle.consensus.bradley_terry import Strengths, fit_strengths, wins_matrix
 from waggle.consensus.calibration import PlattCalibration
-from waggle.consensus.confidence import ConfidenceFeatures, confidence_features
+from waggle.consensus.confidence import ConfidenceFeatures, confidence_features, find_top_two
 from waggle.consensus.stopping import can_winner_change
-from waggle.consensus.top_two import find_top_two
 from waggle.consensus.votes import plurality
 from waggle.core.errors import LocalProtocolError, WaggleError
 from waggle.core.round_effects import AskBallot

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waggle.routing.kinds import fit_kinds
-from waggle.routing.spans import REACH, Span, span_of
+from waggle.routing.reach import REACH, Span, span_of
 
 BITS = [f"How many 1 bits are there in the number {number}?" for number in range(40, 2_500, 60)]
 
