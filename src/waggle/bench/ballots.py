@@ -8,14 +8,14 @@ same budget of ballots bought in one go.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 from math import ceil
 
 import numpy as np
 
-from waggle.bench.quality.scores import Bootstrap, Right
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
-from waggle.core.asking import AskOptions
+from waggle.bench.round import TRUTH
+from waggle.bench.scores import Bootstrap, Right
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script
@@ -28,8 +28,6 @@ CROWDS = ((0.6, 0.8), (0.3, 0.8), (0.2, 0.65), (0.1, 0.75))
 CANDIDATES, SHARED = 5, 7
 """Different answers that scripted engines give; judges whose work, three pairs a candidate, is bought in one go."""
 WORSE_BY = -0.03
-
-TRUTH = {f"What is {a} + {b}?": str(a + b) for a, b in product(range(100), repeat=2)}
 
 Progress = Callable[[str], None]
 

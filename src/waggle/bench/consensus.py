@@ -11,7 +11,6 @@ Times are wall times on whatever else the machine is doing. With few cores, one 
 """
 
 import os
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ import numpy as np
 import scipy
 from scipy.special import expit
 
-import waggle
+from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
 from waggle.consensus.bradley_terry import Strengths, fit_strengths, fit_strengths_mm, wins_matrix
 from waggle.consensus.comparisons import FloatArray, IntArray
 from waggle.core.errors import NotConverged, UsageError
@@ -35,7 +34,6 @@ SAME_STRENGTHS = 1e-3
 COVERAGE = 0.93
 """95 % is nominal; the normal approximation and the prior may take some of it."""
 
-Row = dict[str, object]
 Result = TypeVar("Result")
 
 
@@ -55,15 +53,12 @@ class Ballots:
         return fit_strengths(wins_matrix(self.first, self.second, self.p, self.weight, self.n))
 
 
-def run_consensus_bench(seed: int, repeats: int) -> dict[str, object]:
+def run_consensus_bench(seed: int, repeats: int) -> Report:
     """Run the suite; about 20 s with 20 repeats.
 
     Args:
         seed: of all simulated ballots.
         repeats: timed runs of each fit, >= 1.
-
-    Returns:
-        {suite, version, machine, seed, rows, goals}, all plain JSON values. A goal is {name, value, goal, met}.
 
     Raises:
         UsageError: choix is not installed, or `repeats` is below 1.
@@ -72,14 +67,11 @@ def run_consensus_bench(seed: int, repeats: int) -> dict[str, object]:
         raise UsageError(f"repeats must be at least 1, got {repeats}")
     rng = np.random.default_rng(seed)
     rows = [*_speed_rows(rng, repeats), *_agreement_rows(rng, repeats), _coverage_row(rng), _failure_row(rng)]
-    return {
-        "suite": "consensus",
-        "version": waggle.__version__,
-        "machine": _machine(),
-        "seed": seed,
-        "rows": rows,
-        "goals": _goals({str(row["name"]): row for row in rows}),
-    }
+    goals = _goals({str(row["name"]): row for row in rows})
+    blas_threads = os.environ.get("OMP_NUM_THREADS", "default")
+    return report(
+        "consensus", seed, rows, goals, numpy=np.__version__, scipy=scipy.__version__, blas_threads=blas_threads
+    )
 
 
 def _speed_rows(rng: np.random.Generator, repeats: int) -> Iterator[Row]:
@@ -159,34 +151,24 @@ def _failure_row(rng: np.random.Generator, problems: int = 1000) -> Row:
     return {"name": "fits refused", "problems": problems, "value": refused, "mean_steps": float(np.mean(steps))}
 
 
-def _goals(rows: dict[str, Row]) -> list[Row]:
+def _goals(rows: dict[str, Row]) -> list[Goal]:
     theirs = [row for name, row in rows.items() if name.startswith("choix")]
-    behind = min(_number(row, "newton_ahead_by") for row in theirs)
-    apart = max(_number(row, "largest_difference") for row in theirs)
+    behind = min(number(row["newton_ahead_by"]) for row in theirs)
+    apart = max(number(row["largest_difference"]) for row in theirs)
     beaten = all(
-        _number(rows[f"waggle Newton, {row['candidates']}"], "median_ms") < _number(row, "median_ms") for row in theirs
+        number(rows[f"waggle Newton, {row['candidates']}"]["median_ms"]) < number(row["median_ms"]) for row in theirs
     )
-    largest, beyond = (_number(rows[name], "median_ms") for name in ("largest round", "far beyond"))
-    covered, refused = (_number(rows[name], "value") for name in ("coverage of 95 % intervals", "fits refused"))
+    largest, beyond = (number(rows[name]["median_ms"]) for name in ("largest round", "far beyond"))
+    covered, refused = (number(rows[name]["value"]) for name in ("coverage of 95 % intervals", "fits refused"))
     return [
-        _goal("64 candidates, 35 judges, ms", largest, f"< {LARGEST_ROUND_MS:g}", largest < LARGEST_ROUND_MS),
-        _goal("1,000 candidates, 100,000 ballots, ms", beyond, f"< {FAR_BEYOND_MS:g}", beyond < FAR_BEYOND_MS),
-        _goal("log-likelihood ahead of choix, least", behind, ">= -1e-9", behind >= -1e-9),
-        _goal("strengths away from choix, most", apart, f"<= {SAME_STRENGTHS:g}", apart <= SAME_STRENGTHS),
-        _goal("faster than every choix fit", float(beaten), "1", beaten),
-        _goal("coverage of 95 % intervals", covered, f">= {COVERAGE:g}", covered >= COVERAGE),
-        _goal("fits refused", refused, "0", refused == 0),
+        at_most("64 candidates, 35 judges", largest, LARGEST_ROUND_MS, " ms"),
+        at_most("1,000 candidates, 100,000 ballots", beyond, FAR_BEYOND_MS, " ms"),
+        at_least("log-likelihood ahead of choix, least", behind, -1e-9),
+        at_most("strengths away from choix, most", apart, SAME_STRENGTHS),
+        at_least("faster than every choix fit", float(beaten), 1),
+        at_least("coverage of 95 % intervals", covered, COVERAGE),
+        at_most("fits refused", refused, 0),
     ]
-
-
-def _goal(name: str, value: float, goal: str, met: bool) -> Row:
-    return {"name": name, "value": value, "goal": goal, "met": bool(met)}
-
-
-def _number(row: Row, name: str) -> float:
-    value = row[name]
-    assert isinstance(value, int | float)
-    return float(value)
 
 
 def _simulate(rng: np.random.Generator, n: int, ballots: int, *, whole: bool = False) -> Ballots:
@@ -215,15 +197,3 @@ def _timed(run: Callable[[], Result], repeats: int) -> tuple[Result, dict[str, f
         run()
         times.append(1000 * (perf_counter() - start))
     return result, {"median_ms": float(np.median(times)), "lowest_ms": min(times), "highest_ms": max(times)}
-
-
-def _machine() -> dict[str, object]:
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "blas_threads": os.environ.get("OMP_NUM_THREADS", "default"),
-    }

@@ -11,7 +11,6 @@ one padded static batch; the goal is against one after the other.
 """
 
 import os
-import platform
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-import waggle
+from waggle.bench.report import Goal, Report, Row, at_least, number, report
 from waggle.core.engine_values import Sampling
 from waggle.core.errors import EngineUnavailable, UsageError
 from waggle.engines.batching.batcher import Batcher
@@ -44,7 +43,6 @@ OURS, UNGUESSED = "waggle", "waggle without guesses"
 IN_TURN, PADDED = "transformers, one after the other", "transformers, one padded batch"
 PATIENCE_S = 600.0
 
-Row = dict[str, object]
 Tokens = list[list[int]]  # of several prompts or texts
 
 
@@ -78,11 +76,8 @@ class Run:
         return sum(map(len, self.texts)) / self.seconds
 
 
-def run_engine_bench(model_folder: Path | None = None, *, seed: int = 1, repeats: int = 3) -> dict[str, object]:
+def run_engine_bench(model_folder: Path | None = None, *, seed: int = 1, repeats: int = 3) -> Report:
     """Run the suite; a few minutes for a bundled model, which is taken where no folder is given.
-
-    Returns:
-        {suite, version, machine, seed, rows, goals}, all plain JSON values. A goal is {name, value, goal, met}.
 
     Raises:
         UsageError: transformers is not installed, no model is bundled, or `repeats` is below 1.
@@ -93,7 +88,6 @@ def run_engine_bench(model_folder: Path | None = None, *, seed: int = 1, repeats
     folder = model_folder or _bundled()
     model, reference = load_model(folder), _load_reference(folder)
     prompts = _prompts(model, seed)
-    machine = _machine(model)
     host = LocalHost()
     try:
         few, many = ([list(islice(prompts, size)) for _ in range(1 + repeats)] for size in (IN_A_ROW, CONCURRENT))
@@ -101,14 +95,8 @@ def run_engine_bench(model_folder: Path | None = None, *, seed: int = 1, repeats
         rows += _rows(AT_ONCE, many, _crowd_sides(model, host, reference))
     finally:
         host.close()
-    return {
-        "suite": "engine",
-        "version": waggle.__version__,
-        "machine": machine,
-        "seed": seed,
-        "rows": rows,
-        "goals": _goals(rows),
-    }
+    of_model = {"torch": torch.__version__, "model": model.name, "parameters": model.network.parameters}
+    return report("engine", seed, rows, _goals(rows), **of_model)
 
 
 def _bundled() -> Path:
@@ -212,10 +200,10 @@ def _up_to_end(tokens: list[int], ends: frozenset[int]) -> list[int]:
 def _rows(workload: str, rounds: list[Tokens], sides: list[Side]) -> Iterator[Row]:
     """Tokens per second of every side; the sides take turns, and the first round does not count."""
     runs = [[_timed(side, prompts) for side in sides] for prompts in rounds][1:]
-    for number, side in enumerate(sides):
-        texts = [text for run in runs for text in run[number].texts]
+    for place, side in enumerate(sides):
+        texts = [text for run in runs for text in run[place].texts]
         ours = [text for run in runs for text in run[0].texts]
-        seconds = [run[number].seconds for run in runs]
+        seconds = [run[place].seconds for run in runs]
         yield {
             "name": f"{side.name}, {workload}",
             "workload": workload,
@@ -223,8 +211,8 @@ def _rows(workload: str, rounds: list[Tokens], sides: list[Side]) -> Iterator[Ro
             "cores": side.threads,
             "texts": len(texts),
             "tokens": sum(map(len, texts)),
-            "tokens_per_second": max(run[number].tokens_per_second for run in runs),
-            "lowest_tokens_per_second": min(run[number].tokens_per_second for run in runs),
+            "tokens_per_second": max(run[place].tokens_per_second for run in runs),
+            "lowest_tokens_per_second": min(run[place].tokens_per_second for run in runs),
             "median_s": median(seconds),
             "texts_as_ours": sum(map(list.__eq__, texts, ours)) / len(texts),
         }
@@ -237,43 +225,20 @@ def _timed(side: Side, prompts: Tokens) -> Run:
     return Run(texts, perf_counter() - begin)
 
 
-def _goals(rows: list[Row]) -> list[Row]:
-    same = min(_number(row, "texts_as_ours") for row in rows if row["side"] in (UNGUESSED, IN_TURN))
+def _goals(rows: list[Row]) -> list[Goal]:
+    same = min(number(row["texts_as_ours"]) for row in rows if row["side"] in (UNGUESSED, IN_TURN))
     return [
-        _goal(f"{ONE_STREAM}: times transformers", _ratio(rows, ONE_STREAM, IN_TURN), ONE_STREAM_GOAL),
-        _goal(f"{AT_ONCE}: times {IN_TURN}", _ratio(rows, AT_ONCE, IN_TURN), CONCURRENT_GOAL),
-        _goal(f"{AT_ONCE}: times {PADDED}", _ratio(rows, AT_ONCE, PADDED), 1.0),
-        _goal("share of greedy texts that are transformers' to the token", same, 1.0),
+        at_least(f"{ONE_STREAM}: times transformers", _ratio(rows, ONE_STREAM, IN_TURN), ONE_STREAM_GOAL),
+        at_least(f"{AT_ONCE}: times {IN_TURN}", _ratio(rows, AT_ONCE, IN_TURN), CONCURRENT_GOAL),
+        at_least(f"{AT_ONCE}: times {PADDED}", _ratio(rows, AT_ONCE, PADDED), 1.0),
+        at_least("share of greedy texts that are transformers' to the token", same, 1.0),
     ]
 
 
 def _ratio(rows: list[Row], workload: str, side: str) -> float:
     """Our tokens per second over the other side's best."""
     ours, theirs = (
-        max(_number(row, "tokens_per_second") for row in rows if (row["workload"], row["side"]) == (workload, name))
+        max(number(row["tokens_per_second"]) for row in rows if (row["workload"], row["side"]) == (workload, name))
         for name in (OURS, side)
     )
     return ours / theirs
-
-
-def _goal(name: str, value: float, least: float) -> Row:
-    return {"name": name, "value": value, "goal": f">= {least:g}", "met": value >= least}
-
-
-def _number(row: Row, name: str) -> float:
-    value = row[name]
-    assert isinstance(value, int | float)
-    return float(value)
-
-
-def _machine(model: LocalModel) -> Row:
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "model": model.name,
-        "parameters": model.network.parameters,
-    }

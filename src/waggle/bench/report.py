@@ -44,9 +44,9 @@ class Report(TypedDict):
     goals: list[Goal]
 
 
-def report(suite: str, seed: int, rows: list[Row], goals: list[Goal]) -> Report:
-    """Put a run's rows and goals together with what they were measured on."""
-    return Report(suite=suite, version=__version__, machine=machine(), seed=seed, rows=rows, goals=goals)
+def report(suite: str, seed: int, rows: list[Row], goals: list[Goal], **beside: object) -> Report:
+    """Put a run's rows and goals together with what they were measured on; `beside` is what else they depend on."""
+    return Report(suite=suite, version=__version__, machine=machine() | beside, seed=seed, rows=rows, goals=goals)
 
 
 def machine() -> dict[str, object]:

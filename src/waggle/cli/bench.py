@@ -1,9 +1,9 @@
 """`waggle bench`: measure, and say plainly which goals were missed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -182,10 +182,10 @@ def gateway(
     _show(run_gateway_bench(seed, GatewayBench(repeats=repeats, seconds=seconds, load=load), on_progress=_say), as_json)
 
 
-def _show(result: Mapping[str, object], as_json: bool, unmeasured: Sequence[str] = ()) -> None:
+def _show(result: "Report", as_json: bool, unmeasured: Sequence[str] = ()) -> None:
     if as_json:
         print(json.dumps(result))
     else:
         from waggle.bench.report import print_report
 
-        print_report(cast("Report", result), unmeasured)
+        print_report(result, unmeasured)

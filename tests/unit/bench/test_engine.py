@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.models.tiny import tiny_folder
 from waggle.bench.engine import AT_ONCE, IN_TURN, ONE_STREAM, OURS, PADDED, UNGUESSED, run_engine_bench
+from waggle.bench.report import number
 from waggle.core.errors import UsageError
 
 
@@ -14,17 +15,15 @@ from waggle.core.errors import UsageError
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_the_suite_runs_on_any_model_folder(tmp_path: Path) -> None:
     result = run_engine_bench(tiny_folder(tmp_path), repeats=1)
-    assert set(result) == {"suite", "version", "machine", "seed", "rows", "goals"}
-    rows, goals = result["rows"], result["goals"]
-    assert isinstance(rows, list)
-    assert isinstance(goals, list)
+    rows = result["rows"]
     sides = {(row["workload"], row["side"]) for row in rows}
     assert sides == {(ONE_STREAM, side) for side in (OURS, UNGUESSED, IN_TURN)} | {
         (AT_ONCE, side) for side in (OURS, IN_TURN, PADDED)
     }
-    assert all(row["tokens_per_second"] > 0 for row in rows)
+    assert all(number(row["tokens_per_second"]) > 0 for row in rows)
     assert all(row["texts_as_ours"] == 1 for row in rows)
-    assert [set(goal) for goal in goals] == [{"name", "value", "goal", "met"}] * 4
+    assert len(result["goals"]) == 4
+    assert result["machine"]["parameters"]
 
 
 def test_a_suite_without_a_repeat_is_refused(tmp_path: Path) -> None:

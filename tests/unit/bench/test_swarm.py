@@ -4,8 +4,7 @@ from functools import cache
 
 import pytest
 
-from waggle.bench.swarm.simulation import run_simulation
-from waggle.bench.swarm.simulation_values import SimOptions, Simulated
+from waggle.bench.swarm.simulation import SimOptions, Simulated, run_simulation
 from waggle.bench.swarm.suite import Timed, _sim_goals, growth, growth_interval, run_swarm_bench
 from waggle.core.errors import UsageError
 from waggle.mesh.memory import Conditions

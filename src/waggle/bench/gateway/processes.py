@@ -8,22 +8,18 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO
+from tempfile import TemporaryDirectory
 
 from waggle.bench.gateway.http import connect
-from waggle.core.errors import PeerUnreachable
+from waggle.bench.processes import START_SECONDS, Peer, running
 
-START_SECONDS, END_SECONDS, POLL_SECONDS = 120.0, 10.0, 0.2
-LAST_WORDS = 600
+POLL_SECONDS = 0.2
 STUB_COMMAND = (sys.executable, "-m", "waggle.bench.gateway.stub")
 GATEWAY_COMMAND = (sys.executable, "-m", "waggle", "serve", "--port", "0", "--json-ready")
 LITELLM, OPTILLM = "LiteLLM", "OptiLLM"
@@ -70,8 +66,8 @@ def why_not(name: str) -> str:
 @asynccontextmanager
 async def start_stub() -> AsyncIterator[Running]:
     """The stub upstream."""
-    async with _process(STUB_COMMAND, {}) as (process, errors):
-        yield Running((await _announced(process, errors))["url"], process.pid)
+    async with running(*STUB_COMMAND, more={}, minds_its_input=True) as peer:
+        yield Running(await _announced(peer), peer.process.pid)
 
 
 @asynccontextmanager
@@ -79,9 +75,8 @@ async def start_gateway(engines: Sequence[str]) -> AsyncIterator[Running]:
     """Our gateway with these engines and a home of its own, as `waggle serve` runs it."""
     specs = [part for engine in engines for part in ("--engine", engine)]
     with TemporaryDirectory(prefix="waggle-bench-") as home:
-        async with _process((*GATEWAY_COMMAND, *specs), {"WAGGLE_HOME": home}) as (process, errors):
-            url = (await _announced(process, errors))["url"].rstrip("/")
-            yield Running(url if url.endswith("/v1") else f"{url}/v1", process.pid)
+        async with running(*GATEWAY_COMMAND, *specs, more={"WAGGLE_HOME": home}) as peer:
+            yield Running(f"{await _announced(peer)}/v1", peer.process.pid)
 
 
 @asynccontextmanager
@@ -90,10 +85,10 @@ async def start_rival(name: str, upstream: str) -> AsyncIterator[Running]:
     port = _free_port()
     with TemporaryDirectory(prefix="waggle-bench-") as folder:
         command = _rival_command(name, upstream, port, Path(folder))
-        async with _process(command, _rival_environment(folder)) as (process, errors):
+        async with running(*command, more=_rival_environment(folder), heard=False) as peer:
             url = f"http://127.0.0.1:{port}/v1"
-            await _until_reachable(url, process, errors)
-            yield Running(url, process.pid)
+            await _until_reachable(url, peer)
+            yield Running(url, peer.process.pid)
 
 
 def _rival_command(name: str, upstream: str, port: int, folder: Path) -> tuple[str, ...]:
@@ -120,66 +115,23 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-# --- processes ----------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _process(command: Sequence[str], more: Mapping[str, str]) -> AsyncIterator[tuple[Process, IO[bytes]]]:
-    """Run a command until the block ends; its standard input stays open as long."""
-    announces = command[0] == sys.executable
-    with TemporaryFile() as errors:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=PIPE,
-            stdout=PIPE if announces else DEVNULL,
-            stderr=errors,
-            env={**os.environ, **more},
-            start_new_session=True,
-        )
-        try:
-            yield process, errors
-        finally:
-            await _end(process)
-
-
-async def _announced(process: Process, errors: IO[bytes]) -> dict[str, str]:
-    """The line in which it says where it is."""
-    assert process.stdout is not None
+async def _announced(peer: Peer) -> str:
+    """The URL that it says it is at."""
     try:
-        async with asyncio.timeout(START_SECONDS):
-            told = json.loads(await process.stdout.readline())
-    except (TimeoutError, ValueError):
-        raise PeerUnreachable(f"a server of the bench did not start{_last_words(errors)}") from None
+        told = json.loads(await peer.line())
+    except ValueError:
+        told = None
     if not isinstance(told, dict) or not isinstance(told.get("url"), str):
-        raise PeerUnreachable(f"a server of the bench did not say where it is{_last_words(errors)}")
-    return told
+        raise peer.fault("a server of the bench did not say where it is")
+    return str(told["url"])
 
 
-async def _until_reachable(url: str, process: Process, errors: IO[bytes]) -> None:
-    try:
+async def _until_reachable(url: str, peer: Peer) -> None:
+    with suppress(TimeoutError):
         async with asyncio.timeout(START_SECONDS):
-            while process.returncode is None:
+            while peer.process.returncode is None:
                 with suppress(OSError):
                     (await connect(url)).close()
                     return
                 await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        pass
-    raise PeerUnreachable(f"a server of the bench did not start{_last_words(errors)}")
-
-
-def _last_words(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    words = errors.read()[-LAST_WORDS:].decode(errors="replace").strip()
-    return f": {words}" if words else ""
-
-
-async def _end(process: Process) -> None:
-    """Ask it to end; kill it, and whatever it started, where it does not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                await process.wait()
-                return
+    raise peer.fault("a server of the bench did not start")

@@ -1,7 +1,7 @@
 """A stub of an OpenAI server that costs as little as Python allows: its answer to a chat is the last message itself.
 
 `python -m waggle.bench.gateway.stub` prints its URL as one JSON line and serves until its standard input ends. It
-counts how often each question came; GET /v1/counts tells.
+counts the chats that it is asked for; GET /v1/counts tells.
 """
 
 import asyncio
@@ -31,14 +31,6 @@ class Chat(Struct):
 
     messages: list[Message]
     stream: bool = False
-
-
-class Counts(Struct):
-    """What it was asked: chats in all, different ones, and how often the commonest came."""
-
-    asked: int
-    different: int
-    most: int
 
 
 class Stub(asyncio.Protocol):
@@ -75,8 +67,7 @@ class Stub(asyncio.Protocol):
         if head.startswith(b"POST "):
             return self._chat(body)
         if b"/counts " in head.split(b"\r\n", 1)[0]:
-            most = max(self._asked.values(), default=0)
-            return whole(msgspec.json.encode(Counts(self._asked.total(), len(self._asked), most)))
+            return whole(msgspec.json.encode({"asked": self._asked.total()}))
         return whole(_MODELS)
 
     def _chat(self, body: bytes) -> bytes:

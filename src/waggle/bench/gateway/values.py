@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from waggle.bench.gateway.http import Crowd, Reply
 from waggle.bench.report import Row, number
+from waggle.bench.scores import ends, resampled_medians
 
 STEP = 1_000
 """Sums of different questions lie so far apart; scripted engines err by less."""
-RESAMPLES = 2_000
 WRONG, UNREADABLE, TWICE = "a reply to another question", "a reply that is none", "a round answered twice"
 
 
@@ -83,8 +83,7 @@ class Pairs:
     def rows(self, seed: int) -> list[Row]:
         """Both ways, and what the gateway added to each question."""
         added = np.array(self.through) - np.array(self.inside)
-        drawn = np.random.default_rng(seed).choice(added, (RESAMPLES, len(added)))
-        low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5]).tolist()
+        low, high = ends(resampled_medians(added, np.random.default_rng(seed)))
         both = [
             _spread("a round in this process", self.inside, self.inside_cpu_seconds),
             _spread("the same round through the gateway", self.through, self.through_cpu_seconds),
@@ -125,8 +124,7 @@ def ratio_row(beside: str, clients: int, ours: Sequence[Crowd], theirs: Sequence
     """How many times as many requests a second we answer, repeat by repeat."""
     floor = 1 / max(crowd.seconds for crowd in theirs)
     ratios = np.array([a.per_second / max(b.per_second, floor) for a, b in zip(ours, theirs, strict=True)])
-    drawn = np.random.default_rng(seed).choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5]).tolist()
+    low, high = ends(resampled_medians(ratios, np.random.default_rng(seed)))
     return {
         "beside": beside,
         "clients": clients,

@@ -20,9 +20,10 @@ import numpy as np
 from waggle.bench.mesh.processes import Client, start_client, start_server
 from waggle.bench.mesh.values import MEASURES, Figure, Measure, Order
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
+from waggle.bench.scores import ends, resampled_medians
 from waggle.core.errors import UsageError
 
-SECONDS, REPEATS, RESAMPLES = 0.3, 9, 2000
+SECONDS, REPEATS = 0.3, 9
 WARM_UP_SECONDS = 0.1
 WITHIN_GOAL, AHEAD_GOAL = 1.3, 1.0
 OURS, HIVEMIND, HIVEMIND_UVLOOP, LATTICA, GRPC = "waggle", "hivemind", "hivemind, uvloop", "lattica", "grpcio, no TLS"
@@ -144,8 +145,7 @@ def _ratio_row(other: str, measure: Measure, figures: Figures, random: np.random
     ours, theirs = ([figure.value for figure in figures[name, measure]] for name in (OURS, other))
     better = np.array(ours) / np.array(theirs)
     ratios = 1 / better if measure in LOWER_IS_BETTER else better
-    drawn = random.choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5]).tolist()
+    low, high = ends(resampled_medians(ratios, random))
     return {
         "figure": WORDS[measure],
         "beside": other,

@@ -7,8 +7,8 @@ import numpy as np
 
 from waggle.bench.quality.lessons import KnownSet
 from waggle.bench.quality.runs import Run
-from waggle.bench.quality.scores import position_bias
 from waggle.bench.report import Row
+from waggle.bench.scores import position_bias
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.ids import NodeId
 from waggle.engines.protocol import Engine

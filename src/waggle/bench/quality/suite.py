@@ -13,8 +13,8 @@ import numpy as np
 from waggle.bench.quality.judging import judging_rows
 from waggle.bench.quality.lessons import KnownSet
 from waggle.bench.quality.runs import Run, Runs
-from waggle.bench.quality.scores import Bootstrap
 from waggle.bench.report import Goal, Report, Row, at_least, number, report
+from waggle.bench.scores import Bootstrap, gap_closed
 from waggle.consensus.calibration import bins_of, expected_calibration_error
 from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
@@ -76,7 +76,7 @@ async def run_quality_bench(options: QualityOptions, progress: Progress) -> Repo
         outside,
         *judges,
     ]
-    return report("quality", options.seed, rows, _goals(table, bootstrap, rows))
+    return report("quality", options.seed, rows, _goals(table, rows))
 
 
 def _checked(families: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -136,9 +136,9 @@ def _family_rows(table: Mapping[str, Run], known: KnownSet) -> list[Row]:
     ]
 
 
-def _goals(table: Mapping[str, Run], bootstrap: Bootstrap, rows: list[Row]) -> list[Goal]:
+def _goals(table: Mapping[str, Run], rows: list[Row]) -> list[Goal]:
     right = {name: run.right for name, run in table.items()}
-    closed = bootstrap.gap_closed(right[COMMITTEE], right["vote"], right["oracle"])[0]
+    closed = gap_closed(right[COMMITTEE], right["vote"], right["oracle"])
     goals = [
         at_least("committee minus vote, points", 100 * _gap(right, "vote"), 100 * PUBLISHED_GAIN),
         _above_zero("committee minus best single, points", 100 * _gap(right, "best single")),

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -20,9 +19,9 @@ import numpy as np
 import uvloop
 
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
-from waggle.bench.swarm.simulation import run_simulation
-from waggle.bench.swarm.simulation_values import SimOptions, Simulated
-from waggle.core.asking import AskOptions
+from waggle.bench.round import TRUTH
+from waggle.bench.scores import ends, resampled_medians
+from waggle.bench.swarm.simulation import SimOptions, Simulated, run_simulation
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget
 from waggle.engines.script import Script
@@ -34,15 +33,13 @@ from waggle.node.rounds.coordinator import CommitteeSize
 from waggle.trust.keys import NodeKey
 
 SIZES = (7, 20, 50)
-WARM_UP, RESAMPLES = 3, 2_000
+WARM_UP = 3
 READY_SECONDS, ROUND_SECONDS, AT_ONCE = 60.0, 30.0, 4
 SKILL, JUDGE_SKILL = 0.6, 0.8
 P50_GOAL, RATIO_GOAL = 60.0, 1.0
 IN_TIME_GOAL, SAME_COST_GOAL = 0.99, 1.1
 SMALL = 100
 """Nodes of the small simulated swarm that the large one's costs are compared with."""
-
-TRUTH = {f"What is {a} + {b}?": str(a + b) for a, b in product(range(100), repeat=2)}
 
 Progress = Callable[[str], None]
 
@@ -200,11 +197,8 @@ def growth_interval(one: Timed, first: Timed, seed: int) -> tuple[float, float]:
     if one is first:
         return 1.0, 1.0
     rng = np.random.default_rng(seed)
-    over, under = (
-        np.median(rng.choice(timed.ms, (RESAMPLES, len(timed.ms))), axis=1) / timed.nodes for timed in (one, first)
-    )
-    low, high = np.percentile(over / under, [2.5, 97.5]).tolist()
-    return low, high
+    over, under = (resampled_medians(timed.ms, rng) / timed.nodes for timed in (one, first))
+    return ends(over / under)
 
 
 def _round_goals(timed: Sequence[Timed]) -> list[Goal]:
