@@ -5,11 +5,28 @@ from typing import Annotated
 import typer
 
 from waggle import __version__
-from waggle.cli import ask, bench, calibrate, config, doctor, export, fetch, join, key, local, models, serve, train, up
+from waggle.cli import (
+    ask,
+    bench,
+    calibrate,
+    config,
+    doctor,
+    export,
+    fetch,
+    join,
+    key,
+    local,
+    models,
+    replay,
+    serve,
+    train,
+    up,
+)
 from waggle.cli.shared import make_group
 
 app = make_group("Many small models answer a question together, better than any one of them.")
 app.command("ask")(ask.ask)
+app.command("replay")(replay.replay)
 app.command("models")(models.models)
 app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)

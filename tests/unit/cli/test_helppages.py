@@ -25,6 +25,7 @@ def test_every_verb_has_a_page_with_all_its_parts() -> None:
         for n in (
             "waggle",
             "ask",
+            "replay",
             "models",
             "calibrate",
             "doctor",
