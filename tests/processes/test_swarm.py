@@ -11,7 +11,7 @@ import pytest
 from tests.processes.nodes import LOOPBACK, Node, Ran, Swarm, begin, finish, run
 from tests.processes.proc import PATIENCE_SECONDS, daemon_of, send, until
 from tests.processes.server import ANSWER, HeldServer
-from waggle.engines.local import load_model
+from waggle.engines.local.engine import load_model
 from waggle.models.hive import hive_folder
 
 pytestmark = pytest.mark.timeout(600)

@@ -22,10 +22,10 @@ import pytest_asyncio
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeRequest
 from waggle.core.errors import EngineError
-from waggle.engines.local import LocalEngine, load_model
+from waggle.engines.local.engine import LocalEngine, load_model
 from waggle.engines.openai.bounded_http import HttpBounds
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.models.hive import hive_folder, hive_names, read_card
 from waggle.models.prompts import ANSWER_MARKER

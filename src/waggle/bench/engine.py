@@ -27,10 +27,10 @@ from torch import Tensor
 from waggle.bench.report import Goal, Report, Row, at_least, number, report
 from waggle.core.engine_values import Sampling
 from waggle.core.errors import EngineUnavailable, UsageError
-from waggle.engines.batching.batcher import Batcher
-from waggle.engines.batching.host import LocalHost
-from waggle.engines.batching.jobs import GenerateJob
-from waggle.engines.local import LocalModel, load_model
+from waggle.engines.local.batcher import Batcher
+from waggle.engines.local.engine import LocalModel, load_model
+from waggle.engines.local.host import LocalHost
+from waggle.engines.local.jobs import GenerateJob
 from waggle.models.hive import hive_folder, hive_names
 from waggle.training.families import FAMILIES
 from waggle.training.plan import RECIPES

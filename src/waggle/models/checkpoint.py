@@ -21,7 +21,7 @@ from waggle.models.decoder import Decoder
 from waggle.models.tokenizer import save_tokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npz")
 """Weights in files whose loaders may run what is in them; they are never opened."""
 

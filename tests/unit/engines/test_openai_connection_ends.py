@@ -30,8 +30,8 @@ from tests.unit.engines.visited_server import (
     talking,
 )
 from waggle.core.errors import EngineUnavailable
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 
 pytestmark = pytest.mark.network
 

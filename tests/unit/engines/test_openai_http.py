@@ -11,8 +11,8 @@ import pytest
 from waggle.core.engine_values import GenerateRequest, JudgeRequest, Sampling
 from waggle.core.errors import TOO_LONG, EngineError, EngineRefused, EngineUnavailable, UsageError
 from waggle.engines.openai.bounded_http import retry_after_s
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.testing.clock import run_virtual
 
 URL = "http://bees.test/v1"

@@ -11,8 +11,8 @@ from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, JudgeRequest
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable
 from waggle.engines.openai.bounded_http import HttpBounds
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.testing.check_engine import CHECKS, Check, run_check
 from waggle.testing.engine_subject import Subject

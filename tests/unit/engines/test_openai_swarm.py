@@ -8,10 +8,10 @@ import pytest
 
 from waggle.core.engine_values import Generation
 from waggle.core.errors import EngineRefused
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.openai.stream import StreamReader
 from waggle.engines.openai.wire import Chunk, Model, read_as
-from waggle.engines.openai_http import OpenAIHttpEngine
 
 
 class Whole(httpx.AsyncByteStream):

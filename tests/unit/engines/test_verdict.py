@@ -15,7 +15,6 @@ from waggle.engines.verdict import (
     delimiter_tag,
     find_verdict,
     judging_prompt,
-    read_verdict,
     verdict_probability,
 )
 
@@ -68,24 +67,22 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("text", FIRST)
-def test_a_verdict_for_the_first_is_read(text: str) -> None:
-    assert read_verdict(text) == 1.0
+SAID = [
+    *((text, 1.0) for text in FIRST),
+    *((text, 0.0) for text in SECOND),
+    *((text, 0.5) for text in TIES),
+    *((text, None) for text in UNREADABLE),
+]
 
 
-@pytest.mark.parametrize("text", SECOND)
-def test_a_verdict_for_the_second_is_read(text: str) -> None:
-    assert read_verdict(text) == 0.0
+def read(text: str) -> float | None:
+    found = find_verdict(text)
+    return None if found is None else found.p
 
 
-@pytest.mark.parametrize("text", TIES)
-def test_a_tie_is_read(text: str) -> None:
-    assert read_verdict(text) == 0.5
-
-
-@pytest.mark.parametrize("text", UNREADABLE)
-def test_what_is_not_a_verdict_is_not_read(text: str) -> None:
-    assert read_verdict(text) is None
+@pytest.mark.parametrize(("text", "p"), SAID)
+def test_a_verdict_is_read_for_what_it_says_and_nothing_else_is_one(text: str, p: float | None) -> None:
+    assert read(text) == p
 
 
 def test_a_verdict_is_found_where_its_letter_stands() -> None:
@@ -106,7 +103,7 @@ def test_reading_a_hostile_text_takes_no_time(filler: str) -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_any_text_has_a_verdict_or_none(text: str) -> None:
-    assert read_verdict(text) in (None, 0.0, 0.5, 1.0)
+    assert read(text) in (None, 0.0, 0.5, 1.0)
 
 
 def test_a_proposal_cannot_close_its_own_delimiter() -> None:
@@ -143,17 +140,17 @@ def test_a_chat_templates_tokens_are_broken_up_in_proposals(token: str) -> None:
 
 def test_an_overlong_proposal_keeps_its_beginning_and_end() -> None:
     long = "BEGIN" + "x" * 100_000 + "END"
-    prompt = judging_prompt(JudgeRequest(question="?", first=long, second=long), max_shown_characters=1_000)
-    assert len(prompt) < 4_000
+    prompt = judging_prompt(JudgeRequest(question="?", first=long, second=long))
+    assert len(prompt) < 14_000
     assert prompt.count("BEGIN") == prompt.count("END") == 2
-    assert "99008 characters left out" in prompt
+    assert "94008 characters left out" in prompt
 
 
 @pytest.mark.parametrize("method", JudgeMethod)
 def test_every_method_asks_for_a_verdict_that_can_be_read(method: JudgeMethod) -> None:
     prompt = judging_prompt(JudgeRequest(question="?", first="x", second="y", method=method))
     forms = prompt.splitlines()[-3:]
-    assert [read_verdict(form) for form in forms] == [1.0, 0.0, 0.5]
+    assert [read(form) for form in forms] == [1.0, 0.0, 0.5]
 
 
 def test_the_probability_is_the_share_of_the_first_with_half_of_a_tie() -> None:

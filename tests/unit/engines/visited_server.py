@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from waggle.core.engine_values import GenerateRequest
 from waggle.engines.openai.bounded_http import HttpBounds
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.kept_connections import KeptConnections
 from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.openai.wire import ChatAsk
-from waggle.engines.openai_http import OpenAIHttpEngine
 
 
 def body_for(question: str) -> bytes:

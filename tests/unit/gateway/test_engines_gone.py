@@ -14,9 +14,9 @@ from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
 from waggle.engines.openai.bounded_http import HttpBounds
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.openai.wire import ChatAsk
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.app import make_app

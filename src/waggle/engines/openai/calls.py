@@ -51,11 +51,8 @@ class CallReader:
             call.arguments.append(more)
             call.size += len(more)
             self._size += len(more)
-            if (
-                max(call.size, self._size // 4) > MAX_ARGUMENTS
-                or len(call.name) > MAX_NAME
-                or self._pieces > MAX_PIECES
-            ):
+            too_much = call.size > MAX_ARGUMENTS or self._size > MAX_ALL_ARGUMENTS
+            if too_much or len(call.name) > MAX_NAME or self._pieces > MAX_PIECES:
                 raise EngineRefused("the server's calls of tools are too long: not usable")
 
     def calls(self) -> tuple[ToolCall, ...]:

@@ -74,8 +74,8 @@ def _open_folders(folders: Sequence[Path]) -> list[tuple[str, Engine]]:
             raise UsageError(f"{str(folder)!r} is a file: give the folder that holds config.json and *.safetensors")
         if not folder.is_dir():
             raise UsageError(f"{str(folder)!r} is neither a model folder nor an address like http://host:port/v1#model")
-    from waggle.engines.batching.host import LocalHost
-    from waggle.engines.local import LocalEngine, load_model
+    from waggle.engines.local.engine import LocalEngine, load_model
+    from waggle.engines.local.host import LocalHost
 
     host = LocalHost()
     models = [load_model(folder) for folder in folders]
@@ -83,7 +83,7 @@ def _open_folders(folders: Sequence[Path]) -> list[tuple[str, Engine]]:
 
 
 def _open_server(spec: str, key_variable: str | None) -> tuple[str, Engine]:
-    from waggle.engines.openai_http import OpenAIHttpEngine
+    from waggle.engines.openai.engine import OpenAIHttpEngine
     from waggle.node.engines.server_spec import read_server_spec
 
     settings = read_server_spec(spec, key_variable=key_variable)

@@ -12,8 +12,8 @@ from tests.unit.gateway.conftest import PATIENCE, QUESTION, bees, caller, make_p
 from tests.unit.gateway.incidents.gateway import running
 from tests.unit.models.tiny import tiny_folder
 from waggle.core.ids import NodeId
-from waggle.engines.batching.jobs import Job
-from waggle.engines.local import LocalEngine, load_model
+from waggle.engines.local.engine import LocalEngine, load_model
+from waggle.engines.local.jobs import Job
 from waggle.engines.protocol import Engine
 from waggle.gateway.app import make_app
 from waggle.gateway.door.ids import MOST_REMEMBERED, RequestIds

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from waggle.core.engine_values import EngineCard, GenerateRequest, StreamedToken
 from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.engines.openai.bounded_http import HttpBounds
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.engines.watch import LOOK_SECONDS, MOST_FAILURES, REST_SECONDS, EngineWatch

@@ -8,8 +8,8 @@ from tests.unit.models.tiny import tiny_folder
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.errors import CheckpointError, UsageError
 from waggle.core.ids import NodeId
-from waggle.engines.local import LocalEngine
-from waggle.engines.openai_http import OpenAIHttpEngine
+from waggle.engines.local.engine import LocalEngine
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.node.engines.opening import open_engines, sum_in
 from waggle.testing.clock import run_virtual

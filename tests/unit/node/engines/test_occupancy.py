@@ -3,8 +3,8 @@
 import asyncio
 
 from waggle.core.engine_values import GenerateRequest
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.remembering import RememberingEngine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine

@@ -14,8 +14,8 @@ from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.core.wasted import counting_waste, waste
+from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
-from waggle.engines.openai_http import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.unit.mesh.files.swarm import MIB, make_model, same_files
 from waggle.core.ids import NodeId
-from waggle.engines.local import load_model
+from waggle.engines.local.engine import load_model
 from waggle.mesh.files.fetching.fetch import REQUESTS_PER_PEER, Progress, fetch
 from waggle.mesh.files.serve import FileServer
 from waggle.mesh.files.store import FileStore

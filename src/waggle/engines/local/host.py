@@ -10,22 +10,21 @@ import threading
 import torch
 
 from waggle.core.errors import EngineUnavailable
-from waggle.engines.batching.batcher import Batcher
-from waggle.engines.batching.jobs import Job
+from waggle.engines.local.batcher import Batcher
+from waggle.engines.local.jobs import Job
 
 IDLE_S = 60.0  # the longest sleep without a look around
 JOIN_S = 10.0  # a step takes far less
 
 
 class LocalHost:
-    """Owns the worker thread; `threads` is how many cores one tensor operation may use.
+    """Owns the worker thread, whose tensor operations use one core.
 
-    At the hive's size one core is fastest: operations are over before a second core has woken up. Texts are the same in
-    any company only with one; large models may want more.
+    At the hive's size one is fastest: operations are over before a second core has woken up. Texts are the same in any
+    company only with one.
     """
 
-    def __init__(self, *, threads: int = 1) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._batchers: list[Batcher] = []
         self._leaving: list[Batcher] = []
         self._closing = False
@@ -64,7 +63,7 @@ class LocalHost:
             self._thread.join(JOIN_S)
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(1)
         try:
             with torch.inference_mode():
                 while not self._closing:

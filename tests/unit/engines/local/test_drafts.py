@@ -8,9 +8,9 @@ import torch
 
 from tests.unit.models.tiny import tiny_decoder
 from waggle.core.engine_values import Sampling
-from waggle.engines.batching.batcher import Batcher
-from waggle.engines.batching.drafts import Drafts
-from waggle.engines.batching.jobs import GenerateJob, Job
+from waggle.engines.local.batcher import Batcher
+from waggle.engines.local.drafts import Drafts
+from waggle.engines.local.jobs import GenerateJob, Job
 from waggle.models.fused import FusedDecoder, one_thread
 
 NETWORK = FusedDecoder(tiny_decoder(seed=4, context=150))

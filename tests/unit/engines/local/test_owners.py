@@ -4,11 +4,11 @@ import asyncio
 
 import torch
 
-from tests.unit.engines.batching.test_judging import Actor
+from tests.unit.engines.local.test_judging import Actor
 from waggle.core.owner import NOBODY, Owner, owner, working_for
-from waggle.engines.batching.drafts import DraftsByAsker
-from waggle.engines.batching.jobs import EmbedJob
-from waggle.engines.batching.prefixes import Prefix, PrefixStore
+from waggle.engines.local.drafts import DraftsByAsker
+from waggle.engines.local.jobs import EmbedJob
+from waggle.engines.local.slots import Prefix, PrefixStore
 from waggle.models.prompts import ANSWER_MARKER
 
 ANN, EVE = Owner("ann", "1"), Owner("eve", "1")

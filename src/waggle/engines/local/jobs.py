@@ -90,11 +90,6 @@ class GenerateJob(Job):
         self._on_token = on_token
 
     @property
-    def fed(self) -> int:
-        """Tokens of the prompt that were really computed."""
-        return self.prompt_length - self.reused
-
-    @property
     def used(self) -> tuple[int, int]:
         """As of every job."""
         return min(self.computed, self.prompt_length) - self.reused, len(self.logprobs)
@@ -129,11 +124,6 @@ class ScoreJob(Job):
         self.logprobs: list[float] = []
         self.targets = list(continuation)
         self._first = len(prompt) - 1  # the position that foretells the continuation's first token
-
-    @property
-    def fed(self) -> int:
-        """Tokens that were really computed."""
-        return self.computed - self.reused
 
     def take_hidden(self, first: int, hidden: Tensor, head: Head) -> None:
         """Score the next tokens wherever they belong to the continuation."""

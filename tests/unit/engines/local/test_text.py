@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 from tests.unit.models.tiny import vocabulary
 from waggle.core.engine_values import Finish, Sampling
 from waggle.core.errors import EngineRefused
-from waggle.engines.batching.completion import MOST_TEXT, Writer, encoded, finished_generation
-from waggle.engines.batching.jobs import GenerateJob
+from waggle.engines.local.jobs import GenerateJob
+from waggle.engines.local.text import MOST_TEXT, Writer, encoded, finished_generation
 from waggle.models.tokenizer import ChatTokenizer
 
 TOKENIZER = ChatTokenizer(Tokenizer.from_str(vocabulary()), end_tokens=frozenset({3}), template=None)

@@ -7,15 +7,16 @@ answer marker was not taught these forms; it is asked in plain words as any othe
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from waggle.core.engine_values import JudgeMethod, JudgeRequest, Sampling
 from waggle.core.errors import TOO_LONG, EngineRefused
 from waggle.core.owner import Owner, owner
-from waggle.engines.batching.completion import encoded
-from waggle.engines.batching.jobs import GenerateJob, Job, ScoreJob
-from waggle.engines.batching.memo import Memo
+from waggle.engines.local.jobs import GenerateJob, Job, ScoreJob
+from waggle.engines.local.text import encoded
 from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt
 from waggle.models.hive import ModelCard
 from waggle.models.prompts import VERDICT_MARKER, judging_question
@@ -24,6 +25,9 @@ from waggle.models.tokenizer import ChatTokenizer, Detokenizer
 MOST_CHARACTERS = 16  # of a token, on average over a context: a proposal's characters beyond that are not looked at
 REMEMBERED = 256  # workings, and as many scores again for each of 4 proposals
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
 
 @dataclass
 class Spent:
@@ -31,6 +35,12 @@ class Spent:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def add(self, job: Job) -> None:
+        """Count those of a job."""
+        prompt_tokens, completion_tokens = job.used
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
 
 
 @dataclass(frozen=True)
@@ -158,13 +168,12 @@ class LocalJudge:
     async def _likelihood(self, prefix: tuple[int, ...], continuation: list[int], spent: Spent) -> float:
         job = ScoreJob(prefix, continuation)
         await self._run(job)
-        spent.prompt_tokens += job.fed
+        spent.add(job)
         return sum(job.logprobs)
 
     async def _written(self, job: GenerateJob, spent: Spent) -> GenerateJob:
         await self._run(job)
-        spent.prompt_tokens += job.fed
-        spent.completion_tokens += len(job.logprobs)
+        spent.add(job)
         return job
 
     async def _prompt(self, question: str) -> list[int]:
@@ -172,6 +181,36 @@ class LocalJudge:
         if len(prompt) >= self._context:
             raise EngineRefused(f"judging takes {len(prompt)} tokens, {TOO_LONG} {self._context}")
         return prompt or [min(self._tokenizer.end_tokens)]
+
+
+class Memo(Generic[Key, Value]):
+    """The latest results, `most` of them, so that nothing is computed twice, nor while another computes it.
+
+    A computation that fails or is cancelled leaves nothing behind.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._results: OrderedDict[Key, Value] = OrderedDict()
+        self._locks: dict[Key, asyncio.Lock] = {}
+
+    async def get(self, key: Key, compute: Callable[[], Awaitable[Value]]) -> Value:
+        """The result for `key`; one of those who ask at the same time computes it, the others wait for that."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                if key not in self._results:
+                    self._results[key] = await compute()
+                self._results.move_to_end(key)
+                return self._results[key]
+        finally:
+            self._forget(key, lock)
+
+    def _forget(self, key: Key, lock: asyncio.Lock) -> None:
+        if not lock.locked():
+            self._locks.pop(key, None)
+        while len(self._results) > self._most:
+            self._results.popitem(last=False)
 
 
 class _MarkerWatch:

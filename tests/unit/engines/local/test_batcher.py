@@ -10,8 +10,8 @@ from torch import Tensor
 from tests.unit.models.tiny import tiny_decoder
 from waggle.core.engine_values import Finish, Sampling
 from waggle.core.errors import EngineUnavailable
-from waggle.engines.batching.batcher import CHUNK_TOKENS, Batcher
-from waggle.engines.batching.jobs import EmbedJob, GenerateJob, Job, ScoreJob
+from waggle.engines.local.batcher import CHUNK_TOKENS, Batcher
+from waggle.engines.local.jobs import EmbedJob, GenerateJob, Job, ScoreJob
 from waggle.models.fused import FusedDecoder, one_thread
 
 CONTEXT = 200
@@ -144,7 +144,7 @@ def test_scoring_behind_a_written_text_computes_the_continuation_only() -> None:
     fresh = ScoreJob(written.tokens[:-1], prompt_of(8, 5))
     run(Batcher(NETWORK), fresh)
     assert job.logprobs == fresh.logprobs
-    assert (job.fed, fresh.fed) == (5, 40 + 19 + 4)
+    assert (job.used[0], fresh.used[0]) == (5, 40 + 19 + 4)
 
 
 def test_a_prefix_is_copied_from_a_row_that_is_still_running() -> None:

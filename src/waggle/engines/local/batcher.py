@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from waggle.core.errors import EngineError, EngineUnavailable
-from waggle.engines.batching.drafts import DraftsByAsker
-from waggle.engines.batching.jobs import GenerateJob, Job
-from waggle.engines.batching.prefixes import SHORTEST, Prefix, PrefixStore, shared_length
-from waggle.engines.batching.rows import Rows
+from waggle.engines.local.drafts import DraftsByAsker
+from waggle.engines.local.jobs import GenerateJob, Job
+from waggle.engines.local.slots import Slots
 from waggle.models.cache import CacheWindow, SlotCache
 from waggle.models.fused import FusedDecoder
 from waggle.models.sampling import Sampler
@@ -54,8 +53,7 @@ class Batcher:
         self._cache = SlotCache(
             config, slots=slots, context=network.context, dtype=network.dtype, device=network.device
         )
-        self._rows = Rows(self._cache)
-        self._prefixes = PrefixStore(kept_tokens)
+        self._slots = Slots(self._cache, kept_tokens=kept_tokens)
         self._drafts = DraftsByAsker() if guesses else None
         self._observe = observe
         self._inbox: deque[Job] = deque()
@@ -66,7 +64,7 @@ class Batcher:
     @property
     def load(self) -> int:
         """Jobs waiting or running."""
-        return len(self._inbox) + len(self._rows.jobs)
+        return len(self._inbox) + len(self._slots.jobs)
 
     def submit(self, job: Job) -> None:
         """Queue a job; from any thread."""
@@ -74,40 +72,26 @@ class Batcher:
 
     def step(self) -> None:
         """Drop what was cancelled, let in what fits, and compute one pass of each kind."""
-        for job in [job for job in self._rows.jobs if job.is_over]:
+        for job in [job for job in self._slots.jobs if job.is_over]:
             self._remove(job)
-        while self._inbox and not self._rows.is_full:
-            self._admit(self._inbox.popleft())
-        if self._rows.prompts:
+        while self._inbox and not self._slots.is_full:
+            job = self._inbox.popleft()
+            if job.is_over:
+                job.end(EngineUnavailable("cancelled"))
+            else:
+                self._slots.add(job)
+        if self._slots.prompts:
             self._read_prompts()
-        if self._rows.writing:
+        if self._slots.writing:
             self._write()
 
     def fail(self, error: EngineError) -> None:
         """End all jobs with `error`."""
-        failed = [*self._rows.jobs, *self._inbox]
+        failed = [*self._slots.jobs, *self._inbox]
         self._inbox.clear()
-        self._rows.clear()
+        self._slots.clear()
         for job in failed:
             job.end(error)
-
-    def _admit(self, job: Job) -> None:
-        """Give a job a slot and the longest beginning that its owner's rows or the store have computed already."""
-        if job.is_over:
-            return job.end(EngineUnavailable("cancelled"))
-        slot = self._rows.add(job)
-        length, prefix = self._prefixes.find(job.tokens, job.reusable, job.owner)
-        shared = [
-            shared_length(other.tokens, job.tokens, min(job.reusable, other.computed)) * (other.owner == job.owner)
-            for other in self._rows.jobs[:slot]
-        ]
-        if shared and max(shared) >= max(length, SHORTEST):
-            length = max(shared)
-            self._cache.copy_prefix(shared.index(length), slot, length)
-        elif prefix is not None:
-            self._cache.write(slot, prefix.keys[:, :, :length], prefix.values[:, :, :length])
-        job.computed = job.reused = length
-        return None
 
     def _read_prompts(self) -> None:
         """Compute the next chunk of some neighbouring prompts; those that are done begin to write, or are over."""
@@ -121,21 +105,21 @@ class Batcher:
         self._begin_writing([(job, hidden[row, len(fed[row]) - 1]) for row in done if _writes(job := jobs[row])])
         for job in [jobs[row] for row in done]:
             if isinstance(job, GenerateJob) and not job.finished:
-                self._rows.promote(job)
+                self._slots.promote(job)
             else:
                 self._remove(job)
                 job.end()
 
     def _neighbours(self) -> tuple[int, list[Job]]:
         """A run of prompts of like size, and its first slot; the oldest and the shortest take turns in beginning it."""
-        prompts = self._rows.prompts
+        prompts = self._slots.prompts
         sizes = [min(job.remaining, CHUNK_TOKENS) for job in prompts]
         self._passes += 1
         start = 0 if self._passes % 2 else sizes.index(min(sizes))
         stop = start + 1
         while stop < len(sizes) and _go_together(sizes[start : stop + 1]):
             stop += 1
-        return self._rows.writing + start, prompts[start:stop]
+        return self._slots.writing + start, prompts[start:stop]
 
     def _begin_writing(self, ready: list[tuple[GenerateJob, Tensor]]) -> None:
         """The first token of jobs whose prompt is done, each with its last hidden state (E,)."""
@@ -147,7 +131,7 @@ class Batcher:
 
     def _write(self) -> None:
         """At least one token for every job that writes; as many as were guessed right in rows that cost nothing."""
-        jobs = self._rows.writers
+        jobs = self._slots.writers
         guesses = [self._guess(job, -(-self.network.row_floor // len(jobs)) - 1) for job in jobs]
         hidden = self._compute(0, jobs, [[job.tokens[-1], *guess] for job, guess in zip(jobs, guesses, strict=True)])
         length = hidden.shape[1]
@@ -213,13 +197,10 @@ class Batcher:
         job.computed += hidden.shape[0]
 
     def _remove(self, job: Job) -> None:
-        """Take a job out; what it wrote may be the beginning of another."""
-        if isinstance(job, GenerateJob) and job.finished:
-            keys, values = self._cache.read(self._rows.slot_of(job), job.computed)
-            self._prefixes.keep(Prefix(tuple(job.tokens[: job.computed]), keys, values, job.owner))
-            if self._drafts is not None:
-                self._drafts.of(job.owner.asker).learn(job.tokens, job.learned)
-        self._rows.remove(job)
+        """Take a job out; others may go on as it did."""
+        if isinstance(job, GenerateJob) and job.finished and self._drafts is not None:
+            self._drafts.of(job.owner.asker).learn(job.tokens, job.learned)
+        self._slots.remove(job)
         if job.cancelled:
             job.end(EngineUnavailable("cancelled"))
 

@@ -8,9 +8,9 @@ import pytest
 from tests.unit.models.tiny import tiny_decoder
 from waggle.core.engine_values import Sampling
 from waggle.core.errors import EngineUnavailable
-from waggle.engines.batching.batcher import Batcher
-from waggle.engines.batching.host import LocalHost
-from waggle.engines.batching.jobs import GenerateJob
+from waggle.engines.local.batcher import Batcher
+from waggle.engines.local.host import LocalHost
+from waggle.engines.local.jobs import GenerateJob
 from waggle.models.fused import FusedDecoder
 
 NETWORK = FusedDecoder(tiny_decoder(context=100_000))

@@ -25,12 +25,11 @@ from waggle.core.engine_values import (
 )
 from waggle.core.errors import TOO_LONG, CheckpointError, EngineRefused, EngineUnavailable
 from waggle.core.wasted import waste
-from waggle.engines.batching.batcher import Batcher, Observer
-from waggle.engines.batching.completion import Writer, encoded, finished_generation
-from waggle.engines.batching.conversation import prompt_tokens
-from waggle.engines.batching.host import LocalHost
-from waggle.engines.batching.jobs import EmbedJob, GenerateJob, Job
-from waggle.engines.batching.judging import LocalJudge
+from waggle.engines.local.batcher import Batcher, Observer
+from waggle.engines.local.host import LocalHost
+from waggle.engines.local.jobs import EmbedJob, GenerateJob, Job
+from waggle.engines.local.judging import LocalJudge
+from waggle.engines.local.text import Writer, encoded, finished_generation, prompt_tokens
 from waggle.models.checkpoint import load_decoder
 from waggle.models.fused import FusedDecoder
 from waggle.models.hive import ModelCard, read_card

@@ -17,10 +17,10 @@ from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, JudgeRequest, Sampling
 from waggle.core.errors import TOO_LONG, CheckpointError, EngineError, EngineRefused, EngineUnavailable
 from waggle.core.wasted import counting_waste
-from waggle.engines.batching.conversation import messages_of
-from waggle.engines.batching.host import LocalHost
-from waggle.engines.batching.jobs import Job
-from waggle.engines.local import MOST_WAITING, LocalEngine, LocalModel, load_model
+from waggle.engines.local.engine import MOST_WAITING, LocalEngine, LocalModel, load_model
+from waggle.engines.local.host import LocalHost
+from waggle.engines.local.jobs import Job
+from waggle.engines.local.text import messages_of
 from waggle.engines.protocol import Engine
 from waggle.models.checkpoint import load_decoder
 from waggle.models.hive import ModelCard
