@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tests.unit.models.gguf_models import QWEN3, random_decoder
+from tests.unit.models.tiny import QWEN3, tiny_decoder
 from waggle.models.checkpoint import save_checkpoint
 from waggle.models.gguf import export_gguf
 from waggle.models.gguf_tokenizer import PRE_TOKENIZERS
@@ -69,8 +69,8 @@ def trained(pattern: str, *, whole_words: bool) -> Tokenizer:
 
 
 def save(folder: Path, tokenizer: Tokenizer) -> None:
-    decoder = random_decoder(replace(QWEN3, vocabulary=tokenizer.get_vocab_size(), layers=1))
-    save_checkpoint(folder, decoder, tokenizer, chat_template="", end_token="<|end|>", padding_token="<|pad|>")
+    decoder = tiny_decoder(replace(QWEN3, vocabulary=tokenizer.get_vocab_size(), layers=1))
+    save_checkpoint(folder, decoder, tokenizer)
 
 
 def cut_by_llama_cpp(model: Path, texts: list[str]) -> list[list[int]]:

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import make_client, make_mesh
 from waggle.core.asking import AskOptions
+from waggle.core.carried import NOBODY, Owner, owner, working_for
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest, Sampling, StreamedToken
 from waggle.core.ids import NodeId
-from waggle.core.owner import NOBODY, Owner, owner, working_for
 from waggle.core.round_effects import AskProposal
 from waggle.core.round_values import Record
 from waggle.engines.protocol import Engine

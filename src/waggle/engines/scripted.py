@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
+from waggle.core.carried import waste
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import (
     EngineCard,
@@ -23,7 +24,6 @@ from waggle.core.engine_values import (
     StreamedToken,
 )
 from waggle.core.errors import EngineUnavailable
-from waggle.core.wasted import waste
 from waggle.engines.actor import Actor, shifted
 from waggle.engines.answer import answer_start, cut_at_stop, last_generation, self_confidence, split_answer
 from waggle.engines.script import Crasher, Hanger, Script, share

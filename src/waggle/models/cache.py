@@ -33,7 +33,6 @@ class SlotCache:
         self.keys = _zeros(shape, dtype, device)
         self.values = _zeros(shape, dtype, device)
         self.slots = slots
-        self.context = context
         self.places = torch.arange(self.capacity, device=device)
         lanes = torch.arange(slots * config.kv_heads, device=device) * self.capacity
         self.lanes = lanes.view(slots, 1, config.kv_heads)  # where each row's heads begin, counted in positions

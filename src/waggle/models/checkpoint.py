@@ -18,6 +18,7 @@ from torch import Tensor
 from waggle.core.errors import CheckpointError
 from waggle.models.config import load_json, read_config, write_config
 from waggle.models.decoder import Decoder
+from waggle.models.prompts import END, PADDING
 from waggle.models.tokenizer import save_tokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -53,25 +54,18 @@ def load_decoder(folder: Path, *, dtype: torch.dtype = torch.float32, device: st
 
 
 def save_checkpoint(
-    folder: Path,
-    decoder: Decoder,
-    tokenizer: Tokenizer,
-    *,
-    chat_template: str,
-    end_token: str,
-    padding_token: str,
-    dtype: torch.dtype = torch.float16,
+    folder: Path, decoder: Decoder, tokenizer: Tokenizer, *, dtype: torch.dtype = torch.float16
 ) -> None:
     """Write a folder that both `load_decoder` and transformers read: weights, config, tokenizer, chat template."""
     folder.mkdir(parents=True, exist_ok=True)
-    ends = {"eos_token_id": tokenizer.token_to_id(end_token), "pad_token_id": tokenizer.token_to_id(padding_token)}
+    ends = {"eos_token_id": tokenizer.token_to_id(END), "pad_token_id": tokenizer.token_to_id(PADDING)}
     raw = write_config(decoder.config) | {"dtype": str(dtype).removeprefix("torch.")} | ends
     (folder / CONFIG).write_text(json.dumps(raw, indent=2) + "\n")
     (folder / "generation_config.json").write_text(json.dumps(ends, indent=2) + "\n")
     tensors = {name: parameter.detach().to("cpu", dtype).contiguous() for name, parameter in decoder.named_parameters()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only
-    save_tokenizer(folder, tokenizer, chat_template=chat_template, end_token=end_token, padding_token=padding_token)
+    save_tokenizer(folder, tokenizer)
 
 
 @contextmanager

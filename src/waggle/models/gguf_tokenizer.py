@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from waggle.core.errors import CheckpointError, UnsupportedModel
 from waggle.models.chat_template import find_template
 from waggle.models.config import load_json
-from waggle.models.tokenizer import NAMED_TOKENS
+from waggle.models.tokenizer import end_tokens, open_tokenizer, token_names
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # GGUF's kinds of tokens
 NO_MERGES = "<none> <none>"  # llama.cpp wants a list of merges; no text is ever made of these two pieces
@@ -60,11 +60,11 @@ def read_gguf_tokenizer(folder: Path, size: int) -> GgufTokenizer:
         CheckpointError: a file is missing or damaged, or has more tokens than the model.
     """
     path = folder / "tokenizer.json"
-    raw, tokenizer = load_json(path), _opened(path)
+    raw, tokenizer = load_json(path), open_tokenizer(folder)
     pre = _pre_tokenizer(path, raw)
     tokens, kinds = _tokens(path, tokenizer, size)
-    named = _named_ids(folder, tokenizer)
-    end, other_end = _ends(folder, named)
+    named = {name: tokenizer.token_to_id(text) for name, text in token_names(folder).items()}
+    end, *others = end_tokens(folder, tokenizer)
     opening = tokenizer.encode("", add_special_tokens=True).ids
     return GgufTokenizer(
         pre=pre,
@@ -73,19 +73,12 @@ def read_gguf_tokenizer(folder: Path, size: int) -> GgufTokenizer:
         merges=_merges(raw) or (NO_MERGES,),
         begin=named.get("bos_token"),
         end=end,
-        other_end=other_end,
+        other_end=next((other for other in others if other != end), None),
         padding=named.get("pad_token"),
         unknown=named.get("unk_token"),
-        begins_text=bool(opening) and opening[0] == named.get("bos_token"),
+        begins_text=opening[:1] == [named.get("bos_token")],
         chat_template=find_template(folder) or PLAIN_TEMPLATE,
     )
-
-
-def _opened(path: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_buffer(path.read_bytes())
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
 
 
 def _pre_tokenizer(path: Path, raw: Mapping[str, object]) -> str:
@@ -142,26 +135,6 @@ def _merges(raw: Mapping[str, object]) -> tuple[str, ...]:
     """The merges, best first, each as two pieces with a space between them."""
     merges = _object(raw.get("model")).get("merges")
     return tuple(" ".join(merge) if isinstance(merge, list) else str(merge) for merge in _list(merges))
-
-
-def _named_ids(folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
-    """The ids of the tokens that tokenizer_config.json names."""
-    path = folder / "tokenizer_config.json"
-    raw = load_json(path) if path.exists() else {}
-    texts = {name: _object(raw.get(name)).get("content", raw.get(name)) for name in NAMED_TOKENS}
-    ids = {name: tokenizer.token_to_id(text) for name, text in texts.items() if isinstance(text, str)}
-    return {name: number for name, number in ids.items() if number is not None}
-
-
-def _ends(folder: Path, named: Mapping[str, int]) -> tuple[int, int | None]:
-    """The token that ends an answer, and one more; llama.cpp knows further ones by their texts."""
-    found = [named["eos_token"]] if "eos_token" in named else []
-    for path in (folder / "generation_config.json", folder / "config.json"):
-        value = load_json(path).get("eos_token_id") if path.exists() else None
-        found += [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
-    if not found:
-        raise CheckpointError(f"{folder}: neither config.json nor tokenizer_config.json names an end token")
-    return found[0], next((number for number in found if number != found[0]), None)
 
 
 def _object(value: object) -> Mapping[str, object]:

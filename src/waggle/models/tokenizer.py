@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
@@ -19,10 +19,12 @@ from tokenizers import AddedToken, Tokenizer
 from waggle.core.errors import CheckpointError
 from waggle.models.chat_template import ChatTemplate, Message, find_template
 from waggle.models.config import load_json
+from waggle.models.prompts import CHAT_TEMPLATE, END, PADDING
 
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # how a decoder shows bytes that are not yet a whole character
 UNFINISHED_BYTES = 3  # a character of UTF-8 has at most 4 bytes
+REMEMBERED = 64  # sequences of roles, with the special tokens that belong to them
 LONGEST_WINDOW = 32  # tokens; only bytes that are no text at all get that far
 
 
@@ -40,15 +42,12 @@ class ChatTokenizer:
         tokenizer.add_special_tokens(tags)
         self._special = self._hidden | {tokenizer.token_to_id(token.content) for token in tags}
         self._contents = tuple(token.content for number, token in added.items() if number in self._special)
+        self._frame_specials = lru_cache(REMEMBERED)(self._written_around)
 
     @property
     def size(self) -> int:
         """Number of token ids."""
         return self._tokenizer.get_vocab_size()
-
-    def token_to_id(self, token: str) -> int | None:
-        """The id of one token by its exact name."""
-        return self._tokenizer.token_to_id(token)
 
     def encode(self, text: str) -> list[int]:
         """Plain text to ids; no character of it becomes a special token. Raises ValueError for lone surrogates."""
@@ -58,12 +57,7 @@ class ChatTokenizer:
         """The question as the model expects to be asked, up to where it begins to write."""
         if self._template is None:
             return self._opening + self.encode(question)
-        whole = self._encode(self._render(question), special=True)
-        if self._is_innocent(question, whole):
-            return whole
-        placeholder = _placeholder()
-        before, *after = self._render(placeholder).split(placeholder)
-        return self._encode_pieces([before, *after], question)
+        return self.encode_messages([{"role": "user", "content": question}])
 
     @cached_property
     def can_converse(self) -> bool:
@@ -81,14 +75,13 @@ class ChatTokenizer:
         Raises:
             CheckpointError: there is no template, or it fails on this conversation.
         """
-        if self._template is None:
-            raise CheckpointError("the model has no chat template")
-        contents = {_placeholder(): message["content"] for message in messages}
-        frame = self._template.render(_filled(messages, contents))
-        whole = self._encode(self._template.render(messages), special=True)
-        named = any(special in content for special in self._contents for content in contents.values())
-        if not named and self._specials(whole) == self._specials(self._encode(frame, special=True)):
+        whole = self._encode(self._rendered(messages), special=True)
+        named = any(special in message["content"] for special in self._contents for message in messages)
+        roles = tuple(message["role"] for message in messages)
+        if not named and self._specials(whole) == self._frame_specials(roles):
             return whole
+        contents = {_placeholder(): message["content"] for message in messages}
+        frame = self._rendered(_turns(roles, contents))
         tokens: list[int] = []
         for piece in re.split(f"({'|'.join(contents)})", frame):
             tokens += self.encode(contents[piece]) if piece in contents else self._encode(piece, special=True)
@@ -99,51 +92,36 @@ class ChatTokenizer:
         shown = [token for token in tokens if token not in self._hidden]
         return self._tokenizer.decode(shown, skip_special_tokens=False)
 
-    def _render(self, question: str) -> str:
-        if self._template is None:
-            return question
-        return self._template.render([{"role": "user", "content": question}])
-
     def _lays_out(self, roles: Sequence[str]) -> bool:
-        if self._template is None:
-            return False
         marks = [_placeholder() for _ in roles]
-        messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
         try:
-            text = self._template.render(messages)
+            return re.findall("|".join(marks), self._rendered(_turns(roles, marks))) == marks
         except CheckpointError:
             return False
-        return re.findall("|".join(marks), text) == marks
+
+    def _rendered(self, messages: Sequence[Message]) -> str:
+        if self._template is None:
+            raise CheckpointError("the model has no chat template")
+        return self._template.render(messages)
 
     @cached_property
     def _opening(self) -> list[int]:
         """What an ordinary encoding of nothing begins with (a model's beginning-of-text token, usually)."""
         return self._tokenizer.encode("", add_special_tokens=True).ids if self._template is None else []
 
-    @cached_property
-    def _own_specials(self) -> list[int]:
-        """The special tokens that the template writes around any question."""
-        return self._specials(self._encode(self._render(_placeholder()), special=True))
+    def _written_around(self, roles: tuple[str, ...]) -> list[int]:
+        """The special tokens that the template itself writes around turns of these roles."""
+        frame = self._rendered(_turns(roles, [_placeholder() for _ in roles]))
+        return self._specials(self._encode(frame, special=True))
 
     def _specials(self, tokens: Sequence[int]) -> list[int]:
         return [token for token in tokens if token in self._special]
-
-    def _is_innocent(self, question: str, whole: Sequence[int]) -> bool:
-        named = any(content in question for content in self._contents)
-        return not named and self._specials(whole) == self._own_specials
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         text.encode()  # UnicodeEncodeError, a ValueError, for what is no text
         with self._lock:
             self._tokenizer.encode_special_tokens = not special
             return self._tokenizer.encode(text, add_special_tokens=False).ids
-
-    def _encode_pieces(self, pieces: Sequence[str], question: str) -> list[int]:
-        """The template's pieces with the question, as plain text, in each gap between them."""
-        tokens = self._encode(pieces[0], special=True)
-        for piece in pieces[1:]:
-            tokens += self.encode(question) + self._encode(piece, special=True)
-        return tokens
 
 
 class Detokenizer:
@@ -188,30 +166,21 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     Raises:
         CheckpointError: a file is missing or damaged, or no file names a token that ends a text.
     """
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_buffer(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"{path} is missing or cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
-    names = _token_names(folder)
+    tokenizer = open_tokenizer(folder)
     source = find_template(folder)
-    template = None if source is None else ChatTemplate(source, names)
-    return ChatTokenizer(tokenizer, end_tokens=_end_tokens(folder, tokenizer, names), template=template)
+    template = None if source is None else ChatTemplate(source, token_names(folder))
+    return ChatTokenizer(tokenizer, end_tokens=frozenset(end_tokens(folder, tokenizer)), template=template)
 
 
-def save_tokenizer(
-    folder: Path, tokenizer: Tokenizer, *, chat_template: str, end_token: str, padding_token: str
-) -> None:
-    """Write `tokenizer.json` and the `tokenizer_config.json` by which transformers finds the same template."""
+def save_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
+    """Write `tokenizer.json` and the `tokenizer_config.json` by which transformers finds the hive's template."""
     tokenizer.save(str(folder / "tokenizer.json"))
     raw = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": end_token,
-        "pad_token": padding_token,
+        "eos_token": END,
+        "pad_token": PADDING,
         "clean_up_tokenization_spaces": False,
-        "chat_template": chat_template,
+        "chat_template": CHAT_TEMPLATE,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(raw, indent=2) + "\n")
 
@@ -221,9 +190,8 @@ def _placeholder() -> str:
     return f"waggle{secrets.token_hex(16)}"
 
 
-def _filled(messages: Sequence[Message], contents: Iterable[str]) -> list[Message]:
-    """The messages with other contents."""
-    return [{**message, "content": content} for message, content in zip(messages, contents, strict=True)]
+def _turns(roles: Iterable[str], contents: Iterable[str]) -> list[Message]:
+    return [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
 
 
 def _is_tag(token: AddedToken) -> bool:
@@ -232,7 +200,18 @@ def _is_tag(token: AddedToken) -> bool:
     return not token.special and len(content) > 2 and (content[0], content[-1]) in (("<", ">"), ("[", "]"))
 
 
-def _token_names(folder: Path) -> dict[str, str]:
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The folder's `tokenizer.json`. Raises CheckpointError."""
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_buffer(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} is missing or cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a tokenizer: {error}") from error
+
+
+def token_names(folder: Path) -> dict[str, str]:
     """`bos_token` and the like: their text, where tokenizer_config.json gives it."""
     path = folder / "tokenizer_config.json"
     raw = load_json(path) if path.exists() else {}
@@ -241,14 +220,17 @@ def _token_names(folder: Path) -> dict[str, str]:
     return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
-def _end_tokens(folder: Path, tokenizer: Tokenizer, names: dict[str, str]) -> frozenset[int]:
-    """Every token that any of the three files names as the end of a text."""
-    found: set[int] = set()
-    for path in (folder / "config.json", folder / "generation_config.json"):
+def end_tokens(folder: Path, tokenizer: Tokenizer) -> list[int]:
+    """Every token that any of three files names as the end of a text, the tokenizer's own first.
+
+    Raises:
+        CheckpointError: none does.
+    """
+    named = tokenizer.token_to_id(token_names(folder).get("eos_token", ""))
+    found = [] if named is None else [named]
+    for path in (folder / "generation_config.json", folder / "config.json"):
         value = load_json(path).get("eos_token_id") if path.exists() else None
-        found.update(number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int))
-    named = tokenizer.token_to_id(names["eos_token"]) if "eos_token" in names else None
-    found.update(() if named is None else (named,))
+        found += [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
     if not found:
         raise CheckpointError(f"{folder}: neither config.json nor tokenizer_config.json names an end token")
-    return frozenset(found)
+    return found

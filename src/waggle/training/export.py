@@ -7,7 +7,7 @@ import msgspec
 from waggle.core.errors import UsageError
 from waggle.models.checkpoint import save_checkpoint
 from waggle.models.hive import CARD, ModelCard, read_card, write_card
-from waggle.models.prompts import ANSWER_MARKER, CHAT_TEMPLATE, END, PADDING
+from waggle.models.prompts import ANSWER_MARKER
 from waggle.training.hive import load_model, load_tokenizer
 from waggle.training.plan import RECIPES
 from waggle.training.state import Progress, read_progress
@@ -28,14 +28,7 @@ def _export(name: str, work: Path, folder: Path) -> Path:
     progress = read_progress(work / name)
     if progress.step == 0:
         raise UsageError(f"{work / name} holds no training run: run waggle train hive {name}")
-    save_checkpoint(
-        folder,
-        load_model(name, work),
-        load_tokenizer(work),
-        chat_template=CHAT_TEMPLATE,
-        end_token=END,
-        padding_token=PADDING,
-    )
+    save_checkpoint(folder, load_model(name, work), load_tokenizer(work))
     write_card(folder, _card(name, folder, progress))
     return folder
 

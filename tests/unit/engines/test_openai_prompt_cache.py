@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.engines.test_openai_http import FORTY_TWO, PAIR, QUESTION, Network, engine_on
+from waggle.core.carried import working_for
 from waggle.core.errors import UsageError
-from waggle.core.owner import working_for
 from waggle.engines.openai.settings import PromptCache
 from waggle.node.engines.server_spec import read_server_spec
 from waggle.testing.clock import run_virtual

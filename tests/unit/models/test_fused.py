@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.unit.models.tiny import tiny_decoder
 from waggle.models.cache import CacheWindow, SlotCache
 from waggle.models.config import DecoderConfig
-from waggle.models.decoder import Decoder
 from waggle.models.fused import FusedDecoder, one_thread, smallest_invariant_rows
 
 CONTEXT, VOCABULARY = 400, 131
@@ -43,12 +43,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module", params=SHAPES)
 def fused(request: pytest.FixtureRequest) -> FusedDecoder:
-    decoder = Decoder(SHAPES[request.param])
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in decoder.parameters():
-            parameter.normal_(0 if parameter.dim() > 1 else 1, 0.2, generator=generator)
-    return FusedDecoder(decoder.requires_grad_(False))
+    return FusedDecoder(tiny_decoder(SHAPES[request.param], seed=5).requires_grad_(False))
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +128,6 @@ def test_a_row_floor_is_found_where_kernels_differ() -> None:
 
 
 def test_the_context_can_be_shortened_only(fused: FusedDecoder) -> None:
-    decoder = Decoder(msgspec.structs.replace(fused.config, context=50))
+    decoder = tiny_decoder(msgspec.structs.replace(fused.config, context=50))
     assert FusedDecoder(decoder, context=20).context == 20
     assert FusedDecoder(decoder, context=4_096).context == 50

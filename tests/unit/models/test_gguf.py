@@ -6,17 +6,25 @@ from pathlib import Path
 import pytest
 import torch
 from msgspec.structs import replace
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from tests.unit.models.gguf_file import GgufFile, read_gguf
-from tests.unit.models.gguf_models import CONFIGS, hive_tokenizer, random_decoder, save
+from tests.unit.models.tiny import QWEN3, saved, tiny_decoder, vocabulary
 from waggle.core.errors import CheckpointError, UnsupportedModel, WaggleError
 from waggle.models.checkpoint import load_decoder
 from waggle.models.decoder import Decoder, rotary_table, rotate
 from waggle.models.gguf import NumberType, check_shape, export_gguf, interleave_halves, tensor_name
-from waggle.models.hive import CARD
+from waggle.models.hive import CARD as CARD_FILE
+from waggle.models.hive import ModelCard
 from waggle.models.prompts import CHAT_TEMPLATE
 
+CARD = ModelCard(name="tiny", licence="Apache-2.0")
+CONFIGS = {
+    "llama": replace(QWEN3, family="llama", qk_norm=False, attention_bias=True, output_bias=True),
+    "qwen2": replace(QWEN3, family="qwen2", qk_norm=False, attention_bias=True, tied=False),
+    "qwen3": QWEN3,
+}
 PARTS = ("q_proj", "k_proj")
 Break = Callable[[Path], object]
 
@@ -48,7 +56,7 @@ def expected(decoder: Decoder) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_every_tensor_comes_back_as_it_was(tmp_path: Path, family: str) -> None:
-    folder = save(tmp_path / "model", random_decoder(CONFIGS[family]))
+    folder = saved(tmp_path / "model", tiny_decoder(CONFIGS[family]), CARD)
     tensors, wanted = exported(folder, tmp_path / "out.gguf").tensors, expected(load_decoder(folder))
     assert tensors.keys() == wanted.keys()
     assert ("output.weight" in tensors) is (family == "qwen2")
@@ -61,7 +69,7 @@ def test_every_tensor_comes_back_as_it_was(tmp_path: Path, family: str) -> None:
 def test_matrices_are_written_in_the_type_asked_for_and_vectors_in_float32(
     tmp_path: Path, numbers: NumberType, dtype: torch.dtype
 ) -> None:
-    folder = save(tmp_path / "model", random_decoder())
+    folder = saved(tmp_path / "model", tiny_decoder(), CARD)
     tensors = exported(folder, tmp_path / "out.gguf", numbers).tensors
     for name, wanted in expected(load_decoder(folder)).items():
         assert tensors[name].dtype == (torch.float32 if wanted.dim() == 1 else dtype)
@@ -71,7 +79,7 @@ def test_matrices_are_written_in_the_type_asked_for_and_vectors_in_float32(
 @pytest.mark.parametrize("family", CONFIGS)
 def test_the_shape_is_told_under_the_familys_name(tmp_path: Path, family: str) -> None:
     config = CONFIGS[family]
-    values = exported(save(tmp_path / "model", random_decoder(config)), tmp_path / "out.gguf").values
+    values = exported(saved(tmp_path / "model", tiny_decoder(config), CARD), tmp_path / "out.gguf").values
     assert values["general.architecture"] == family
     told = {name.removeprefix(f"{family}."): value for name, value in values.items() if name.startswith(family)}
     assert told.pop("attention.layer_norm_rms_epsilon") == pytest.approx(config.norm_epsilon)
@@ -92,11 +100,11 @@ def test_the_shape_is_told_under_the_familys_name(tmp_path: Path, family: str) -
 
 
 def test_the_tokenizer_and_the_template_are_in_the_file(tmp_path: Path) -> None:
-    values = exported(save(tmp_path / "model", random_decoder()), tmp_path / "out.gguf").values
+    values = exported(saved(tmp_path / "model", tiny_decoder(), CARD), tmp_path / "out.gguf").values
     told = {name.removeprefix("tokenizer."): value for name, value in values.items() if name.startswith("tokenizer.")}
     tokens = told.pop("ggml.tokens")
     assert isinstance(tokens, list)
-    assert {text: number for number, text in enumerate(tokens)} == hive_tokenizer().get_vocab()
+    assert {text: number for number, text in enumerate(tokens)} == Tokenizer.from_str(vocabulary()).get_vocab()
     assert told == {
         "ggml.model": "gpt2",
         "ggml.pre": "llama-bpe",
@@ -111,9 +119,9 @@ def test_the_tokenizer_and_the_template_are_in_the_file(tmp_path: Path) -> None:
 
 
 def test_the_name_is_that_of_the_card_or_else_of_the_folder(tmp_path: Path) -> None:
-    folder = save(tmp_path / "model", random_decoder())
+    folder = saved(tmp_path / "model", tiny_decoder(), CARD)
     carded = exported(folder, tmp_path / "1.gguf").values
-    (folder / CARD).unlink()
+    (folder / CARD_FILE).unlink()
     bare = exported(folder, tmp_path / "2.gguf").values
     assert (carded["general.name"], carded["general.license"]) == ("tiny", "Apache-2.0")
     assert (bare["general.name"], bare.get("general.license")) == ("model", None)
@@ -160,7 +168,7 @@ def test_the_shapes_that_llama_cpp_does_not_compute_are_refused() -> None:
 )
 def test_a_refused_export_leaves_the_old_file_and_no_other(tmp_path: Path, break_it: Break, complaint: str) -> None:
     pytest.importorskip("gguf", reason="the extra `export` is not installed")
-    folder, out = save(tmp_path / "model", random_decoder()), tmp_path / "out" / "old.gguf"
+    folder, out = saved(tmp_path / "model", tiny_decoder(), CARD), tmp_path / "out" / "old.gguf"
     out.parent.mkdir()
     out.write_bytes(b"old")
     break_it(folder)
@@ -170,10 +178,10 @@ def test_a_refused_export_leaves_the_old_file_and_no_other(tmp_path: Path, break
 
 
 def test_a_weight_too_large_for_half_precision_is_refused_without_a_file(tmp_path: Path) -> None:
-    out, decoder = tmp_path / "out.gguf", random_decoder()
+    out, decoder = tmp_path / "out.gguf", tiny_decoder()
     with torch.no_grad():
         decoder.get_parameter("model.layers.0.mlp.up_proj.weight")[0, 0] = 1e5
-    folder = save(tmp_path / "model", decoder, dtype=torch.float32)
+    folder = saved(tmp_path / "model", decoder, CARD, dtype=torch.float32)
     with pytest.raises(CheckpointError, match="too large for f16"):
         exported(folder, out, "f16")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -183,5 +191,7 @@ def test_a_weight_too_large_for_half_precision_is_refused_without_a_file(tmp_pat
 def test_progress_is_told_up_to_the_last_tensor(tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="the extra `export` is not installed")
     told: list[tuple[int, int]] = []
-    export_gguf(save(tmp_path / "model", random_decoder()), tmp_path / "out.gguf", tell=lambda *step: told.append(step))
+    export_gguf(
+        saved(tmp_path / "model", tiny_decoder(), CARD), tmp_path / "out.gguf", tell=lambda *step: told.append(step)
+    )
     assert told == [(done, 24) for done in range(25)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.models.gguf_models import random_decoder, save
+from tests.unit.models.tiny import saved, tiny_decoder
 from waggle.core.errors import CheckpointError, UnsupportedModel
 from waggle.models.config import load_json
 from waggle.models.gguf_tokenizer import (
@@ -33,7 +33,7 @@ Change = Callable[[dict[str, Json]], object]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return save(tmp_path / "model", random_decoder())
+    return saved(tmp_path / "model", tiny_decoder(), None)
 
 
 def edit(path: Path, change: Callable[[Any], object]) -> None:

@@ -4,14 +4,28 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from tokenizers import Tokenizer
 
 from waggle.models.checkpoint import save_checkpoint
 from waggle.models.config import DecoderConfig
 from waggle.models.decoder import Decoder
 from waggle.models.hive import ModelCard, write_card
-from waggle.models.prompts import ANSWER_MARKER, CHAT_TEMPLATE, END, PADDING
+from waggle.models.prompts import ANSWER_MARKER
 from waggle.training.vocabulary import build_tokenizer
+
+QWEN3 = DecoderConfig(
+    family="qwen3",
+    vocabulary=555,
+    hidden=64,
+    intermediate=128,
+    layers=2,
+    heads=2,
+    kv_heads=1,
+    head_dim=32,
+    context=256,
+    qk_norm=True,
+)
 
 
 @cache
@@ -20,20 +34,8 @@ def vocabulary() -> str:
     return build_tokenizer().to_str()
 
 
-def tiny_decoder(*, seed: int = 0, hidden: int = 64, layers: int = 2, context: int = 256) -> Decoder:
-    """A random Qwen3 decoder with 2 heads on 1 key/value head."""
-    config = DecoderConfig(
-        family="qwen3",
-        vocabulary=Tokenizer.from_str(vocabulary()).get_vocab_size(),
-        hidden=hidden,
-        intermediate=2 * hidden,
-        layers=layers,
-        heads=2,
-        kv_heads=1,
-        head_dim=32,
-        context=context,
-        qk_norm=True,
-    )
+def tiny_decoder(config: DecoderConfig = QWEN3, *, seed: int = 0) -> Decoder:
+    """A random decoder of that shape."""
     decoder = Decoder(config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -44,14 +46,13 @@ def tiny_decoder(*, seed: int = 0, hidden: int = 64, layers: int = 2, context: i
 
 def tiny_folder(folder: Path, *, seed: int = 0, marker: str | None = ANSWER_MARKER, context: int = 256) -> Path:
     """A model folder in `folder`; without a `marker` it has no waggle.json, like a model from elsewhere."""
-    save_checkpoint(
-        folder,
-        tiny_decoder(seed=seed, context=context),
-        Tokenizer.from_str(vocabulary()),
-        chat_template=CHAT_TEMPLATE,
-        end_token=END,
-        padding_token=PADDING,
-    )
-    if marker is not None:
-        write_card(folder, ModelCard(name="tiny", answer_marker=marker, skills={"chain_sum": 0.5}))
+    card = None if marker is None else ModelCard(name="tiny", answer_marker=marker, skills={"chain_sum": 0.5})
+    return saved(folder, tiny_decoder(replace(QWEN3, context=context), seed=seed), card)
+
+
+def saved(folder: Path, decoder: Decoder, card: ModelCard | None, *, dtype: torch.dtype = torch.float16) -> Path:
+    """A model folder with this decoder and card."""
+    save_checkpoint(folder, decoder, Tokenizer.from_str(vocabulary()), dtype=dtype)
+    if card is not None:
+        write_card(folder, card)
     return folder

@@ -26,12 +26,10 @@ from waggle.mesh.members.pace import Pace
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.mesh.messages import ROUND_PROTOCOL
 from waggle.mesh.transport import Stream
-from waggle.node.rounds.coordinator import CommitteeSize
 from waggle.node.network.mesh_party import MeshParty
-from waggle.node.rounds.coordinator import CommitteeSize, Coordinator
 from waggle.node.peers.participant import Participant
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.coordinator import Coordinator
+from waggle.node.rounds.coordinator import CommitteeSize, Coordinator
 from waggle.node.rounds.work import NodeWork
 from waggle.testing.clock import VirtualClock, run_virtual
 from waggle.trust.keys import NodeKey

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from waggle.core.carried import waste
 from waggle.core.engine_values import (
     EngineCard,
     GenerateRequest,
@@ -24,7 +25,6 @@ from waggle.core.engine_values import (
     StreamedToken,
 )
 from waggle.core.errors import TOO_LONG, CheckpointError, EngineRefused, EngineUnavailable
-from waggle.core.wasted import waste
 from waggle.engines.local.batcher import Batcher, Observer
 from waggle.engines.local.host import LocalHost
 from waggle.engines.local.jobs import EmbedJob, GenerateJob, Job

@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from waggle.core.carried import owner
 from waggle.core.engine_values import Finish, Sampling
 from waggle.core.errors import EngineError
-from waggle.core.owner import owner
 
 
 class Head(Protocol):

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from waggle.core.carried import Owner, owner
 from waggle.core.engine_values import JudgeMethod, JudgeRequest, Sampling
 from waggle.core.errors import TOO_LONG, EngineRefused
-from waggle.core.owner import Owner, owner
 from waggle.engines.local.jobs import GenerateJob, Job, ScoreJob
 from waggle.engines.local.text import encoded
 from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from waggle.core.owner import NOBODY, Owner
+from waggle.core.carried import NOBODY, Owner
 from waggle.engines.local.jobs import GenerateJob, Job
 from waggle.models.cache import SlotCache
 

@@ -18,8 +18,8 @@ from functools import lru_cache
 import httpx
 from msgspec import Struct
 
+from waggle.core.carried import request_id
 from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
-from waggle.core.request import request_id
 from waggle.engines.openai.kept_connections import connections_to
 
 

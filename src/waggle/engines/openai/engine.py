@@ -18,10 +18,9 @@ from hashlib import blake2b
 import httpx
 import msgspec
 
+from waggle.core.carried import owner, waste
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
 from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
-from waggle.core.owner import owner
-from waggle.core.wasted import waste
 from waggle.engines.answer import last_generation
 from waggle.engines.openai.asking import SEED_MASK, callable_tools, chat_ask, must_call
 from waggle.engines.openai.bounded_http import BoundedHttp, HttpRefused

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from waggle.core.carried import counting_waste
 from waggle.core.engine_values import Generation, StreamedToken
 from waggle.core.errors import TOO_LONG, EngineRefused, WaggleError
 from waggle.core.round_values import Event, Record, Spent
-from waggle.core.wasted import counting_waste
 from waggle.gateway.chat.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.jobs.nobody import is_abstention, why_nobody

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from waggle.core.asking import AskOptions
+from waggle.core.carried import working_for
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
-from waggle.core.owner import working_for
 from waggle.core.round_values import Record
 from waggle.gateway.telling.metrics import Metrics, route_of, strategy_of
 from waggle.node.observing.logs import facts, fault_of, logged_request, request_id

@@ -15,9 +15,9 @@ from typing import Literal, TextIO
 
 from msgspec import Struct
 
+from waggle.core.carried import request_id as request_id
+from waggle.core.carried import requested
 from waggle.core.errors import WaggleError
-from waggle.core.request import request_id as request_id
-from waggle.core.request import requested
 
 Fact = str | int | float | bool | None
 Form = Literal["pretty", "json"]

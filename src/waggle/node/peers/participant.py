@@ -11,9 +11,9 @@ import logging
 import secrets
 from contextlib import suppress
 
+from waggle.core.carried import working_for
 from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
-from waggle.core.owner import working_for
 from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_values import Proposal
 from waggle.mesh.channel import SignedChannel

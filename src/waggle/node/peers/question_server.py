@@ -4,8 +4,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from waggle.core.carried import working_for
 from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError
-from waggle.core.owner import working_for
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, CannotAnswer, PleaseAnswer
 from waggle.mesh.transport import Stream, Transport

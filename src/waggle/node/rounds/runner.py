@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
+from waggle.core.carried import counting_waste
 from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError, WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import (
@@ -34,7 +35,6 @@ from waggle.core.round_values import (
     Record,
     RoundStarted,
 )
-from waggle.core.wasted import counting_waste
 from waggle.node.chance import draw
 from waggle.node.clock import Clock
 from waggle.node.observing.logs import facts, logged_request, request_id

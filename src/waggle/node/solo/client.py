@@ -10,6 +10,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from waggle.core.carried import waste
 from waggle.core.engine_values import Finish, GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import (
     EngineRefused,
@@ -22,7 +23,6 @@ from waggle.core.errors import (
     WaggleError,
 )
 from waggle.core.ids import NodeId
-from waggle.core.wasted import waste
 from waggle.engines.answer import StopCutter
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (

@@ -14,6 +14,7 @@ from contextlib import aclosing, suppress
 from msgspec.structs import replace
 
 from waggle.core.asking import check_turns
+from waggle.core.carried import working_for
 from waggle.core.engine_values import GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import (
     EngineRefused,
@@ -24,7 +25,6 @@ from waggle.core.errors import (
     UsageError,
     WaggleError,
 )
-from waggle.core.owner import working_for
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
     MODEL_PROTOCOL,

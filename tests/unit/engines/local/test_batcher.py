@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
-from tests.unit.models.tiny import tiny_decoder
+from tests.unit.models.tiny import QWEN3, tiny_decoder
 from waggle.core.engine_values import Finish, Sampling
 from waggle.core.errors import EngineUnavailable
 from waggle.engines.local.batcher import CHUNK_TOKENS, Batcher
@@ -15,7 +16,7 @@ from waggle.engines.local.jobs import EmbedJob, GenerateJob, Job, ScoreJob
 from waggle.models.fused import FusedDecoder, one_thread
 
 CONTEXT = 200
-DECODER = tiny_decoder(seed=3, context=CONTEXT)
+DECODER = tiny_decoder(replace(QWEN3, context=CONTEXT), seed=3)
 VOCABULARY = DECODER.config.vocabulary
 NETWORK = FusedDecoder(DECODER)
 

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from msgspec.structs import replace
 
-from tests.unit.models.tiny import tiny_decoder
+from tests.unit.models.tiny import QWEN3, tiny_decoder
 from waggle.core.engine_values import Sampling
 from waggle.engines.local.batcher import Batcher
 from waggle.engines.local.drafts import Drafts
 from waggle.engines.local.jobs import GenerateJob, Job
 from waggle.models.fused import FusedDecoder, one_thread
 
-NETWORK = FusedDecoder(tiny_decoder(seed=4, context=150))
+NETWORK = FusedDecoder(tiny_decoder(replace(QWEN3, context=150), seed=4))
 
 
 @pytest.fixture(autouse=True)

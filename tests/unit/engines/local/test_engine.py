@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from tests.unit.models.tiny import tiny_folder
+from waggle.core.carried import counting_waste
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, JudgeRequest, Sampling
 from waggle.core.errors import TOO_LONG, CheckpointError, EngineError, EngineRefused, EngineUnavailable
-from waggle.core.wasted import counting_waste
 from waggle.engines.local.engine import MOST_WAITING, LocalEngine, LocalModel, load_model
 from waggle.engines.local.host import LocalHost
 from waggle.engines.local.jobs import Job

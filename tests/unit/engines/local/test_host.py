@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
-from tests.unit.models.tiny import tiny_decoder
+from tests.unit.models.tiny import QWEN3, tiny_decoder
 from waggle.core.engine_values import Sampling
 from waggle.core.errors import EngineUnavailable
 from waggle.engines.local.batcher import Batcher
@@ -13,7 +14,7 @@ from waggle.engines.local.host import LocalHost
 from waggle.engines.local.jobs import GenerateJob
 from waggle.models.fused import FusedDecoder
 
-NETWORK = FusedDecoder(tiny_decoder(context=100_000))
+NETWORK = FusedDecoder(tiny_decoder(replace(QWEN3, context=100_000)))
 PATIENCE_S = 30.0
 
 

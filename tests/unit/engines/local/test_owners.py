@@ -5,7 +5,7 @@ import asyncio
 import torch
 
 from tests.unit.engines.local.test_judging import Actor
-from waggle.core.owner import NOBODY, Owner, owner, working_for
+from waggle.core.carried import NOBODY, Owner, owner, working_for
 from waggle.engines.local.drafts import DraftsByAsker
 from waggle.engines.local.jobs import EmbedJob
 from waggle.engines.local.slots import Prefix, PrefixStore

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from waggle.core.asking import AskOptions
+from waggle.core.carried import counting_waste, waste
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
-from waggle.core.wasted import counting_waste, waste
 from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.protocol import Engine

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
+from waggle.core.carried import counting_waste
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import (
     EngineRefused,
@@ -19,7 +20,6 @@ from waggle.core.errors import (
     WaggleError,
 )
 from waggle.core.ids import NodeId
-from waggle.core.wasted import counting_waste
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.channel import SignedChannel
