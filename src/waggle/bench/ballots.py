@@ -16,6 +16,7 @@ import numpy as np
 from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, report
 from waggle.bench.round import TRUTH
 from waggle.bench.scores import Bootstrap, Right
+from waggle.core.asking import AskOptions
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from msgspec import Struct
 
+from waggle.core.asking import AskOptions
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import ModelOffer

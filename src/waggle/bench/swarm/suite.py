@@ -22,6 +22,7 @@ from waggle.bench.report import Goal, Report, Row, at_least, at_most, number, re
 from waggle.bench.round import TRUTH
 from waggle.bench.scores import ends, resampled_medians
 from waggle.bench.swarm.simulation import SimOptions, Simulated, run_simulation
+from waggle.core.asking import AskOptions
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget
 from waggle.engines.script import Script
