@@ -14,17 +14,14 @@ from msgspec import Struct
 
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
-from waggle.mesh.addresses import MAX_ADDRESSES, PeerAddress, parse_address
-from waggle.mesh.libp2p.addresses import HOSTS
-from waggle.trust.keys import is_node_id
+from waggle.mesh.addresses import EXAMPLE, HOSTS, MAX_ADDRESSES, PeerAddress, parse_address
+from waggle.trust.keys import ID_CHARACTERS, is_node_id
 
 SCHEME = "waggle:"
 USUAL_NETWORK = "waggle"
 MAX_INVITE_LENGTH = 2_500
-ID_LENGTH = 52
-"""Characters of a node id, which holds an Ed25519 key."""
 _NETWORK = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_FORM = "an invite looks like waggle:///ip4/203.0.113.5/tcp/4001/p2p/12D3Koo..."
+_FORM = f"an invite looks like waggle://{EXAMPLE}"
 
 
 class Invite(Struct, frozen=True, kw_only=True):
@@ -78,7 +75,7 @@ def format_invite(addresses: Iterable[str], network: str = USUAL_NETWORK) -> str
     _require_one_peer(parsed)
     if not _NETWORK.fullmatch(network):
         raise UsageError(f"{network!r} is no name of a network: up to 64 letters, digits, dots, dashes, underscores")
-    parsed.sort(key=lambda address: (address.relayed, -address.scope))
+    parsed.sort(key=lambda address: (address.place.relayed, -address.scope))
     ending = "" if network == USUAL_NETWORK else f"?network={network}"
     return f"{SCHEME}//" + ",".join(address.text for address in parsed[:MAX_ADDRESSES]) + ending
 
@@ -100,7 +97,7 @@ def _refuse_cut_off(parts: list[str]) -> None:
     """Raise UsageError where the end of the last address is missing, as when less than all of a line was copied."""
     words = parts[-1].split("/")
     begins = words[1] in HOSTS if len(words) > 1 else words == [""] and len(parts) > 1
-    ends = words[-2:-1] == ["p2p"] and (is_node_id(words[-1]) or len(words[-1]) >= ID_LENGTH)
+    ends = words[-2:-1] == ["p2p"] and (is_node_id(words[-1]) or len(words[-1]) >= ID_CHARACTERS)
     if begins and not ends:
         raise UsageError("the invite is cut off: it does not end in /p2p/ and a whole node id; copy all of it")
 

@@ -1,11 +1,25 @@
 """Addresses: read strictly, and told only to whom they are fit."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
-from waggle.mesh.addresses import Scope, fit_addresses, in_dialling_order, parse_address, scope_of_link
+from waggle.mesh.addresses import (
+    BARE,
+    HOSTS,
+    Scope,
+    fit_addresses,
+    in_dialling_order,
+    is_peer_id,
+    parse_address,
+    parse_peer,
+    parse_place,
+    scope_of_link,
+)
 from waggle.mesh.transport import Link
+from waggle.trust import base58
 
 ID = "12D3KooWKf4yP7PoXHHJvdjACodu41nHS8U6UdMHdyYy8fEdJia5"
 RELAY = "12D3KooWFuHd7CNH4vZZkCyc8vTx8RVFFGLt2TxCPFdeMtHR3Eqo"
@@ -36,8 +50,33 @@ def test_an_address_has_the_scope_of_its_host(start: str, scope: Scope) -> None:
     [
         "",
         "/",
+        "//",
+        "/" * 250,
+        "\0",
         "hello",
+        f"ip4/5.5.5.5/tcp/4/p2p/{ID}",
+        "/ip4",
+        "/ip4/",
+        "/ip4/5.5.5.5",
+        "/ip4/5.5.5.5/tcp",
         "/ip4/127.0.0.1/tcp/4001",
+        "/ip4/5.5.5.5/tcp/4/p2p",
+        "/ip4/5.5.5.5/tcp/4/p2p/",
+        "/ip4/5.5.5.5/tcp/4/p2p/notanid",
+        f"/ip4/5.5.5.5/tcp/4/p2p/{'1' * 52}",
+        f"/ip4/5.5.5.5/tcp/4/p2p/{ID}0",
+        f"/ip4/5.5.5.5/tcp/4/p2p/{ID}/",
+        f"/ip4/5.5.5.5/tcp/4/p2p/{ID}\n",
+        f"/ip4/5.5.5.5/tcp/4/p2p/{ID}/p2p-circuit",
+        f"/ip4/5.5.5.5/tcp/4/p2p/notanid/p2p-circuit/p2p/{ID}",
+        f"/p2p-circuit/p2p/{ID}",
+        f"/tcp/4/ip4/5.5.5.5/p2p/{ID}",
+        f"/ip4/5.5.5.5/tcp/-1/p2p/{ID}",
+        f"/ip4/5.5.5.5/tcp/04001/p2p/{ID}",
+        f"/ip4/5.5.5.5/tcp/{'9' * 100}/p2p/{ID}",
+        f"/ip4/5.5.5/tcp/4/p2p/{ID}",
+        f"/ip4/05.5.5.5/tcp/4/p2p/{ID}",
+        f"/ip6/fe80::1%eth0/tcp/4/p2p/{ID}",
         f"/ip4/127.0.0.1/tcp/0/p2p/{ID}",
         f"/ip4/127.0.0.1/tcp/65536/p2p/{ID}",
         f"/ip4/127.0.0.1/tcp/4 /p2p/{ID}",
@@ -64,12 +103,53 @@ def test_an_address_has_the_scope_of_its_host(start: str, scope: Scope) -> None:
         f"/ip4/5.5.5.5/tcp/80/p2p/{ID}?x=1",
         f"/unix/tmp/p2p/{ID}",
         f"/ip4/5.5.5.5/tcp/80//p2p/{ID}",
-        f"/dns4/{'a' * 300}/tcp/80/p2p/{ID}",
+        f"/dns4/{'a' * 64}/tcp/80/p2p/{ID}",
+        f"/dns4/-bad/tcp/80/p2p/{ID}",
+        f"/dns4/a..b/tcp/80/p2p/{ID}",
+        f"/dns4/ünï/tcp/80/p2p/{ID}",
+        f"/dns4/{'a.' * 130}b/tcp/80/p2p/{ID}",
+        f"/memory/a b/p2p/{ID}",
+        "/memory/a/p2p/b/p2p/c",
     ],
 )
 def test_nonsense_and_addresses_nobody_should_dial_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_address(text)
+    with pytest.raises(UsageError):
+        parse_peer(text)
+
+
+@pytest.mark.parametrize("end", ["", f"/p2p/{ID}"])
+@pytest.mark.parametrize(
+    "text", ["/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/4001/quic-v1", "/dns4/a.example.org/tcp/443/tls/ws"]
+)
+def test_a_place_to_listen_at_may_be_anywhere_and_have_any_port(text: str, end: str) -> None:
+    assert str(parse_place(text + end)) == text
+
+
+def test_an_address_inside_a_process_is_none_for_libp2p() -> None:
+    assert parse_address("/memory/a/p2p/any-word").peer == "any-word"
+    for parse in (parse_peer, parse_place):
+        with pytest.raises(UsageError, match="'memory' is no kind of address"):
+            parse("/memory/a/p2p/any-word")
+
+
+WORDS = [*HOSTS, *BARE, "tcp", "udp", "p2p", "memory", "5.5.5.5", "::1", "1", "0", ID, ""]
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=12).map("/".join).map("/".__add__))
+def test_any_text_is_an_address_in_its_one_spelling_or_a_usage_error(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except UsageError:
+        return
+    assert address.text == f"{address.place}/p2p/{address.peer}" == text
+
+
+@given(st.binary(max_size=50))
+def test_a_peer_id_is_one_only_as_a_multihash(data: bytes) -> None:
+    sound = data[:1] in (b"\x00", b"\x12") and 3 <= len(data) <= 42 and data[1] == len(data) - 2
+    assert is_peer_id(base58.encode(data)) == (sound and (data[0] == 0 or data[1] == 32))
 
 
 def test_only_addresses_of_the_author_within_the_scopes_are_fit() -> None:

@@ -94,7 +94,7 @@ def test_an_invite_that_was_copied_in_part_is_named_as_such(length: int) -> None
 
 @pytest.mark.parametrize("text", [f"{PUBLIC}xy", f"{PUBLIC[:-5]}?network=bees", f"{PUBLIC[:-5]}0000l", PUBLIC.upper()])
 def test_a_mistyped_node_id_is_not_taken_for_one(text: str) -> None:
-    with pytest.raises(UsageError, match=r"is no node id: copy the invite once more|no kind of address"):
+    with pytest.raises(UsageError, match=r"is no node id: copy .* once more|no kind of address"):
         parse_invite(text)
 
 

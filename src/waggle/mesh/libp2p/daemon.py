@@ -14,10 +14,11 @@ from pathlib import Path
 
 from waggle.core.errors import PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p import addresses
+from waggle.mesh.addresses import Place, is_peer_id
 from waggle.mesh.libp2p.p2pd import hop, rundir, wire
 from waggle.mesh.libp2p.p2pd.control import Calls, Requests, failure
 from waggle.mesh.libp2p.p2pd.delimited import delimit
+from waggle.mesh.libp2p.p2pd.packed_addresses import pack, pack_socket, unpack
 from waggle.mesh.libp2p.p2pd.process import Process
 from waggle.mesh.libp2p.settings import Settings, daemon_options
 from waggle.mesh.libp2p.stream import FrameStream
@@ -35,7 +36,7 @@ itself, since the allocator hands blocks of this size back to the system every t
 @lru_cache(maxsize=MAX_PEERS_TRACKED)
 def peer_bytes(peer: NodeId) -> bytes:
     """An id as the daemon wants it. Raises PeerUnreachable for text that is no peer id."""
-    if not addresses.is_peer_id(peer):
+    if not is_peer_id(peer):
         raise PeerUnreachable("this is no peer id")
     return base58.decode(peer) or b""
 
@@ -113,8 +114,8 @@ class Daemon:
 
     async def _stop_relaying(self) -> None:
         """The daemon relays for everybody (128 KiB at a time) whatever its options say: unhook that."""
-        await self.requests.ask(wire.take_streams(hop.PROTOCOL, addresses.unix(self._listener)))
-        await self.requests.ask(wire.leave_streams(hop.PROTOCOL, addresses.unix(self._listener)))
+        await self.requests.ask(wire.take_streams(hop.PROTOCOL, pack_socket(self._listener)))
+        await self.requests.ask(wire.leave_streams(hop.PROTOCOL, pack_socket(self._listener)))
 
     @property
     def calls(self) -> Calls:
@@ -130,13 +131,13 @@ class Daemon:
     async def identify(self) -> tuple[NodeId, tuple[str, ...]]:
         """The daemon's peer id, and the addresses it believes to be reachable at, without the id."""
         response = await self.requests.ask(wire.identify())
-        texts = [addresses.render(address) for address in response.addresses]
+        texts = [unpack(address) for address in response.addresses]
         return peer_text(response.peer), tuple(text for text in texts if text is not None)
 
-    async def connect(self, peer: NodeId, ways: Sequence[addresses.Address], seconds: float) -> None:
+    async def connect(self, peer: NodeId, places: Sequence[Place], seconds: float) -> None:
         """Connect at any of the addresses. Raises PeerUnreachable."""
-        data = [way.transport_part.encode() for way in ways]
-        await self.requests.ask(wire.connect(peer_bytes(peer), data, math.ceil(seconds)), seconds)
+        request = wire.connect(peer_bytes(peer), [pack(place) for place in places], math.ceil(seconds))
+        await self.requests.ask(request, seconds)
 
     async def disconnect(self, peer: NodeId) -> None:
         """Drop all connections to a peer."""
@@ -145,9 +146,7 @@ class Daemon:
     async def connections(self) -> list[tuple[NodeId, str | None]]:
         """Every connection: who is there, and the address in use where it can be read."""
         response = await self.requests.ask(wire.list_peers())
-        return [
-            (peer_text(seen.peer), addresses.render(address)) for seen in response.peers for address in seen.addresses
-        ]
+        return [(peer_text(seen.peer), unpack(address)) for seen in response.peers for address in seen.addresses]
 
     async def call(self, peer: NodeId, protocol: str, request: bytes, seconds: float) -> bytes:
         """One call; the reply as it came. Raises PeerUnreachable, PeerRefused."""
@@ -159,7 +158,7 @@ class Daemon:
 
     async def take_streams(self, protocol: str) -> None:
         """Be given the streams of a protocol."""
-        await self.requests.ask(wire.take_streams(protocol, addresses.unix(self._listener)))
+        await self.requests.ask(wire.take_streams(protocol, pack_socket(self._listener)))
 
     async def ask_for_place(self, relay: NodeId, seconds: float) -> hop.PlaceAnswer:
         """Have a relay hold a place for us. Raises PeerUnreachable, PeerRefused, RemoteProtocolError."""

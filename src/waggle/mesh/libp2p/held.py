@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from waggle.core.errors import PeerRefused
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.addresses import parse_peer
+from waggle.mesh.addresses import parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.limits import MIB
 
@@ -48,8 +48,7 @@ class HeldPlaces:
             PeerRefused: it gives us none, or one that lets too little through.
             PeerUnreachable, RemoteProtocolError: it does not answer, or with nonsense.
         """
-        way = parse_peer(relay)
-        peer = NodeId(str(way.peer))
+        peer = parse_peer(relay).peer
         daemon = self._current()
         answer = await daemon.ask_for_place(peer, seconds)
         if answer.refusal:
@@ -57,7 +56,7 @@ class HeldPlaces:
         if 0 < answer.max_bytes < LEAST_LINK_BYTES:
             raise PeerRefused(f"it cuts a link after {answer.max_bytes} bytes")
         if not daemon.lost.is_set():
-            self._ways[peer] = str(way)
+            self._ways[peer] = relay
 
     def leave(self, relay: NodeId) -> None:
         """Tell nobody of this place any longer; nothing happens where there is none."""

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from waggle.core.errors import MeshError, PeerUnreachable, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.addresses import parse
+from waggle.mesh.addresses import parse_place
 from waggle.mesh.libp2p.p2pd.scratch import scratch_folder
 from waggle.mesh.libp2p.settings import Settings, with_ports
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
@@ -104,8 +104,8 @@ async def start_relay(
 
 def near_addresses(settings: Settings, node: NodeId) -> tuple[str, ...]:
     """Where a node of this machine can be dialled from this machine; its ports have to be known."""
-    ways = [parse(text).transport_part for text in settings.listen]
-    texts = [str(way).replace(f"/{way.host}/", f"/{ANYWHERE.get(way.host, way.host)}/", 1) for way in ways]
+    places = map(parse_place, settings.listen)
+    texts = [str(place).replace(f"/{place.host}/", f"/{ANYWHERE.get(place.host, place.host)}/", 1) for place in places]
     return tuple(f"{text}/p2p/{node}" for text in texts)
 
 

@@ -8,9 +8,10 @@ from typing import Literal
 from msgspec import Struct
 
 from waggle.core.errors import UsageError
-from waggle.mesh.libp2p.addresses import Address, parse, parse_peer
+from waggle.mesh.addresses import Place, parse_peer, parse_place
+from waggle.mesh.limits import MIB
 
-MAX_DAEMON_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_DAEMON_MESSAGE_BYTES = 4 * MIB
 IDLE_SECONDS = 15
 """The daemon ends by itself if we die before we have connected to it."""
 
@@ -40,10 +41,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     def checked(self) -> "Settings":
         """Itself; raises UsageError for an address that is none."""
         for text in (*self.listen, *self.announce):
-            if parse(text).relayed:
+            if parse_place(text).relayed:
                 raise UsageError(f"{text} leads through a relay: name the relay in `relays` instead")
         for text in self.announce:
-            if parse(text).port == 0:
+            if parse_place(text).port == 0:
                 raise UsageError(f"{text} is announced to others: it needs its real port")
         for text in self.relays:
             parse_peer(text)
@@ -54,7 +55,7 @@ def one_per_relay(relays: Sequence[str]) -> list[str]:
     """The first address of every relay: given two of one, the daemon waits for a second relay for minutes."""
     chosen: dict[str, str] = {}
     for text in relays:
-        chosen.setdefault(str(parse_peer(text).peer), text)
+        chosen.setdefault(parse_peer(text).peer, text)
     return list(chosen.values())
 
 
@@ -91,19 +92,19 @@ def with_ports(listen: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: an address cannot be listened on: not ours, or the port is taken.
     """
-    return tuple(str(_with_port(parse(text).transport_part)) for text in listen)
+    return tuple(str(_with_port(parse_place(text))) for text in listen)
 
 
-def _with_port(address: Address) -> Address:
-    if address.parts[0][0] not in ("ip4", "ip6"):
-        raise UsageError(f"{address} cannot be listened on: give an IP address, 0.0.0.0 for all")
-    family = socket.AF_INET if address.parts[0][0] == "ip4" else socket.AF_INET6
-    kind = socket.SOCK_STREAM if address.parts[1][0] == "tcp" else socket.SOCK_DGRAM
+def _with_port(place: Place) -> Place:
+    if place.named:
+        raise UsageError(f"{place} cannot be listened on: give an IP address, 0.0.0.0 for all")
+    family = socket.AF_INET if place.parts[0][0] == "ip4" else socket.AF_INET6
+    kind = socket.SOCK_STREAM if place.parts[1][0] == "tcp" else socket.SOCK_DGRAM
     with socket.socket(family, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address.host, address.port))
+            probe.bind((place.host, place.port))
         except OSError as error:
-            raise UsageError(f"cannot listen on {address}: {error.strerror}") from None
-        return address.with_port(probe.getsockname()[1])
+            raise UsageError(f"cannot listen on {place}: {error.strerror}") from None
+        return place.with_port(probe.getsockname()[1])

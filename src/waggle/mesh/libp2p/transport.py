@@ -19,8 +19,8 @@ from waggle.core.errors import (
     UsageError,
 )
 from waggle.core.ids import NodeId
+from waggle.mesh.addresses import Place, Scope, parse_peer
 from waggle.mesh.libp2p.acceptance import check_accepted, check_answered
-from waggle.mesh.libp2p.addresses import Address, parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.libp2p.held import HeldPlaces
 from waggle.mesh.libp2p.keeper import Keeper
@@ -102,7 +102,7 @@ class Libp2pTransport:
             on_back=self._come_back,
         )
         self._opening = asyncio.Semaphore(MAX_OPENING_STREAMS)
-        self._known: OrderedDict[NodeId, tuple[Address, ...]] = OrderedDict()
+        self._known: OrderedDict[NodeId, tuple[Place, ...]] = OrderedDict()
         self.places = HeldPlaces(self._keeper.current)
         self._stillness = Stillness(self._is_serving, self._ask_to_stand_still, self.links)
         self.standing_still = self._stillness.standing_still
@@ -213,20 +213,19 @@ class Libp2pTransport:
 
     async def connect(self, addresses: Sequence[str], *, seconds: float = CONNECT_SECONDS) -> NodeId:
         """Connect to one peer at any of its multiaddrs, all ending in its `/p2p/<id>`; gives its id."""
-        ways = tuple(parse_peer(text) for text in addresses[:MAX_ADDRESSES])
-        peers = {way.peer for way in ways}
-        if len(peers) != 1:
+        given = [parse_peer(text) for text in addresses[:MAX_ADDRESSES]]
+        if len({address.peer for address in given}) != 1:
             raise UsageError("give at least one address, and all of the same peer")
-        peer = NodeId(str(ways[0].peer))
+        peer, ways = given[0].peer, tuple(address.place for address in given)
         if peer == self._node_id:
             raise UsageError("this is our own address")
         await self._dial(peer, ways, seconds)
         self._remember(peer, ways)
         return peer
 
-    async def _dial(self, peer: NodeId, ways: tuple[Address, ...], seconds: float) -> None:
+    async def _dial(self, peer: NodeId, ways: tuple[Place, ...], seconds: float) -> None:
         """Try fast addresses first: given all at once, the daemon prefers QUIC."""
-        fast = [way for way in ways if way.fast]
+        fast = [way for way in ways if _is_fast(way)]
         if 0 < len(fast) < len(ways):
             with suppress(PeerUnreachable):
                 await self._keeper.current().connect(peer, fast, seconds / 2)
@@ -234,7 +233,7 @@ class Libp2pTransport:
             seconds /= 2
         await self._keeper.current().connect(peer, ways, seconds)
 
-    def _remember(self, peer: NodeId, ways: tuple[Address, ...]) -> None:
+    def _remember(self, peer: NodeId, ways: tuple[Place, ...]) -> None:
         self._known[peer] = ways
         self._known.move_to_end(peer)
         if len(self._known) > MAX_PEERS_TRACKED:
@@ -275,7 +274,7 @@ class Libp2pTransport:
         """Dial everybody we ever dialled, those of last time first."""
         room = asyncio.Semaphore(MAX_RECONNECTING)
 
-        async def dial(peer: NodeId, ways: tuple[Address, ...]) -> None:
+        async def dial(peer: NodeId, ways: tuple[Place, ...]) -> None:
             async with room:
                 with suppress(MeshError):
                     await self._dial(peer, ways, CONNECT_SECONDS)
@@ -297,6 +296,11 @@ class Libp2pTransport:
                 await self._reconnecting
         await self._serving.stop()
         await self._keeper.close()
+
+
+def _is_fast(way: Place) -> bool:
+    """Whether it is TCP within this machine: three times the bytes per second of QUIC, half its latency."""
+    return way.parts[1][0] == "tcp" and not way.relayed and way.scope is Scope.LOOPBACK
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
+from waggle.mesh.addresses import parse_address
 from waggle.mesh.memory.conditions import Conditions
 from waggle.mesh.memory.transport import MemoryTransport
 from waggle.mesh.memory.wires import Wires
@@ -69,9 +70,8 @@ class MemoryNetwork:
         """
         if node_id in self._nodes and self._nodes[node_id].up:
             raise UsageError(f"{node_id} is on the network already: close or kill it first")
-        if not node_id or "/" in node_id + (name or ""):
-            raise UsageError(f"{name or ''} {node_id} cannot be part of an address: leave out the slashes")
-        self._nodes[node_id] = MemoryTransport(self._wires, self._hosts, name or node_id, node_id)
+        address = parse_address(f"/memory/{name or node_id}/p2p/{node_id}")
+        self._nodes[node_id] = MemoryTransport(self._wires, self._hosts, address)
         return self._nodes[node_id]
 
     def partition(self, *groups: Iterable[NodeId]) -> None:

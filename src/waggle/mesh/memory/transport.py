@@ -5,12 +5,12 @@ own: only handlers run as tasks, and everything under way is a timer of the loop
 """
 
 import asyncio
-import re
 from collections.abc import Sequence
 from functools import partial
 
 from waggle.core.errors import LocalProtocolError, PeerUnreachable, UsageError
 from waggle.core.ids import NodeId
+from waggle.mesh.addresses import PeerAddress, parse_address
 from waggle.mesh.limits import MAX_CALL_BYTES
 from waggle.mesh.memory.calls import HEADER_BYTES, Asked
 from waggle.mesh.memory.links import End, link
@@ -30,20 +30,18 @@ from waggle.mesh.transport import (
 CLOSE_SECONDS = 5.0
 """How long `close` waits for cancelled handlers to end."""
 
-ADDRESS = re.compile(r"/memory/[^/]+/p2p/([^/]+)")
-
 
 class MemoryTransport:
     """Made by `MemoryNetwork.join`; `hosts` are all transports of the network that are up, by address."""
 
     __slots__ = ("_address", "_closed", "_hosts", "_known", "_links", "_node_id", "_serving", "_wires")
 
-    def __init__(self, wires: Wires, hosts: dict[str, "MemoryTransport"], name: str, node_id: NodeId) -> None:
-        """Be there at once under `/memory/<name>/p2p/<node_id>`."""
+    def __init__(self, wires: Wires, hosts: dict[str, "MemoryTransport"], address: PeerAddress) -> None:
+        """Be there at once under this address."""
         self._wires = wires
         self._hosts = hosts
-        self._node_id = node_id
-        self._address = f"/memory/{name}/p2p/{node_id}"
+        self._node_id = address.peer
+        self._address = address.text
         self._closed = False
         self._known: dict[NodeId, str] = {}
         self._links: dict[NodeId, End] = {}
@@ -218,11 +216,10 @@ class MemoryTransport:
 
 def one_peer(addresses: Sequence[str]) -> NodeId:
     """The id that all addresses end in; UsageError where there is no such id."""
-    matches = [ADDRESS.fullmatch(address) for address in addresses]
-    peers = {match[1] for match in matches if match}
-    if None in matches or len(peers) != 1:
+    peers = {parse_address(text).peer for text in addresses}
+    if len(peers) != 1 or not all(text.startswith("/memory/") for text in addresses):
         raise UsageError(f"{list(addresses)!r} are not addresses of one peer: each must be /memory/<name>/p2p/<id>")
-    return NodeId(peers.pop())
+    return peers.pop()
 
 
 def settle(answer: "asyncio.Future[End | None]", end: End | None) -> None:

@@ -19,8 +19,7 @@ from msgspec.structs import replace
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Peer
-from waggle.mesh.addresses import MAX_ADDRESS_LENGTH, Scope, fit_addresses, parse_address
-from waggle.mesh.libp2p.addresses import parse
+from waggle.mesh.addresses import MAX_ADDRESS_LENGTH, Scope, fit_addresses, parse_address, parse_place
 from waggle.mesh.libp2p.settings import with_ports
 from waggle.mesh.members.membership import Membership
 from waggle.node.home.files import read_json, replace_file
@@ -166,8 +165,8 @@ def _with_last_port(wanted: str, last: Sequence[str]) -> str:
     """The address of last time that differs from the wanted one in its port alone, where there is one."""
     for text in last:
         with suppress(UsageError, IndexError, ValueError):
-            if str(parse(text).transport_part.with_port(0)) == wanted:
-                return str(parse(text).transport_part)
+            if str(parse_place(text).with_port(0)) == wanted:
+                return str(parse_place(text))
     return wanted
 
 
@@ -181,6 +180,6 @@ def _is_free(text: str) -> bool:
 def _free_or_any(wanted: str, again: str) -> str:
     if _is_free(again):
         return again
-    port = parse(again).port
+    port = parse_place(again).port
     log.warning("port %d of last time is taken, so another one is used: old invites to this node do not work", port)
     return wanted

@@ -82,8 +82,8 @@ async def check_invite(
 
 
 def _place(address: str) -> str:
-    parsed = parse_address(address)
-    return f"{parsed.host}:{parsed.port}"
+    place = parse_address(address).place
+    return f"{place.host}:{place.port}"
 
 
 async def _check(text: str, network: str) -> Finding:

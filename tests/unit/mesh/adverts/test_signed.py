@@ -54,7 +54,7 @@ def test_a_copy_for_a_link_holds_only_addresses_fit_for_it_and_is_genuine(scope:
     read = read_advert(copy.signed)
     assert read == copy
     assert is_genuine(read)
-    assert {parse_address(text).host for text in read.advert.addresses} == hosts
+    assert {parse_address(text).place.host for text in read.advert.addresses} == hosts
     wire = msgspec.msgpack.encode(copy.signed)
     assert all((host.encode() in wire) == (host in hosts) for host in ("127.0.0.1", "10.0.0.1", "5.5.5.5"))
 

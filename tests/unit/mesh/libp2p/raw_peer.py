@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.addresses import parse
+from waggle.mesh.addresses import parse_peer
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.libp2p.p2pd import wire
 from waggle.mesh.libp2p.settings import Settings, with_ports
@@ -48,9 +48,8 @@ class RawPeer:
         return [f"{text}/p2p/{self.node_id}" for text in texts]
 
     async def connect(self, address: str) -> None:
-        way = parse(address)
-        assert way.peer is not None
-        await self.daemon.connect(way.peer, [way], PATIENCE_SECONDS)
+        way = parse_peer(address)
+        await self.daemon.connect(way.peer, [way.place], PATIENCE_SECONDS)
 
     async def open(self, peer: NodeId, name: str) -> FrameStream:
         """A stream on which `write_head` sends whatever bytes the test likes."""

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.mesh.libp2p.conftest import TCP, StartNode
 from waggle.core.errors import MeshError, PeerUnreachable
 from waggle.core.ids import NodeId
+from waggle.mesh.addresses import parse_peer
 from waggle.mesh.libp2p import keeper
-from waggle.mesh.libp2p.addresses import parse_peer
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.transport import Stream
@@ -109,7 +109,7 @@ async def test_a_peer_whose_address_only_we_know_is_dialled(start_node: StartNod
     await b.serve_streams("/test/stream", Served().echo)
     with pytest.raises(PeerUnreachable, match="no address"):
         await a.call(b.node_id, "/test/call", b"")
-    a._remember(b.node_id, tuple(parse_peer(text) for text in await b.addresses()))
+    a._remember(b.node_id, tuple(parse_peer(text).place for text in await b.addresses()))
     assert await a.call(b.node_id, "/test/call", b"bee") == b"bee"
     await (await a.open(b.node_id, "/test/stream")).close()
 

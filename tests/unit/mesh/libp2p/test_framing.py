@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from waggle.core.errors import RemoteProtocolError
 from waggle.mesh.libp2p.framing import END_FRAME, FrameBuffer, header
-from waggle.mesh.libp2p.p2pd.delimited import MAX_MESSAGE_BYTES, DelimitedBuffer, delimit, length_prefix
+from waggle.mesh.libp2p.p2pd.delimited import MAX_MESSAGE_BYTES, DelimitedBuffer, delimit, varint
 from waggle.mesh.limits import MAX_FRAME_BYTES, MIB
 
 PIECES = st.lists(st.integers(1, 40), min_size=1)
@@ -99,7 +99,7 @@ def test_messages_come_out_as_they_went_in(messages: list[bytes], sizes: list[in
     assert buffer.take_rest() == b""
 
 
-@pytest.mark.parametrize("start", [length_prefix(MAX_MESSAGE_BYTES + 1), b"\xff" * 5, b"\xff" * 9])
+@pytest.mark.parametrize("start", [varint(MAX_MESSAGE_BYTES + 1), b"\xff" * 5, b"\xff" * 9])
 def test_an_impossible_length_is_an_error(start: bytes) -> None:
     buffer = DelimitedBuffer()
     buffer.feed(start)

@@ -48,7 +48,7 @@ def test_a_refusal_is_told_in_words() -> None:
     ],
 )
 def test_anything_else_is_no_answer(data: bytes) -> None:
-    with pytest.raises(ValueError, match="an answer"):
+    with pytest.raises(ValueError, match=r"an answer|a number"):
         read_answer(data)
 
 
@@ -63,5 +63,5 @@ def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
 
 @given(st.integers(min_value=0, max_value=len(GRANTED) - 1))
 def test_an_answer_cut_short_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="an answer"):
+    with pytest.raises(ValueError, match=r"an answer|a number"):
         read_answer(GRANTED[:length])

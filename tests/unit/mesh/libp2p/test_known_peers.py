@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.addresses import parse
+from waggle.mesh.addresses import parse_place
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport
 from waggle.mesh.limits import MAX_PEERS_TRACKED
 
-WAYS = (parse("/ip4/198.51.100.7/tcp/4001"),)
+WAYS = (parse_place("/ip4/198.51.100.7/tcp/4001"),)
 
 
 async def test_the_peer_dialled_longest_ago_is_forgotten_first(tmp_path: Path) -> None:

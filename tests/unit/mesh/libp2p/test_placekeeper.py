@@ -12,8 +12,10 @@ from waggle.mesh.libp2p.placekeeper import LOOK_SECONDS, REFUSED_SECONDS, RENEW_
 from waggle.mesh.libp2p.places import MAX_RELAYS
 from waggle.mesh.transport import Link
 from waggle.testing.clock import run_virtual
+from waggle.trust.keys import NodeKey
 
-ONE, TWO, THREE = NodeId("one"), NodeId("two"), NodeId("three")
+RELAYS = [NodeKey.from_seed(bytes([number]) * 32).node_id for number in range(5)]
+ONE, TWO, THREE, FOUR, _ = RELAYS
 AT_ONCE = 3 * LOOK_SECONDS
 MINUTE = 60.0
 
@@ -138,7 +140,7 @@ def keep_for(network: WrittenRelays, seconds: float) -> None:
 
 
 def test_places_are_taken_at_two_consenting_relays_and_the_swarm_is_told() -> None:
-    network = WrittenRelays(*(advert(NodeId(f"relay{number}")) for number in range(5)))
+    network = WrittenRelays(*map(advert, RELAYS))
     keep_for(network, AT_ONCE)
     assert len(network.relays) == MAX_RELAYS == 2
     assert network.told == [network.relays]
@@ -150,18 +152,18 @@ def test_others_are_led_through_the_address_that_has_been_seen_to_work() -> None
     network.in_use[ONE] = ("/ip4/5.77.0.1/tcp/1",)
     keep_for(network, AT_ONCE)
     assert network.ways == {
-        ONE: "/ip4/5.77.0.1/tcp/1/p2p/one",  # linked already; a dial would say nothing of QUIC
-        TWO: "/ip4/5.77.0.1/udp/1/quic-v1/p2p/two",
+        ONE: f"/ip4/5.77.0.1/tcp/1/p2p/{ONE}",  # linked already; a dial would say nothing of QUIC
+        TWO: f"/ip4/5.77.0.1/udp/1/quic-v1/p2p/{TWO}",
     }
 
 
 def test_nodes_that_do_not_consent_or_have_no_public_address_are_never_asked() -> None:
     network = WrittenRelays(
-        advert(ONE, relays=False), advert(TWO, "192.168.1.5"), advert(THREE, "127.0.0.1"), advert(NodeId("four"))
+        advert(ONE, relays=False), advert(TWO, "192.168.1.5"), advert(THREE, "127.0.0.1"), advert(FOUR)
     )
     keep_for(network, MINUTE)
-    assert network.relays == {"four"}
-    assert {address.rpartition("/")[2] for address in network.dials} == {"four"}
+    assert network.relays == {FOUR}
+    assert {address.rpartition("/")[2] for address in network.dials} == {FOUR}
 
 
 def test_a_relay_that_appears_later_is_taken_at_once() -> None:

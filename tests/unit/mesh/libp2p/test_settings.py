@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from waggle.core.errors import UsageError
-from waggle.mesh.libp2p.addresses import parse
+from waggle.mesh.addresses import parse_place
 from waggle.mesh.libp2p.settings import LOOPBACK, Settings, daemon_options, one_per_relay, with_ports
 from waggle.mesh.libp2p.transport import start_libp2p
 from waggle.trust.keys import NodeKey
@@ -59,7 +59,7 @@ def test_settings_that_make_no_sense_are_usage_errors(changes: dict[str, object]
 
 def test_free_ports_are_chosen_once_and_for_all() -> None:
     listen = with_ports(LOOPBACK)
-    assert all(parse(text).port > 0 for text in listen)
+    assert all(parse_place(text).port > 0 for text in listen)
     assert with_ports(listen) == listen
 
 

@@ -18,25 +18,27 @@ from waggle.node.config.settings import EVERYWHERE
 from waggle.node.home import whereabouts
 from waggle.node.home.whereabouts import MOST_BYTES, MOST_PEERS, Memory, Whereabouts
 from waggle.testing.clock import run_virtual
+from waggle.trust.keys import NodeKey
 
-OWN = NodeId("me")
+NODES = [NodeKey.from_seed(number.to_bytes(32)).node_id for number in range(1_000)]
+OWN, ANT, BEE, CICADA, *MANY = NODES
 TCP = ("/ip4/127.0.0.1/tcp/0",)
 
 
-def address(name: str, port: int = 4001) -> str:
-    return f"/ip4/198.51.100.7/tcp/{port}/p2p/{name}"
+def address(node: NodeId, port: int = 4001) -> str:
+    return f"/ip4/198.51.100.7/tcp/{port}/p2p/{node}"
 
 
-def peer(name: str, *addresses: str) -> Peer:
+def peer(node: NodeId, *addresses: str) -> Peer:
     advert = Advert(
-        node=NodeId(name),
+        node=node,
         network="n",
         incarnation=1,
         sequence=1,
         issued_at=0.0,
         ttl=1.0,
         version="0",
-        addresses=addresses or (address(name),),
+        addresses=addresses or (address(node),),
     )
     return Peer(advert=advert, liveness=Liveness.ALIVE)
 
@@ -54,45 +56,45 @@ def kept(path: Path, network: str = "n") -> list[str]:
 def test_peers_and_ports_are_known_at_the_next_start(path: Path) -> None:
     memory = Memory(path, "n", OWN)
     memory.keep_ports(("/ip4/0.0.0.0/tcp/4001",))
-    memory.keep_peers([peer("ant"), peer("bee")])
+    memory.keep_peers([peer(ANT), peer(BEE)])
     again = Memory(path, "n", OWN).now
     assert again == memory.now
     assert again == Whereabouts(
-        network="n", listen=("/ip4/0.0.0.0/tcp/4001",), peers=((address("ant"),), (address("bee"),))
+        network="n", listen=("/ip4/0.0.0.0/tcp/4001",), peers=((address(ANT),), (address(BEE),))
     )
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_who_was_here_first_is_kept_longest_and_few_are(path: Path) -> None:
     memory = Memory(path, "n", OWN)
-    memory.keep_peers([peer("ant"), peer("bee")])
-    memory.keep_peers([peer(f"n{number}") for number in range(1_000)] + [peer("bee", address("bee", 5))])
-    assert memory.now.peers[0] == (address("bee", 5),), "at its new address"
+    memory.keep_peers([peer(ANT), peer(BEE)])
+    memory.keep_peers([peer(node) for node in MANY] + [peer(BEE, address(BEE, 5))])
+    assert memory.now.peers[0] == (address(BEE, 5),), "at its new address"
     assert len(memory.now.peers) == MOST_PEERS
-    assert "ant" not in kept(path), "it was away, and there was no room"
+    assert ANT not in kept(path), "it was away, and there was no room"
 
 
 def test_who_is_away_is_kept_while_there_is_room(path: Path) -> None:
     memory = Memory(path, "n", OWN)
-    memory.keep_peers([peer("ant"), peer("bee")])
+    memory.keep_peers([peer(ANT), peer(BEE)])
     memory.keep_peers([])
-    memory.keep_peers([peer("cicada")])
-    assert kept(path) == ["cicada", "ant", "bee"]
+    memory.keep_peers([peer(CICADA)])
+    assert kept(path) == [CICADA, ANT, BEE]
 
 
 def test_the_largest_list_can_be_read_again(path: Path) -> None:
     memory = Memory(path, "n", OWN)
-    long = [f"/ip4/198.51.100.7/tcp/{port}/tls/ws/p2p/" for port in range(10_000, 10_024)]
-    names = [f"n{number}".ljust(200, "x") for number in range(MOST_PEERS)]
-    memory.keep_peers([peer(name, *(text + name for text in long)) for name in names])
+    relay = f"/ip6/{':'.join(['2a00'] * 8)}/tcp/{{}}/tls/ws/p2p/{OWN}/p2p-circuit/p2p/"
+    nodes = MANY[:MOST_PEERS]
+    memory.keep_peers([peer(node, *(relay.format(port) + node for port in range(10_000, 10_024))) for node in nodes])
     assert path.stat().st_size < MOST_BYTES
-    assert kept(path) == names
+    assert kept(path) == nodes
 
 
 def test_another_network_is_another_swarm(path: Path) -> None:
     memory = Memory(path, "n", OWN)
     memory.keep_ports(("/ip4/0.0.0.0/tcp/4001",))
-    memory.keep_peers([peer("ant")])
+    memory.keep_peers([peer(ANT)])
     other = Memory(path, "other", OWN).now
     assert (other.listen, other.peers) == (("/ip4/0.0.0.0/tcp/4001",), ())
 
@@ -118,25 +120,25 @@ def test_a_damaged_file_is_forgotten_with_a_word(path: Path, content: bytes, cap
 
 def test_of_a_file_only_addresses_that_may_be_dialled_are_used(path: Path) -> None:
     peers = (
-        (address("ant"), address("bee"), "/dns4/beside/tcp/1/p2p/ant", "/ip4/224.0.0.1/tcp/1/p2p/ant"),
-        (address("me"),),
+        (address(ANT), address(BEE), f"/dns4/beside/tcp/1/p2p/{ANT}", f"/ip4/224.0.0.1/tcp/1/p2p/{ANT}"),
+        (address(OWN),),
         ("nonsense",),
         (),
     )
     path.write_bytes(msgspec.json.encode(Whereabouts(network="n", peers=peers)))
-    assert Memory(path, "n", OWN).now.peers == ((address("ant"),),)
+    assert Memory(path, "n", OWN).now.peers == ((address(ANT),),)
 
 
 def test_what_cannot_be_written_costs_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     memory = Memory(tmp_path / "nowhere" / "last.json", "n", OWN)
-    memory.keep_peers([peer("ant")])
+    memory.keep_peers([peer(ANT)])
     assert "not kept" in caplog.text
-    assert memory.now.peers == ((address("ant"),),)
+    assert memory.now.peers == ((address(ANT),),)
 
 
 def test_a_node_that_is_to_forget_writes_nothing(tmp_path: Path) -> None:
     memory = Memory(None, "n", OWN)
-    memory.keep_peers([peer("ant")])
+    memory.keep_peers([peer(ANT)])
     memory.keep_ports(TCP)
     assert list(tmp_path.iterdir()) == []
 

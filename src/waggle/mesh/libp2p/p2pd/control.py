@@ -13,7 +13,7 @@ from typing import cast
 
 from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable, RemoteProtocolError
 from waggle.mesh.libp2p.p2pd import wire
-from waggle.mesh.libp2p.p2pd.delimited import DelimitedBuffer, delimit, length_prefix
+from waggle.mesh.libp2p.p2pd.delimited import DelimitedBuffer, delimit, varint
 from waggle.mesh.libp2p.p2pd.reasons import plain
 
 CONTROL_SECONDS = 5.0
@@ -221,9 +221,9 @@ class Calls(asyncio.BufferedProtocol):
     def _write(self, message: bytes) -> None:
         assert self._transport is not None
         if len(message) < JOIN_BYTES:
-            self._transport.write(length_prefix(len(message)) + message)
+            self._transport.write(varint(len(message)) + message)
         else:
-            self._transport.write(length_prefix(len(message)))
+            self._transport.write(varint(len(message)))
             self._transport.write(memoryview(message))
 
     def _handle(self, event: wire.Event) -> None:

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from waggle.mesh.libp2p.p2pd.delimited import read_varint
+from waggle.mesh.limits import KIB
+
 PROTOCOL = "/libp2p/circuit/relay/0.2.0/hop"
-MAX_ANSWER_BYTES = 4 * 1024
+MAX_ANSWER_BYTES = 4 * KIB
 """About 250 bytes are usual: most of them addresses and a voucher."""
 
 PLEASE_RESERVE = b"\x08\x00"
@@ -24,7 +27,6 @@ WHY = {
     202: "it gives us no place",
     400: "it did not understand us",
 }
-MAX_VARINT_BYTES = 10
 
 
 class PlaceAnswer(Struct, frozen=True):
@@ -57,25 +59,16 @@ def read_answer(data: bytes) -> PlaceAnswer:
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Number and value of each field of a protobuf message; only numbers and byte strings are known here."""
     while data:
-        tag, data = _varint(data)
+        tag, data = read_varint(data)
         match tag & 7:
             case 0:
-                value, data = _varint(data)
+                value, data = read_varint(data)
                 yield tag >> 3, value
             case 2:
-                length, data = _varint(data)
+                length, data = read_varint(data)
                 if length > len(data):
                     raise ValueError("an answer that ends in the middle")
                 yield tag >> 3, data[:length]
                 data = data[length:]
             case _:
                 raise ValueError("an answer of unknown form")
-
-
-def _varint(data: bytes) -> tuple[int, bytes]:
-    number = 0
-    for index, byte in enumerate(data[:MAX_VARINT_BYTES]):
-        number |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return number, data[index + 1 :]
-    raise ValueError("an answer with an endless number")
