@@ -1,4 +1,4 @@
-"""The remembering engine does each piece of work once, shares it among those who wait, and forgets failures."""
+"""The remembering engine does each piece of work once; `test_sharing` has what becomes of those who wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -73,63 +73,6 @@ def test_another_request_is_other_work() -> None:
         assert inner.calls == 4
 
     run_with(test)
-
-
-def test_those_who_ask_at_once_share_the_work() -> None:
-    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
-        made = await asyncio.gather(*(engine.generate(ASK) for _ in range(20)))
-        assert len(set(made)) == 1
-        assert inner.calls == 1
-
-    run_with(test)
-
-
-def test_one_who_gives_up_does_not_stop_the_work_of_the_others() -> None:
-    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
-        leaving, staying = (asyncio.create_task(engine.generate(ASK)) for _ in range(2))
-        await VirtualClock().sleep(1.0)
-        leaving.cancel()
-        assert (await staying).answer == "42"
-        assert leaving.cancelled()
-        assert inner.calls == 1
-
-    run_with(test)
-
-
-def test_the_last_one_to_give_up_stops_the_work_and_the_next_begins_anew() -> None:
-    async def test(engine: RememberingEngine, inner: ScriptedEngine) -> None:
-        waiting = [asyncio.create_task(engine.judge(PAIR)) for _ in range(3)]
-        await VirtualClock().sleep(1.0)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        await VirtualClock().sleep(0.0)
-        assert inner.in_flight == 0
-        assert (await engine.judge(PAIR)).p is not None
-        assert inner.calls == 2
-
-    run_with(test)
-
-
-def test_a_failure_is_told_to_all_who_wait_and_then_forgotten() -> None:
-    class Recovering(ScriptedEngine):
-        async def generate(self, request: GenerateRequest) -> Generation:
-            made = await super().generate(request)
-            if self.calls == 1:
-                raise EngineUnavailable("away for a moment")
-            return made
-
-    async def run() -> None:
-        inner = Recovering(SLOW, TRUTH, clock=VirtualClock())
-        engine = RememberingEngine(inner)
-        failed = await asyncio.gather(*(engine.generate(ASK) for _ in range(3)), return_exceptions=True)
-        assert [str(failure) for failure in failed] == ["away for a moment"] * 3
-        assert inner.calls == 1
-        assert (await engine.generate(ASK)).answer == "42"
-        assert (await engine.generate(ASK)).answer == "42"
-        assert inner.calls == 2
-
-    run_virtual(run())
 
 
 def test_an_engine_that_is_broken_for_good_fails_every_time() -> None:

@@ -19,8 +19,8 @@ from waggle.core.mesh_values import Load
 from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_values import Ballot, Proposal
 from waggle.engines.protocol import Engine
+from waggle.engines.sharing import SharedWork
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.sharing import SharedWork
 from waggle.node.rounds.workers import OwnWorker, judge_with, propose_with
 
 SMOOTHING = 0.2  # weight of the newest answer in the running mean of the speed

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from waggle.core.errors import EngineUnavailable
-from waggle.node.rounds.sharing import SharedWork
+from waggle.engines.sharing import SharedWork
 from waggle.testing.clock import run_virtual
 
 
