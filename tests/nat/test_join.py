@@ -17,7 +17,7 @@ from tests.processes.nodes import Node, begin, finish
 from tests.processes.proc import until
 from waggle.core.errors import WaggleError
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.places import relay_of
+from waggle.mesh.libp2p.relay_choice import relay_of
 from waggle.node.control.client import ask_node
 from waggle.node.control.messages import Status, StatusReply
 from waggle.testing.netlab import Lab, Machine, Nat, namespaces, open_lab

@@ -6,7 +6,7 @@ import pytest
 
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.direct import MAX_TRIES
-from waggle.mesh.libp2p.places import relay_of
+from waggle.mesh.libp2p.relay_choice import relay_of
 from waggle.mesh.limits import MIB
 from waggle.testing.netlab import AgentFailed, Machine, Nat, open_lab
 from waggle.testing.netlab.orders import (

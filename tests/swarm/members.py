@@ -8,11 +8,11 @@ from functools import lru_cache
 from random import Random
 
 from waggle.core.ids import NodeId
-from waggle.core.mesh_values import ModelOffer
+from waggle.core.mesh_values import Load, ModelOffer
 from waggle.mesh.adverts.signed import AdvertReader
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.members.membership import Membership
-from waggle.mesh.members.own import Description
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.members.own_advert import Description
 from waggle.mesh.memory import Conditions, MemoryNetwork, MemoryTransport
 from waggle.trust.keys import NodeKey
 
@@ -54,6 +54,7 @@ class Crowd:
         self.skew = skew
         self.view_limit = view_limit
         self.reader = AdvertReader(reader_size)
+        self.loads: dict[int, Load] = {}
         self.nodes: dict[int, Membership] = {}
         self.transports: dict[int, MemoryTransport] = {}
 
@@ -81,6 +82,7 @@ class Crowd:
             rng=Random(self.rng.random()),
             wall=self.wall(number),
             network=network,
+            load=lambda: self.loads.get(number, Load()),
             pace=self.pace,
             view_limit=self.view_limit,
             reader=self.reader,

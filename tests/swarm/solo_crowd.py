@@ -13,7 +13,7 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.members.membership import Membership
-from waggle.mesh.members.own import Description
+from waggle.mesh.members.own_advert import Description
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.mesh.messages import MODEL_PROTOCOL
 from waggle.mesh.transport import Stream

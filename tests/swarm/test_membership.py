@@ -7,8 +7,8 @@ import pytest
 
 from tests.swarm.members import NODE, Crowd, make_key, stopwatch
 from waggle.core.mesh_values import Liveness, Load
-from waggle.mesh.members.own import Description
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
+from waggle.mesh.members.own_advert import Description
 from waggle.mesh.memory import Conditions
 from waggle.testing.clock import run_virtual
 
@@ -254,7 +254,7 @@ def test_load_and_news_of_a_node_reach_the_others() -> None:
         crowd = Crowd()
         await crowd.start(6)
         await crowd.until(crowd.whole, 10)
-        crowd.nodes[2].set_load(lambda: Load(running=3, waiting=9, capacity=4))
+        crowd.loads[2] = Load(running=3, waiting=9, capacity=4)
         await crowd.nodes[2].update(Description(version="0.1", name="renamed"))
 
         def name(number: int) -> str:

@@ -150,7 +150,7 @@ async def _node(info: "RunInfo") -> list[Row]:
 
 def _through(addresses: "Sequence[str]") -> str:
     """At which relays a node has a place, in words; nothing where it has none."""
-    from waggle.mesh.libp2p.places import relay_of
+    from waggle.mesh.libp2p.relay_choice import relay_of
 
     relays = dict.fromkeys(relay for address in addresses if (relay := relay_of(address)) is not None)
     return f"; others reach it through {' and '.join(map(id_end, relays))}" if relays else ""

@@ -16,6 +16,9 @@ MAX_RELAYED_BYTES = 64 * KIB
 """What we split, files and ballots and adverts, comes in messages of at most this: no link through a relay is held up
 for long, and little is lost with one. A long question or answer goes whole: our relays pass the largest frame."""
 
+RELAYED_PIECE_BYTES = MAX_RELAYED_BYTES * 3 // 4
+"""What one such message carries, with room for what goes around it."""
+
 MAX_STREAMS_PER_PEER = 64
 """Streams one peer may have open with us."""
 
@@ -46,10 +49,6 @@ MAX_NESTING = 8
 
 MAX_ITEMS = 64 * KIB
 """Values in one message, keys included. A plan with 1,000 nodes has about 11,000; this many are looked at in 10 ms."""
-
-MAX_ANSWER_BYTES = 64 * KIB
-MAX_REASON_BYTES = 4 * KIB
-MAX_QUESTION_BYTES = 64 * KIB
 
 MAX_ADVERT_BYTES = 8 * KIB
 """One signed advert. A node with seven models of nine measured skills each needs about 3 KiB."""

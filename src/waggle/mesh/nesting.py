@@ -5,7 +5,6 @@ deep nest nor a declared length of four billion costs anything. Beyond shape it 
 extension types, numbers that are not finite, integers beyond 64 bits with sign. Text is left to the decoder.
 """
 
-from waggle.core.errors import RemoteProtocolError
 from waggle.mesh.limits import MAX_ITEMS, MAX_NESTING
 
 _REFUSED = 0
@@ -33,16 +32,6 @@ def _size_of(header: int) -> int:
 
 
 _SIZES = [_size_of(header) for header in range(256)]
-
-
-def check_shape(data: bytes, *, max_depth: int = MAX_NESTING, max_items: int = MAX_ITEMS) -> None:
-    """Refuse a message that no decoder should see; `find_fault` says which.
-
-    Raises:
-        RemoteProtocolError: with the fault, not the content.
-    """
-    if fault := find_fault(data, max_depth=max_depth, max_items=max_items):
-        raise RemoteProtocolError(fault)
 
 
 def find_fault(data: bytes, *, max_depth: int = MAX_NESTING, max_items: int = MAX_ITEMS) -> str | None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from waggle.core.errors import PeerBusy, PeerRefused, RemoteProtocolError
 from waggle.core.ids import NodeId
 
 CALL_SECONDS = 10.0
@@ -34,6 +35,29 @@ class Refusal(IntEnum):
     """The handler failed; why is in the server's own log."""
     MALFORMED = 4
     """The request broke a rule."""
+
+
+def error_of(refusal: Refusal) -> PeerBusy | PeerRefused:
+    """What a refusal is to the caller."""
+    match refusal:
+        case Refusal.BUSY:
+            return PeerBusy("the peer has no room now")
+        case Refusal.UNKNOWN:
+            return PeerRefused("the peer does not serve this protocol")
+        case Refusal.MALFORMED:
+            return PeerRefused("the peer found the request malformed")
+        case Refusal.FAILED | Refusal.NONE:
+            return PeerRefused("the peer failed at it")
+
+
+def check_answered(code: bytes) -> None:
+    """Raise what the byte that an answer begins with stands for; return where it is NONE."""
+    try:
+        refusal = Refusal(code[0])
+    except (IndexError, ValueError):
+        raise RemoteProtocolError("an answer without a known code") from None
+    if refusal is not Refusal.NONE:
+        raise error_of(refusal)
 
 
 class Link(Struct, frozen=True, kw_only=True):

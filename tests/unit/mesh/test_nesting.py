@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waggle.core.errors import RemoteProtocolError
 from waggle.mesh.limits import MAX_FRAME_BYTES, MAX_ITEMS, MAX_NESTING
-from waggle.mesh.nesting import check_shape, find_fault
+from waggle.mesh.nesting import find_fault
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -84,7 +83,7 @@ def test_every_header_is_judged_as_the_decoder_judges_it(header: int) -> None:
         decodes = True
         extension = header in range(0xC7, 0xCA) or header in range(0xD4, 0xD9)
         assert (find_fault(data) is None) is not extension
-    assert decodes is (header not in (0xC1, *range(0x8D, 0x90))) or 0x82 <= header <= 0x8F
+    assert decodes is (header != 0xC1)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +108,7 @@ def test_every_header_is_judged_as_the_decoder_judges_it(header: int) -> None:
 )
 def test_what_no_message_of_ours_holds_is_refused(data: bytes) -> None:
     for wrapped in (data, b"\x91" + data, b"\x81\xa1x" + data):
-        with pytest.raises(RemoteProtocolError, match="the message has"):
-            check_shape(wrapped)
+        assert (find_fault(wrapped) or "").startswith("the message has")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,21 @@
 """The file system, handled so that nothing outside a folder is opened and a kill at any moment leaves no half file.
 
-Blocking: call it in a thread. Long work reports each piece to a `Step`, which may raise to end it.
+Blocking: call it `in_thread`. Long work reports each piece to a `Step`, which may raise to end it.
 """
 
+import asyncio
 import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +23,7 @@ from waggle.core.errors import UsageError
 from waggle.mesh.files.formats import MAX_PATH_DEPTH, path_fault
 from waggle.mesh.files.manifest import CHUNK_BYTES, MAX_FILES, FileEntry
 
+Value = TypeVar("Value")
 Step = Callable[[int], None]
 """Told the bytes just done; raises to end the work."""
 
@@ -48,6 +52,36 @@ def is_full(error: OSError) -> bool:
 
 def no_step(_: int) -> None:
     """A `Step` for work that nobody watches."""
+
+
+class Stopped(Exception):
+    """Raised inside the thread when its task was cancelled; nobody else sees it."""
+
+
+async def in_thread(work: Callable[[Step], Value], told: Callable[[int], None] = no_step) -> Value:
+    """Run blocking work, given a step that ends it on cancellation; gives its result.
+
+    A cancelled task waits until the work has noticed, so that no file is touched after a lock was given back.
+
+    Args:
+        work: calls its step often.
+        told: called on the loop with what each step reports.
+    """
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+
+    def step(done: int) -> None:
+        if stop.is_set():
+            raise Stopped
+        loop.call_soon_threadsafe(told, done)
+
+    future = loop.run_in_executor(None, work, step)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([future])
+        future.exception()  # seen; the cancellation says enough
+        raise
 
 
 @contextmanager

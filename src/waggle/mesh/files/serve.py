@@ -19,7 +19,6 @@ from waggle.mesh.files.wire import (
     CHUNK_PROTOCOL,
     LIST_PROTOCOL,
     MANIFEST_PROTOCOL,
-    MAX_LISTED,
     MAX_LISTING_BYTES,
     MAX_PIECE_BYTES,
     MAX_REQUEST_BYTES,
@@ -74,7 +73,7 @@ class FileServer:
 
     async def _list(self, peer: NodeId, request: bytes) -> bytes:
         decode_as(AskList, request, MAX_REQUEST_BYTES, sender=peer)
-        shared = (await self._read(self._store.shared))[:MAX_LISTED]
+        shared = await self._read(self._store.shared)
         listed = tuple(Listed(name=one.name, manifest=one.manifest, size=one.size) for one in shared)
         return encode(Listing(shared=listed), MAX_LISTING_BYTES)
 

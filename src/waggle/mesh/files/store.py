@@ -24,9 +24,8 @@ from waggle.mesh.files.formats import content_fault
 from waggle.mesh.files.manifest import Manifest, address, decode_manifest, manifest_fault
 from waggle.mesh.files.partial import Partial
 from waggle.mesh.files.records import Record, Records
+from waggle.mesh.files.wire import MAX_LISTED
 
-MAX_SHARED = 64
-"""Models that one node shares."""
 MAX_ADVERTISED = 16
 """Models named in a node's advert: at most 3 KiB of its 8."""
 
@@ -115,7 +114,7 @@ class FileStore:
     def shared(self) -> tuple[SharedFiles, ...]:
         """What is shared now, sorted by name."""
         records = [record for record in self._records.all() if record.shared and record.manifest not in self._suspended]
-        return tuple(record.summary for record in records[:MAX_SHARED])
+        return tuple(record.summary for record in records[:MAX_LISTED])
 
     def refresh(self, step: Step = no_step) -> tuple[str, ...]:
         """Look at all files again; changed ones are read. Gives the names of models whose files are others now."""
@@ -130,8 +129,8 @@ class FileStore:
 
     def _check_room(self, folder: Path, name: str) -> None:
         others = [record for record in self._records.all() if record.shared and record.folder != str(folder)]
-        if len(others) >= MAX_SHARED:
-            raise UsageError(f"{MAX_SHARED} models are shared already; stop sharing one first")
+        if len(others) >= MAX_LISTED:
+            raise UsageError(f"{MAX_LISTED} models are shared already; stop sharing one first")
         if taken := [record.folder for record in others if record.name == name]:
             raise UsageError(f"{taken[0]} is shared as {name!r} already; give this one another name")
 

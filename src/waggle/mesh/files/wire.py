@@ -22,10 +22,9 @@ CHUNK_PROTOCOL = "/waggle/files/chunk/1"
 
 MAX_PIECE_BYTES = CHUNK_BYTES
 """One answer over a direct link."""
-MAX_RELAYED_PIECE_BYTES = 48 * KIB
-"""One answer over a relayed link, with room below MAX_RELAYED_BYTES for what goes around it."""
 MAX_REQUEST_BYTES = KIB
 MAX_LISTED = 64
+"""Models that one node shares."""
 MAX_LISTING_BYTES = 32 * KIB
 
 Offset = Annotated[int, Meta(ge=0, le=MAX_TOTAL_BYTES)]

@@ -13,14 +13,12 @@ from typing import cast
 from waggle.core.errors import LocalProtocolError, PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.framing import END_FRAME, FrameBuffer, header
+from waggle.mesh.libp2p.p2pd.control import write_with
 from waggle.mesh.libp2p.p2pd.delimited import DelimitedBuffer
 from waggle.mesh.limits import KIB, MAX_FRAME_BYTES
 
 HELD_BYTES = 256 * KIB
 """Reading pauses while whole frames wait and this much is held."""
-
-JOIN_BYTES = 16 * KIB
-"""Frames shorter than this are written together with their header: copying them is cheaper than a second write."""
 
 FRAME_SECONDS = 60.0
 """How long a frame may take to arrive once it has begun: the largest one at 70 kB/s."""
@@ -110,11 +108,7 @@ class FrameStream(asyncio.BufferedProtocol):
 
     def _write(self, frame: bytes) -> None:
         assert self._transport is not None
-        if len(frame) < JOIN_BYTES:
-            self._transport.write(header(len(frame)) + frame)
-        else:
-            self._transport.write(header(len(frame)))
-            self._transport.write(memoryview(frame))
+        write_with(self._transport, header(len(frame)), frame)
 
     async def receive(self) -> bytes | None:
         """The next frame; None once either side is done. Raises PeerUnreachable, RemoteProtocolError."""

@@ -1,8 +1,8 @@
 """`Libp2pTransport`: calls, streams and links over libp2p, as `waggle.mesh.transport` promises them.
 
 What it adds to the daemon: limits per peer, time limits, frames, codes instead of error texts, a second try of calls
-that may have one (`repeating`), and a life beyond the daemon's death (`keeper`). The addresses peers were connected at
-are remembered, so that they are found again after it.
+that may have one (`REPEATABLE`), and a life beyond the daemon's death (`restarting`). The addresses peers were
+connected at are remembered, so that they are found again after it.
 """
 
 import asyncio
@@ -20,17 +20,19 @@ from waggle.core.errors import (
 )
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import Place, Scope, parse_peer
-from waggle.mesh.libp2p.acceptance import check_accepted, check_answered
+from waggle.mesh.files.wire import LIST_PROTOCOL, MANIFEST_PROTOCOL
 from waggle.mesh.libp2p.daemon import Daemon
-from waggle.mesh.libp2p.held import HeldPlaces
-from waggle.mesh.libp2p.keeper import Keeper
 from waggle.mesh.libp2p.p2pd.control import LinkBroke, PeerUnknown
-from waggle.mesh.libp2p.repeating import REPEATABLE
+from waggle.mesh.libp2p.restarting import RestartingDaemon
 from waggle.mesh.libp2p.serving import Serving, call_name, stream_name
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.stillness import PROTOCOL as STILL_PROTOCOL
 from waggle.mesh.libp2p.stillness import Stillness
+from waggle.mesh.libp2p.stream import FrameStream
+from waggle.mesh.libp2p.taken_places import TakenPlaces
 from waggle.mesh.limits import MAX_BYTES_PER_SECOND, MAX_CALL_BYTES, MAX_OPENING_STREAMS, MAX_PEERS_TRACKED
+from waggle.mesh.liveness.pings import PING_PROTOCOL
+from waggle.mesh.members.messages import COMPARE_PROTOCOL, TRADE_PROTOCOL
 from waggle.mesh.quotas import PeerQuotas
 from waggle.mesh.transport import (
     CALL_SECONDS,
@@ -40,6 +42,7 @@ from waggle.mesh.transport import (
     Link,
     Stream,
     StreamHandler,
+    check_answered,
 )
 from waggle.trust.keys import NodeKey
 
@@ -50,6 +53,14 @@ MAX_ADDRESSES = 16
 
 MAX_RECONNECTING = 8
 """Peers that are dialled at a time after the daemon came back."""
+
+REPEATABLE = frozenset({PING_PROTOCOL, COMPARE_PROTOCOL, TRADE_PROTOCOL, LIST_PROTOCOL, MANIFEST_PROTOCOL})
+"""Which calls may be made twice for one answer, where the link broke before it came.
+
+Nobody knows then whether the peer did its work. These calls change nothing at the peer that a second one would change
+again: their handlers only read, or take in adverts, which are numbered. All others fail, and so does a repeated one
+whose link breaks again. Probes are left out: each makes a third node work. Rounds and pieces of files go over streams.
+"""
 
 
 async def start_libp2p(
@@ -94,7 +105,7 @@ class Libp2pTransport:
         self._repeatable = frozenset(repeatable)
         self._quotas = PeerQuotas(asyncio.get_running_loop().time, bytes_per_second=peer_bytes_per_second)
         self._serving = Serving(self._quotas)
-        self._keeper = Keeper(
+        self._daemon = RestartingDaemon(
             settings,
             on_event=self._serving.on_event,
             on_stream=self._serving.on_stream,
@@ -103,7 +114,7 @@ class Libp2pTransport:
         )
         self._opening = asyncio.Semaphore(MAX_OPENING_STREAMS)
         self._known: OrderedDict[NodeId, tuple[Place, ...]] = OrderedDict()
-        self.places = HeldPlaces(self._keeper.current)
+        self.places = TakenPlaces(self._daemon.current)
         self._stillness = Stillness(self._is_serving, self._ask_to_stand_still, self.links)
         self.standing_still = self._stillness.standing_still
         self._serving.add_calls(STILL_PROTOCOL, self._stillness.serve)
@@ -118,12 +129,12 @@ class Libp2pTransport:
     @property
     def daemon_pid(self) -> int:
         """The process id of the daemon. Raises PeerUnreachable while there is none."""
-        return self._keeper.current().process.pid
+        return self._daemon.current().process.pid
 
     @property
     def listen(self) -> tuple[str, ...]:
         """Where it listens, with the ports that were chosen."""
-        return self._keeper.listen
+        return self._daemon.listen
 
     @property
     def calls_in_progress(self) -> int:
@@ -132,7 +143,7 @@ class Libp2pTransport:
 
     async def start(self) -> None:
         """Run the daemon. Raises PeerUnreachable, UsageError."""
-        await self._keeper.start()
+        await self._daemon.start()
 
     async def _prepare(self, daemon: Daemon) -> None:
         node_id, _ = await daemon.identify()
@@ -149,7 +160,7 @@ class Libp2pTransport:
         began = asyncio.get_running_loop().time()
 
         def ask(left: float) -> Awaitable[bytes]:
-            return self._keeper.current().call(peer, call_name(protocol), request, left)
+            return self._daemon.current().call(peer, call_name(protocol), request, left)
 
         try:
             reply = await self._reaching(peer, seconds, ask)
@@ -167,9 +178,9 @@ class Libp2pTransport:
         try:
             async with asyncio.timeout(seconds), self._opening:
                 stream = await self._reaching(
-                    peer, seconds, lambda left: self._keeper.current().open(peer, stream_name(protocol), left)
+                    peer, seconds, lambda left: self._daemon.current().open(peer, stream_name(protocol), left)
                 )
-                await check_accepted(stream)
+                await _check_accepted(stream)
                 return stream
         except TimeoutError:
             raise PeerUnreachable(f"no stream within {seconds:g} s") from None
@@ -190,21 +201,21 @@ class Libp2pTransport:
             return await work(max(0.0, ends - clock()))
 
     async def _ask_to_stand_still(self, peer: NodeId, request: bytes, seconds: float) -> None:
-        reply = await self._keeper.current().call(peer, call_name(STILL_PROTOCOL), request, seconds)
+        reply = await self._daemon.current().call(peer, call_name(STILL_PROTOCOL), request, seconds)
         check_answered(reply[:1])
 
     # --- serving --------------------------------------------------------------------------------------------------
 
     async def serve_calls(self, protocol: str, handler: CallHandler) -> None:
         """Answer the calls of one protocol from now on."""
-        daemon = self._keeper.current()
+        daemon = self._daemon.current()
         self._serving.add_calls(protocol, handler)
         with _passing_over(daemon):
             await daemon.take_calls(call_name(protocol))
 
     async def serve_streams(self, protocol: str, handler: StreamHandler) -> None:
         """Take the streams of one protocol from now on."""
-        daemon = self._keeper.current()
+        daemon = self._daemon.current()
         self._serving.add_streams(protocol, handler)
         with _passing_over(daemon):
             await daemon.take_streams(stream_name(protocol))
@@ -228,10 +239,10 @@ class Libp2pTransport:
         fast = [way for way in ways if _is_fast(way)]
         if 0 < len(fast) < len(ways):
             with suppress(PeerUnreachable):
-                await self._keeper.current().connect(peer, fast, seconds / 2)
+                await self._daemon.current().connect(peer, fast, seconds / 2)
                 return
             seconds /= 2
-        await self._keeper.current().connect(peer, ways, seconds)
+        await self._daemon.current().connect(peer, ways, seconds)
 
     def _remember(self, peer: NodeId, ways: tuple[Place, ...]) -> None:
         self._known[peer] = ways
@@ -241,17 +252,17 @@ class Libp2pTransport:
 
     async def disconnect(self, peer: NodeId) -> None:
         """Drop the links to a peer; a later call dials again."""
-        await self._keeper.current().disconnect(peer)
+        await self._daemon.current().disconnect(peer)
 
     async def addresses(self) -> tuple[str, ...]:
         """The multiaddrs we can be reached at, each ending in `/p2p/<our id>`; those through relays first."""
-        _, texts = await self._keeper.current().identify()
+        _, texts = await self._daemon.current().identify()
         return tuple(f"{text}/p2p/{self._node_id}" for text in dict.fromkeys((*self.places.circuits, *texts)))
 
     async def links(self) -> tuple[Link, ...]:
         """The peers we are connected to now."""
         seen: dict[NodeId, list[str]] = {}
-        for peer, address in await self._keeper.current().connections():
+        for peer, address in await self._daemon.current().connections():
             seen.setdefault(peer, []).append(address or "")
         return tuple(_link(peer, addresses) for peer, addresses in seen.items())
 
@@ -260,7 +271,7 @@ class Libp2pTransport:
         return self._stillness.busy(peer)
 
     def _is_serving(self, peer: NodeId, besides: int) -> bool:
-        return self._quotas.at_work(peer, besides=besides) or self._keeper.current().has_stream(peer)
+        return self._quotas.at_work(peer, besides=besides) or self._daemon.current().has_stream(peer)
 
     # --- the daemon's death, and ours -----------------------------------------------------------------------------
 
@@ -295,12 +306,26 @@ class Libp2pTransport:
             with suppress(asyncio.CancelledError):
                 await self._reconnecting
         await self._serving.stop()
-        await self._keeper.close()
+        await self._daemon.close()
 
 
 def _is_fast(way: Place) -> bool:
     """Whether it is TCP within this machine: three times the bytes per second of QUIC, half its latency."""
     return way.parts[1][0] == "tcp" and not way.relayed and way.scope is Scope.LOOPBACK
+
+
+async def _check_accepted(stream: FrameStream) -> None:
+    """Wait for the code that a stream begins with; a stream that is refused is closed."""
+    try:
+        code = await stream.receive()
+        if code is None:
+            raise PeerUnreachable("the other side closed the stream at once")
+        if len(code) != 1:
+            raise RemoteProtocolError("the stream did not begin with a code")
+        check_answered(code)
+    except BaseException:
+        await stream.close()
+        raise
 
 
 @contextmanager

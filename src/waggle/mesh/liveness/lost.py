@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
 
 MAX_LOST = 256
 TRIES_AT_ONCE = 4

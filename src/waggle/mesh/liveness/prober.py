@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine, Iterable
 
 from waggle.core.errors import MeshError, RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.liveness.watch import Watch
-from waggle.mesh.members.dialing import Dialer
-from waggle.mesh.members.messages import (
+from waggle.mesh.liveness.dialing import Dialer
+from waggle.mesh.liveness.pace import Pace, Rates
+from waggle.mesh.liveness.pings import (
     MAX_SMALL_BYTES,
     PING_PROTOCOL,
     PROBE_PROTOCOL,
@@ -25,8 +25,7 @@ from waggle.mesh.members.messages import (
     Pong,
     Probed,
 )
-from waggle.mesh.members.pace import Pace
-from waggle.mesh.members.rates import Rates
+from waggle.mesh.liveness.watch import Watch
 from waggle.mesh.packing import decode_as, encode
 
 HELPERS = 3

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Liveness, Load
-from waggle.mesh.members.messages import MAX_HINTS, Hint
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
+from waggle.mesh.liveness.pings import MAX_HINTS, Hint
 
 HEARSAY_SECONDS = 3.0
 """A rumour about a node makes us ask it once in this time at most."""

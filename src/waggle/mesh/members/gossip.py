@@ -28,10 +28,11 @@ from waggle.mesh.adverts.summaries import (
     unpack_keys,
     unpack_sums,
 )
-from waggle.mesh.members.dialing import Dialer
+from waggle.mesh.limits import RELAYED_PIECE_BYTES
+from waggle.mesh.liveness.dialing import Dialer
+from waggle.mesh.liveness.pace import Rates
 from waggle.mesh.members.messages import (
     COMPARE_PROTOCOL,
-    MAX_BATCH_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_NEWS,
     NEWS_PROTOCOL,
@@ -44,7 +45,6 @@ from waggle.mesh.members.messages import (
     pack_buckets,
     unpack_buckets,
 )
-from waggle.mesh.members.rates import Rates
 from waggle.mesh.packing import decode_as, encode
 
 MAX_TRADES = 8
@@ -125,7 +125,7 @@ class Gossip:
             if not given and not wanted:
                 return
             scope = await self._dialer.scope_of(node)
-            adverts, given = self._directory.holdings.take(given, scope, MAX_BATCH_BYTES)
+            adverts, given = self._directory.holdings.take(given, scope, RELAYED_PIECE_BYTES)
             request = encode(Trade(tuple(adverts), pack_keys(wanted[:MAX_KEYS])), MAX_MESSAGE_BYTES)
             reply = await self._dialer.call(node, TRADE_PROTOCOL, request, seconds=seconds)
             traded = decode_as(Traded, reply, MAX_MESSAGE_BYTES, sender=node)
@@ -156,7 +156,7 @@ class Gossip:
         wanted = unpack_keys(trade.wanted)
         await self.take_in(trade.adverts, caller)
         scope = await self._dialer.scope_of(caller)
-        adverts, _ = self._directory.holdings.take(wanted, scope, MAX_BATCH_BYTES)
+        adverts, _ = self._directory.holdings.take(wanted, scope, RELAYED_PIECE_BYTES)
         return encode(Traded(tuple(adverts), self._refusal(trade.adverts, caller)), MAX_MESSAGE_BYTES)
 
     async def serve_news(self, caller: NodeId, request: bytes) -> bytes:
@@ -234,7 +234,7 @@ class Gossip:
         keys = [key_of(author) for author in authors if author != node]
         try:
             scope = await self._dialer.ready(node, seconds=seconds)
-            adverts, _ = self._directory.holdings.take(keys, scope, MAX_BATCH_BYTES)
+            adverts, _ = self._directory.holdings.take(keys, scope, RELAYED_PIECE_BYTES)
             if adverts:
                 request = encode(News(tuple(adverts)), MAX_MESSAGE_BYTES)
                 await self._dialer.call(node, NEWS_PROTOCOL, request, seconds=seconds)

@@ -12,12 +12,12 @@ from random import Random
 
 from waggle.core.errors import LocalProtocolError
 from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Load, Peer
+from waggle.core.mesh_values import Liveness, Load, Peer
 from waggle.mesh.adverts.directory import Directory
+from waggle.mesh.adverts.holdings import Entry
 from waggle.mesh.adverts.signed import AdvertReader
-from waggle.mesh.members.listing import Listing
-from waggle.mesh.members.own import Description, OwnAdvert
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
+from waggle.mesh.members.own_advert import Description, OwnAdvert
 from waggle.mesh.members.seeking import group_by_peer
 from waggle.mesh.members.upkeep import Upkeep
 from waggle.mesh.transport import CONNECT_SECONDS, Transport
@@ -75,7 +75,6 @@ class Membership:
             load=load,
             on_change=self._notify,
         )
-        self._listing = Listing(directory, self._upkeep.watch, self._upkeep.lost)
         self._transport = transport
         self._main: asyncio.Task[None] | None = None
         self._event = asyncio.Event()
@@ -87,20 +86,46 @@ class Membership:
 
     def peers(self) -> tuple[Peer, ...]:
         """All nodes known and not gone, usable or not; without us."""
-        return tuple(self._listing.peers())
+        upkeep = self._upkeep
+        return tuple(
+            self._peer(entry)
+            for entry in upkeep.directory.others()
+            if entry.author in upkeep.watch and entry.author not in upkeep.lost  # listed again once it has answered
+        )
 
     def usable(self) -> tuple[Peer, ...]:
         """Those that work may be given to; empty where there is nobody."""
-        return tuple(self._listing.usable())
+        entries = map(self._upkeep.directory.entry, self._upkeep.watch.usable)
+        return tuple(self._peer(entry) for entry in entries if entry is not None)
 
     def peer(self, node: NodeId) -> Peer | None:
         """What is known of a node, be it gone; None where nothing is."""
-        return self._listing.peer(node)
+        if entry := self._upkeep.directory.entry(node):
+            return self._peer(entry)
+        if lost := self._upkeep.lost.get(node):
+            reason = f"given up {_now() - lost.died_at:.0f} s ago for want of an answer"
+            return Peer(advert=lost.advert, liveness=Liveness.DEAD, reason=reason)
+        return None
+
+    def _peer(self, entry: Entry) -> Peer:
+        advert, watch, now = entry.advert.advert, self._upkeep.watch, _now()
+        if advert.departed:
+            return Peer(advert=advert, liveness=Liveness.DEPARTED, reason="it said goodbye")
+        pulse = watch.pulse(advert.node)
+        answered_at = pulse.answered_at if pulse else None
+        return Peer(
+            advert=advert,
+            liveness=watch.liveness(advert.node),
+            round_trip=pulse.round_trip if pulse else None,
+            load=pulse.load if pulse else None,
+            seen=None if answered_at is None else now - answered_at,
+            reason=watch.reason(advert.node, now),
+        )
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What hinders this node in the swarm, in words: a wrong clock, another node with its key."""
-        return self._upkeep.troubles.current(asyncio.get_running_loop().time())
+        return self._upkeep.troubles.current(_now())
 
     def note(self, trouble: str) -> None:
         """Something that hinders this node was found out elsewhere."""
@@ -133,10 +158,6 @@ class Membership:
         """
         for group in group_by_peer(addresses):
             self._upkeep.spawn(partial(self._upkeep.seeker.meet, group))
-
-    def set_load(self, load: Callable[[], Load]) -> None:
-        """Who tells how busy we are, from now on."""
-        self._upkeep.load = load
 
     @property
     def description(self) -> Description:
@@ -195,3 +216,7 @@ class Membership:
             await asyncio.wait([main])
             if not main.cancelled() and (error := main.exception()):
                 raise error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

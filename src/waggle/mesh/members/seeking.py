@@ -7,11 +7,11 @@ from waggle.core.errors import MeshError, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import parse_address
 from waggle.mesh.adverts.directory import Directory
+from waggle.mesh.liveness.dialing import Dialer
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.liveness.prober import Prober
 from waggle.mesh.liveness.watch import Watch
-from waggle.mesh.members.dialing import Dialer
 from waggle.mesh.members.gossip import Gossip
-from waggle.mesh.members.pace import Pace
 from waggle.mesh.transport import CONNECT_SECONDS
 
 MAX_INVITES = 64

@@ -10,14 +10,15 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
 from waggle.mesh.adverts.directory import Directory, Verdict
 from waggle.mesh.adverts.signed import AdvertReader, OpenAdvert
+from waggle.mesh.liveness.dialing import Dialer
 from waggle.mesh.liveness.lost import Lost
+from waggle.mesh.liveness.pace import Pace, Schedule
+from waggle.mesh.liveness.pings import PING_PROTOCOL, PROBE_PROTOCOL, Hint, Pong
 from waggle.mesh.liveness.prober import Prober
 from waggle.mesh.liveness.watch import Watch
-from waggle.mesh.members import messages
-from waggle.mesh.members.dialing import Dialer
 from waggle.mesh.members.gossip import NEWS_FANOUT, Gossip
-from waggle.mesh.members.own import OwnAdvert
-from waggle.mesh.members.pace import Pace, Schedule
+from waggle.mesh.members.messages import COMPARE_PROTOCOL, NEWS_PROTOCOL, TRADE_PROTOCOL
+from waggle.mesh.members.own_advert import OwnAdvert
 from waggle.mesh.members.seeking import Seeker
 from waggle.mesh.members.troubles import Troubles
 from waggle.mesh.transport import CallHandler, Transport
@@ -145,7 +146,7 @@ class Upkeep:
         self._tell_soon()
         self._on_change()
 
-    def _answered(self, node: NodeId, pong: messages.Pong, became_usable: bool) -> None:
+    def _answered(self, node: NodeId, pong: Pong, became_usable: bool) -> None:
         """A node answered our ping."""
         now = asyncio.get_running_loop().time()
         entry = self.directory.entry(node)
@@ -179,9 +180,9 @@ class Upkeep:
         """Something hinders us."""
         self.troubles.note(trouble, asyncio.get_running_loop().time())
 
-    def _pong(self, hints: tuple[messages.Hint, ...]) -> messages.Pong:
+    def _pong(self, hints: tuple[Hint, ...]) -> Pong:
         own = self.own
-        return messages.Pong(self.directory.network, own.incarnation, own.sequence, self.load(), hints)
+        return Pong(self.directory.network, own.incarnation, own.sequence, self.load(), hints)
 
     def _addresses_of(self, node: NodeId) -> Sequence[str]:
         if entry := self.directory.entry(node):
@@ -223,11 +224,11 @@ class Upkeep:
     def handlers(self) -> dict[str, CallHandler]:
         """What is served, by protocol."""
         handlers: dict[str, CallHandler] = {
-            messages.PING_PROTOCOL: self.prober.serve_ping,
-            messages.PROBE_PROTOCOL: self.prober.serve_probe,
-            messages.COMPARE_PROTOCOL: self.gossip.serve_compare,
-            messages.TRADE_PROTOCOL: self.gossip.serve_trade,
-            messages.NEWS_PROTOCOL: self.gossip.serve_news,
+            PING_PROTOCOL: self.prober.serve_ping,
+            PROBE_PROTOCOL: self.prober.serve_probe,
+            COMPARE_PROTOCOL: self.gossip.serve_compare,
+            TRADE_PROTOCOL: self.gossip.serve_trade,
+            NEWS_PROTOCOL: self.gossip.serve_news,
         }
         return {protocol: self._served(handler) for protocol, handler in handlers.items()}
 

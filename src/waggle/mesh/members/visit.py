@@ -14,9 +14,9 @@ from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
 from waggle.mesh.adverts.directory import Directory
 from waggle.mesh.adverts.signed import AdvertReader
-from waggle.mesh.members.dialing import Dialer
+from waggle.mesh.liveness.dialing import Dialer
+from waggle.mesh.liveness.pings import MAX_SMALL_BYTES, PING_PROTOCOL, Ping, Pong
 from waggle.mesh.members.gossip import Gossip
-from waggle.mesh.members.messages import MAX_SMALL_BYTES, PING_PROTOCOL, Ping, Pong
 from waggle.mesh.packing import decode_as, encode
 from waggle.mesh.transport import Transport
 

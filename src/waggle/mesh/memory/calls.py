@@ -4,19 +4,11 @@ import asyncio
 import logging
 from functools import partial
 
-from waggle.core.errors import (
-    LocalProtocolError,
-    MeshError,
-    PeerBusy,
-    PeerRefused,
-    PeerUnreachable,
-    RemoteProtocolError,
-)
-from waggle.core.ids import NodeId
+from waggle.core.errors import LocalProtocolError, MeshError, PeerBusy, PeerUnreachable, RemoteProtocolError
 from waggle.mesh.limits import MAX_CALL_BYTES
 from waggle.mesh.memory.links import End
 from waggle.mesh.memory.wires import Wires
-from waggle.mesh.transport import Refusal
+from waggle.mesh.transport import Refusal, error_of
 
 HEADER_BYTES = 64
 """What a message takes on the wire beside its content."""
@@ -59,7 +51,7 @@ class Asked:
 
     def answer(self, outcome: bytes | Refusal) -> None:
         """The server's answer has arrived."""
-        self._settle(error_of(outcome, self.end.peer) if isinstance(outcome, Refusal) else outcome)
+        self._settle(error_of(outcome) if isinstance(outcome, Refusal) else outcome)
 
     def broke(self) -> None:
         """No answer can come any more."""
@@ -158,16 +150,3 @@ def refusal_of(task: asyncio.Task[bytes] | asyncio.Task[None], protocol: str) ->
         case _:
             log.warning("the handler of %s failed", protocol, exc_info=error)
             return Refusal.FAILED
-
-
-def error_of(refusal: Refusal, peer: NodeId) -> MeshError:
-    """The error that a refusal is to the caller."""
-    match refusal:
-        case Refusal.BUSY:
-            return PeerBusy(f"{peer} has no room now")
-        case Refusal.UNKNOWN:
-            return PeerRefused(f"{peer} does not serve this")
-        case Refusal.MALFORMED:
-            return PeerRefused(f"{peer} finds the request malformed")
-        case Refusal.FAILED | Refusal.NONE:
-            return PeerRefused(f"{peer} failed at it")

@@ -20,9 +20,8 @@ from collections.abc import Iterable
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import parse_address
-from waggle.mesh.memory.conditions import Conditions
 from waggle.mesh.memory.transport import MemoryTransport
-from waggle.mesh.memory.wires import Wires
+from waggle.mesh.memory.wires import Conditions, Wires
 
 SILENT_LINK_SECONDS = 30.0
 """How long a link outlives a partition; the daemon's keep-alives take about as long."""

@@ -21,9 +21,9 @@ from waggle.engines.protocol import Engine
 from waggle.mesh.files.serve import FileServer
 from waggle.mesh.files.store import FileStore
 from waggle.mesh.files.store import shared as shared_files
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.members.membership import Membership
-from waggle.mesh.members.own import Description
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.members.own_advert import Description
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.mesh.transport import Stream, Transport
 from waggle.node.calibrating.calibration import Calibration

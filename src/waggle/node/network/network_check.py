@@ -9,11 +9,11 @@ from random import Random
 
 from waggle.core.errors import PeerUnreachable, WaggleError
 from waggle.core.ids import NodeId
-from waggle.mesh.lan.multicast import Multicast
 from waggle.mesh.libp2p.p2pd.scratch import scratch_folder
 from waggle.mesh.libp2p.relay import start_relay
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import start_libp2p
+from waggle.mesh.members.multicast import Multicast
 from waggle.node.network.dial_check import DIAL_SECONDS, QUIC, RELAY, TCP, Finding, dial, way_of
 from waggle.node.network.outside import passer_by
 from waggle.trust.keys import NodeKey

@@ -13,8 +13,8 @@ from waggle.core.errors import MeshError
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness
 from waggle.mesh.libp2p.direct import DirectSeeker
-from waggle.mesh.libp2p.placekeeper import PlaceKeeper
-from waggle.mesh.libp2p.relaywatch import RelayWatch
+from waggle.mesh.libp2p.relay_places import RelayPlaces
+from waggle.mesh.libp2p.relay_watch import RelayWatch
 from waggle.mesh.libp2p.transport import Libp2pTransport
 from waggle.node.network.mesh_node import MeshNode
 
@@ -35,7 +35,7 @@ class Reach:
             transport, self._addresses_of, Random(), busy=transport.in_use, still=transport.standing_still
         )
         self._watch = RelayWatch(transport)
-        keeper = PlaceKeeper(
+        places = RelayPlaces(
             transport,
             transport.places,
             self._undoubted,
@@ -45,22 +45,22 @@ class Reach:
             busy=transport.in_use,
             still=transport.standing_still,
         )
-        self._keeper = keeper if takes_places else None
+        self._places = places if takes_places else None
 
     async def first_place(self) -> None:
         """Take places now, if there are relays that we know of: the invite of this node shall lead through them."""
-        if self._keeper is not None:
+        if self._places is not None:
             with suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(FIRST_PLACE_SECONDS):
-                    await self._keeper.look()
+                    await self._places.look()
 
     async def run(self) -> None:
         """Go on until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._seeker.run(), name="seeking direct links")
             group.create_task(self._watch.run(), name="watching relays")
-            if self._keeper is not None:
-                group.create_task(self._keeper.run(), name="keeping places at relays")
+            if self._places is not None:
+                group.create_task(self._places.run(), name="keeping places at relays")
 
     def _undoubted(self) -> list[Advert]:
         return [peer.advert for peer in self._node.membership.peers() if peer.liveness is Liveness.ALIVE]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.places import relay_of
+from waggle.mesh.libp2p.relay_choice import relay_of
 from waggle.mesh.transport import Link
 
 DIRECT = "direct"

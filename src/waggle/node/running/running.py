@@ -16,11 +16,11 @@ from waggle.core.ids import NodeId
 from waggle.engines.protocol import Engine
 from waggle.mesh.files.store import FileStore
 from waggle.mesh.invite import Invite, format_invite
-from waggle.mesh.lan.multicast import Multicast
 from waggle.mesh.libp2p.p2pd.scratch import sweep
 from waggle.mesh.libp2p.relay import start_relay
 from waggle.mesh.libp2p.settings import Settings as Libp2pSettings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
+from waggle.mesh.members.multicast import Multicast
 from waggle.mesh.members.visit import Visitor
 from waggle.node.calibrating.calibration import Calibration
 from waggle.node.config.settings import EVERYWHERE, Settings

@@ -17,9 +17,9 @@ import msgspec
 from waggle.core.errors import PeerUnreachable, ProtocolError, WaggleError
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.direct import DirectSeeker
-from waggle.mesh.libp2p.places import await_places
 from waggle.mesh.libp2p.relay import start_relay
-from waggle.mesh.libp2p.relaywatch import RelayWatch
+from waggle.mesh.libp2p.relay_choice import await_places
+from waggle.mesh.libp2p.relay_watch import RelayWatch
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.transport import Stream

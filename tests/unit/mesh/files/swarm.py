@@ -11,9 +11,9 @@ from waggle.mesh.files.serve import FileServer
 from waggle.mesh.files.store import FileStore
 from waggle.mesh.files.wire import CHUNK_PROTOCOL
 from waggle.mesh.limits import MAX_RELAYED_BYTES
-from waggle.mesh.memory.conditions import Conditions
 from waggle.mesh.memory.network import MemoryNetwork
 from waggle.mesh.memory.transport import MemoryTransport
+from waggle.mesh.memory.wires import Conditions
 from waggle.mesh.transport import CallHandler, Link, Refusal, Stream, StreamHandler
 
 MIB = 1 << 20

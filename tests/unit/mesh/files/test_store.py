@@ -12,7 +12,8 @@ import pytest
 from tests.unit.mesh.files.swarm import MIB, make_model, same_files
 from waggle.core.errors import UsageError
 from waggle.mesh.files.manifest import decode_manifest
-from waggle.mesh.files.store import MAX_ADVERTISED, MAX_SHARED, FileStore, SharedFileChanged, shared
+from waggle.mesh.files.store import MAX_ADVERTISED, FileStore, SharedFileChanged, shared
+from waggle.mesh.files.wire import MAX_LISTED
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -287,15 +288,15 @@ def test_an_unknown_manifest_is_refused(store: FileStore, model: Path, manifest:
 
 
 def test_what_is_shared_is_bounded(tmp_path: Path, store: FileStore) -> None:
-    for number in range(MAX_SHARED + 1):
+    for number in range(MAX_LISTED + 1):
         folder = tmp_path / f"m{number:03}"
         folder.mkdir()
         (folder / "config.json").write_text(str(number))
-        if number < MAX_SHARED:
+        if number < MAX_LISTED:
             store.share(folder)
     with pytest.raises(UsageError, match="stop sharing one"):
         store.share(folder)
-    assert len(store.shared()) == MAX_SHARED
+    assert len(store.shared()) == MAX_LISTED
     assert shared(store) == store.shared()[:MAX_ADVERTISED]
 
 

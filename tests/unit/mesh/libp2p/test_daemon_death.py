@@ -13,7 +13,7 @@ from tests.unit.mesh.libp2p.conftest import TCP, StartNode
 from waggle.core.errors import MeshError, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import parse_peer
-from waggle.mesh.libp2p import keeper
+from waggle.mesh.libp2p import restarting
 from waggle.mesh.libp2p.settings import Settings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.transport import Stream
@@ -116,7 +116,7 @@ async def test_a_peer_whose_address_only_we_know_is_dialled(start_node: StartNod
 
 @pytest.mark.slow
 async def test_a_daemon_that_hangs_is_replaced(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(restarting, "WATCH_SECONDS", 0.2)
     a, b = await asyncio.gather(start_node(TCP), start_node(TCP))
     await a.serve_calls("/test/call", Served().answer)
     await b.connect(await a.addresses())

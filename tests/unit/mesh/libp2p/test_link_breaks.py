@@ -13,9 +13,8 @@ from tests.unit.mesh.libp2p.conftest import QUIC, TCP
 from waggle.core.errors import PeerRefused, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.p2pd.control import LinkBroke, PeerUnknown, failure
-from waggle.mesh.libp2p.repeating import REPEATABLE
 from waggle.mesh.libp2p.settings import Settings
-from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
+from waggle.mesh.libp2p.transport import REPEATABLE, Libp2pTransport, start_libp2p
 from waggle.mesh.transport import CallHandler, Stream
 
 pytestmark = pytest.mark.timeout(300)

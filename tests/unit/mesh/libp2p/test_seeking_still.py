@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from tests.unit.mesh.libp2p.test_direct import ANN, BOB, WrittenNetwork, known
-from tests.unit.mesh.libp2p.test_placekeeper import ONE, WrittenRelays, advert
+from tests.unit.mesh.libp2p.test_relay_places import ONE, WrittenRelays, advert
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.direct import MAX_REFUSALS, MAX_TRIES, DirectSeeker
-from waggle.mesh.libp2p.placekeeper import REFUSED_SECONDS, PlaceKeeper
+from waggle.mesh.libp2p.relay_places import REFUSED_SECONDS, RelayPlaces
 from waggle.testing.clock import run_virtual
 
 MINUTE = 60.0
@@ -104,12 +104,12 @@ def test_a_relay_reached_through_another_one_is_cut_only_while_both_stand_still(
     network = WrittenRelays(advert(ONE))
     network.relayed[ONE] = True
     agreement = Agreement(lambda now: now > MINUTE)
-    keeper = PlaceKeeper(
+    places = RelayPlaces(
         network, network, network.known, network.consents, network.tell, Random(0), still=agreement, wanted=1
     )
 
     async def story() -> None:
-        task = asyncio.create_task(keeper.run())
+        task = asyncio.create_task(places.run())
         await asyncio.sleep(MINUTE)
         assert network.cuts == []
         assert len(agreement.asked) <= MINUTE / REFUSED_SECONDS + 1

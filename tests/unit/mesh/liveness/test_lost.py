@@ -5,7 +5,7 @@ from random import Random
 
 from tests.unit.mesh.adverts.making import describe, make_key
 from waggle.mesh.liveness.lost import MAX_LOST, TRIES_AT_ONCE, Lost
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
 
 
 def test_a_lost_node_is_tried_ever_more_rarely_and_given_up_in_the_end() -> None:

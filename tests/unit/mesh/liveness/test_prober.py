@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.swarm.members import Crowd
+from waggle.mesh.liveness.pace import Pace
+from waggle.mesh.liveness.pings import Hint
 from waggle.mesh.liveness.prober import LATE_SECONDS, Prober
-from waggle.mesh.members.messages import Hint
-from waggle.mesh.members.pace import Pace
 from waggle.mesh.memory import Conditions
 from waggle.testing.clock import run_virtual
 

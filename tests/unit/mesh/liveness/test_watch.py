@@ -4,8 +4,8 @@ from random import Random
 
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Liveness, Load
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.liveness.watch import Watch
-from waggle.mesh.members.pace import Pace
 
 A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
 

@@ -14,7 +14,7 @@ from waggle.mesh.addresses import Scope
 from waggle.mesh.adverts.directory import Directory
 from waggle.mesh.adverts.signed import AdvertReader, OpenAdvert
 from waggle.mesh.limits import MAX_CLOCK_SKEW_SECONDS
-from waggle.mesh.members.dialing import Dialer
+from waggle.mesh.liveness.dialing import Dialer
 from waggle.mesh.members.gossip import ADVERTS_AT_ONCE, ADVERTS_PER_SECOND, Gossip
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.testing.clock import run_virtual

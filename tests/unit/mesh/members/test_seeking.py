@@ -6,11 +6,11 @@ from typing import cast
 
 from waggle.core.ids import NodeId
 from waggle.mesh.adverts.directory import Directory
+from waggle.mesh.liveness.dialing import Dialer
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.liveness.prober import Prober
 from waggle.mesh.liveness.watch import Watch
-from waggle.mesh.members.dialing import Dialer
 from waggle.mesh.members.gossip import Gossip
-from waggle.mesh.members.pace import Pace
 from waggle.mesh.members.seeking import MAX_EXCHANGES, Seeker
 from waggle.testing.clock import run_virtual
 

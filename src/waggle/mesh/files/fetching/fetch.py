@@ -16,10 +16,9 @@ from msgspec.structs import replace
 from waggle.core.errors import RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
 from waggle.core.words import amount
-from waggle.mesh.files.disk import Step, is_full
+from waggle.mesh.files.disk import Step, in_thread, is_full
 from waggle.mesh.files.fetching.offers import find_offer, is_manifest, read_manifest, read_wanted
 from waggle.mesh.files.fetching.pull import Dropped, Pull
-from waggle.mesh.files.fetching.threads import in_thread
 from waggle.mesh.files.manifest import address, decode_manifest
 from waggle.mesh.files.partial import Partial
 from waggle.mesh.files.records import Record

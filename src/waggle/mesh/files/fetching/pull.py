@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from waggle.core.errors import MeshError, RemoteProtocolError
 from waggle.core.ids import NodeId
+from waggle.mesh.files.disk import in_thread
 from waggle.mesh.files.fetching.source import Source, SourceLost
-from waggle.mesh.files.fetching.threads import in_thread
 from waggle.mesh.files.partial import Partial
 from waggle.mesh.transport import Transport
 

@@ -11,14 +11,13 @@ from functools import partial
 
 from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.files.fetching.lane import CALL_SECONDS, Lane
 from waggle.mesh.files.manifest import Chunk, address
 from waggle.mesh.files.wire import (
+    CHUNK_PROTOCOL,
     LIST_PROTOCOL,
     MANIFEST_PROTOCOL,
     MAX_LISTING_BYTES,
     MAX_PIECE_BYTES,
-    MAX_RELAYED_PIECE_BYTES,
     MAX_REQUEST_BYTES,
     AskList,
     AskManifest,
@@ -26,10 +25,12 @@ from waggle.mesh.files.wire import (
     Listing,
     ManifestPiece,
 )
-from waggle.mesh.limits import KIB
+from waggle.mesh.limits import KIB, RELAYED_PIECE_BYTES
 from waggle.mesh.packing import decode_as, encode
-from waggle.mesh.transport import Transport
+from waggle.mesh.transport import Stream, Transport, check_answered
 
+CALL_SECONDS = 10.0
+"""One request and its answer, the opening of the stream included."""
 LIST_SECONDS, LIST_TRIES = 4.0, 3
 QUICK_SECONDS = 1.5
 """Twice the round trip of a satellite: a shorter bound would keep pieces small where only the delay is long."""
@@ -47,6 +48,54 @@ PATIENCE_SECONDS = 30.0
 """Nothing for this long, busy or not: lost."""
 
 
+class Lane:
+    """One stream to a peer for ranges of files: request, answer, the next request; opened anew after every failure.
+
+    Used by one task at a time.
+    """
+
+    def __init__(self, transport: Transport, peer: NodeId) -> None:
+        self._transport, self._peer = transport, peer
+        self._stream: Stream | None = None
+
+    async def ask(self, request: bytes) -> bytes:
+        """The bytes that answer a request. Raises PeerUnreachable, PeerBusy, PeerRefused, RemoteProtocolError."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                frame = await self._exchange(request)
+            return _content(frame)
+        except TimeoutError:
+            await self.close()
+            raise PeerUnreachable(f"no answer within {CALL_SECONDS:g} s") from None
+        except (MeshError, RemoteProtocolError):
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the stream; the next request opens another."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.close()
+
+    async def _exchange(self, request: bytes) -> bytes:
+        if self._stream is None:
+            self._stream = await self._transport.open(self._peer, CHUNK_PROTOCOL, seconds=CALL_SECONDS)
+        await self._stream.send(request)
+        frame = await self._stream.receive()
+        if frame is None:
+            raise PeerUnreachable("the peer ended the stream")
+        return frame
+
+
+def _content(frame: bytes) -> bytes:
+    """What follows the code. Raises the error that the code stands for."""
+    try:
+        check_answered(frame[:1])
+    except PeerRefused:
+        raise PeerRefused("the peer does not give this any longer") from None
+    return frame[1:]
+
+
 class SourceLost(MeshError):
     """The peer is dead, too slow, or does not share this any longer; it is not to blame."""
 
@@ -57,7 +106,7 @@ class Source:
     def __init__(self, transport: Transport, peer: NodeId) -> None:
         self.peer = peer
         self._transport = transport
-        self._piece_bytes = MAX_RELAYED_PIECE_BYTES
+        self._piece_bytes = RELAYED_PIECE_BYTES
         self._is_direct, self._looked_until = False, -1.0
         self._failures = 0
         self._last_good = _now()
@@ -151,7 +200,7 @@ class Source:
             seconds = error.retry_after or seconds
         else:
             self._failures += 1
-            self._piece_bytes = MAX_RELAYED_PIECE_BYTES
+            self._piece_bytes = RELAYED_PIECE_BYTES
             if self._failures >= MOST_FAILURES and silent >= DEAD_SECONDS:
                 raise SourceLost(f"does not answer: {error}") from error
         if silent >= PATIENCE_SECONDS:
@@ -168,8 +217,8 @@ class Source:
 
     async def _piece(self) -> int:
         """Bytes to ask for next."""
-        if self._piece_bytes > MAX_RELAYED_PIECE_BYTES and not await self._direct():
-            self._piece_bytes = MAX_RELAYED_PIECE_BYTES
+        if self._piece_bytes > RELAYED_PIECE_BYTES and not await self._direct():
+            self._piece_bytes = RELAYED_PIECE_BYTES
         return self._piece_bytes
 
     async def _direct(self) -> bool:

@@ -15,14 +15,15 @@ from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable, RemotePr
 from waggle.mesh.libp2p.p2pd import wire
 from waggle.mesh.libp2p.p2pd.delimited import DelimitedBuffer, delimit, varint
 from waggle.mesh.libp2p.p2pd.reasons import plain
+from waggle.mesh.limits import KIB
 
 CONTROL_SECONDS = 5.0
 """How long the daemon may take for what needs no other machine."""
 
-MAX_OPENED_BYTES = 16 * 1024
+MAX_OPENED_BYTES = 16 * KIB
 """What the daemon says of a stream that it has opened takes about a hundred bytes."""
 
-JOIN_BYTES = 16 * 1024
+JOIN_BYTES = 16 * KIB
 """Messages shorter than this are written together with their length: copying them is cheaper than a second write."""
 
 NOT_SERVED = ("protocols not supported", "protocol not supported")
@@ -31,6 +32,15 @@ NO_ADDRESS = ("no addresses", "failed to find any peer in table")
 
 BROKEN = ("stream reset", "Application error")
 """How the reasons begin where a link broke under a stream: over TCP or a relay, and over QUIC."""
+
+
+def write_with(transport: asyncio.Transport, header: bytes, message: bytes) -> None:
+    """Write a message behind its header."""
+    if len(message) < JOIN_BYTES:
+        transport.write(header + message)
+    else:
+        transport.write(header)
+        transport.write(memoryview(message))
 
 
 class PeerUnknown(PeerUnreachable):
@@ -220,11 +230,7 @@ class Calls(asyncio.BufferedProtocol):
 
     def _write(self, message: bytes) -> None:
         assert self._transport is not None
-        if len(message) < JOIN_BYTES:
-            self._transport.write(varint(len(message)) + message)
-        else:
-            self._transport.write(varint(len(message)))
-            self._transport.write(memoryview(message))
+        write_with(self._transport, varint(len(message)), message)
 
     def _handle(self, event: wire.Event) -> None:
         match event:

@@ -13,8 +13,7 @@ from tests.unit.mesh.files.swarm import MIB, Answer, Swarm, Watched, make_model
 from waggle.core.errors import MeshError, PeerBusy, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.files.fetching.fetch import Progress, fetch
-from waggle.mesh.files.fetching.lane import CALL_SECONDS
-from waggle.mesh.files.fetching.source import DEAD_SECONDS, PATIENCE_SECONDS
+from waggle.mesh.files.fetching.source import CALL_SECONDS, DEAD_SECONDS, PATIENCE_SECONDS
 from waggle.mesh.files.manifest import CHUNK_BYTES, FileEntry, Manifest, address
 from waggle.mesh.files.wire import (
     CHUNK_PROTOCOL,
@@ -26,7 +25,7 @@ from waggle.mesh.files.wire import (
     Listing,
     ManifestPiece,
 )
-from waggle.mesh.memory.conditions import Conditions
+from waggle.mesh.memory.wires import Conditions
 from waggle.mesh.packing import encode
 from waggle.mesh.transport import Refusal, Stream
 from waggle.testing.clock import run_virtual

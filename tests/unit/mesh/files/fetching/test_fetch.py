@@ -15,8 +15,9 @@ from waggle.mesh.files.fetching import fetch as module
 from waggle.mesh.files.fetching.fetch import Fetched, Progress, fetch
 from waggle.mesh.files.serve import FileServer
 from waggle.mesh.files.store import FileStore
-from waggle.mesh.files.wire import CHUNK_PROTOCOL, LIST_PROTOCOL, MAX_RELAYED_PIECE_BYTES
-from waggle.mesh.memory.conditions import Conditions
+from waggle.mesh.files.wire import CHUNK_PROTOCOL, LIST_PROTOCOL
+from waggle.mesh.limits import RELAYED_PIECE_BYTES
+from waggle.mesh.memory.wires import Conditions
 from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
@@ -220,7 +221,7 @@ def test_a_relayed_link_carries_small_pieces_only(tmp_path: Path) -> None:
         swarm.me.relayed.add(anna.node_id)
         await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
         assert swarm.landed()
-        assert 0 < anna.most_bytes <= MAX_RELAYED_PIECE_BYTES + 1
+        assert 0 < anna.most_bytes <= RELAYED_PIECE_BYTES + 1
 
     run_virtual(body())
 

@@ -81,7 +81,7 @@ from pathlib import Path
 from tests.unit.mesh.files.swarm import Swarm
 from waggle.mesh.files.fetching.fetch import fetch
 from waggle.mesh.files.store import FileStore
-from waggle.mesh.memory.conditions import Conditions
+from waggle.mesh.memory.wires import Conditions
 
 async def main(root, store, phase, times):
     told = {}

@@ -8,8 +8,8 @@ import pytest
 from waggle.core.errors import MeshError, PeerRefused, UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.libp2p.daemon import Daemon
-from waggle.mesh.libp2p.held import LEAST_LINK_BYTES, HeldPlaces
 from waggle.mesh.libp2p.p2pd.hop import PlaceAnswer
+from waggle.mesh.libp2p.taken_places import LEAST_LINK_BYTES, TakenPlaces
 
 RELAY = NodeId("12D3KooWMSANvJVBTRkmb7Giy4tF37fBgpco8UP23EDaKappn1M4")
 WAY = f"/ip4/198.51.100.7/tcp/4001/p2p/{RELAY}"
@@ -27,8 +27,8 @@ class Fake:
         return self._answer
 
 
-def places(answer: PlaceAnswer) -> HeldPlaces:
-    return HeldPlaces(lambda: cast(Daemon, Fake(answer)))
+def places(answer: PlaceAnswer) -> TakenPlaces:
+    return TakenPlaces(lambda: cast(Daemon, Fake(answer)))
 
 
 @pytest.mark.parametrize("most", [0, LEAST_LINK_BYTES, 10 * LEAST_LINK_BYTES])

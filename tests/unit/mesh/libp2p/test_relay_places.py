@@ -8,8 +8,8 @@ from tests.unit.mesh.libp2p.links_only import LinksOnly
 from waggle.core.errors import PeerRefused, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
-from waggle.mesh.libp2p.placekeeper import LOOK_SECONDS, REFUSED_SECONDS, RENEW_SECONDS, PlaceKeeper
-from waggle.mesh.libp2p.places import MAX_RELAYS
+from waggle.mesh.libp2p.relay_choice import MAX_RELAYS
+from waggle.mesh.libp2p.relay_places import LOOK_SECONDS, REFUSED_SECONDS, RENEW_SECONDS, RelayPlaces
 from waggle.mesh.transport import Link
 from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
@@ -36,7 +36,7 @@ def advert(node: NodeId, host: str = "5.77.0.1", *, relays: bool = True) -> Adve
 
 
 class WrittenRelays(LinksOnly):
-    """A transport and its places: who is there, who consents, and what a node's keeper does with them."""
+    """A transport and its places: who is there, who consents, and what a node does with them."""
 
     node_id = NodeId("home")
 
@@ -121,12 +121,12 @@ class WrittenRelays(LinksOnly):
 
 def keep(network: WrittenRelays, story: Callable[[], Coroutine[None, None, None]]) -> None:
     """Keep places while the story is told."""
-    keeper = PlaceKeeper(
+    places = RelayPlaces(
         network, network, network.known, network.consents, network.tell, Random(0), busy=network.busy.__contains__
     )
 
     async def both() -> None:
-        task = asyncio.create_task(keeper.run())
+        task = asyncio.create_task(places.run())
         await story()
         assert not task.done()
         task.cancel()

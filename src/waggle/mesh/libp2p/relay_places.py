@@ -21,7 +21,7 @@ from waggle.core.errors import MeshError, PeerUnreachable, RemoteProtocolError, 
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
 from waggle.mesh.addresses import Scope
-from waggle.mesh.libp2p.places import MAX_PROBED, MAX_RELAYS, choose_relays, offered_relays
+from waggle.mesh.libp2p.relay_choice import MAX_PROBED, MAX_RELAYS, choose_relays, offered_relays
 from waggle.mesh.libp2p.stillness import Still, at_any_time
 from waggle.mesh.transport import Transport
 
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Places(Protocol):
-    """The places of one transport; `HeldPlaces` says what its methods do."""
+    """The places of one transport; `TakenPlaces` says what its methods do."""
 
     @property
     def relays(self) -> frozenset[NodeId]:
@@ -58,7 +58,7 @@ class Places(Protocol):
         ...
 
 
-class PlaceKeeper:
+class RelayPlaces:
     """Looks after the places of one node; `run` it as a task."""
 
     def __init__(

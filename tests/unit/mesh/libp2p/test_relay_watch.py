@@ -5,7 +5,7 @@ import asyncio
 from tests.unit.mesh.libp2p.links_only import LinksOnly
 from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerUnreachable
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.relaywatch import ANSWER_SECONDS, STRIKES, WATCH_SECONDS, RelayWatch
+from waggle.mesh.libp2p.relay_watch import ANSWER_SECONDS, STRIKES, WATCH_SECONDS, RelayWatch
 from waggle.mesh.transport import Link
 from waggle.testing.clock import run_virtual
 

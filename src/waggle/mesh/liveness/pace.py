@@ -1,18 +1,23 @@
-"""How often a node asks and how long it waits. All in seconds.
+"""How often a node asks, how long it waits, and how often others may make it work. All in seconds.
 
 With these a killed node is out of every list within 15 s in swarms of up to 50 (measured in tests), and a node costs
 about one ping and one comparison a second. Simulations of very many nodes may go slower.
 """
 
+from collections import OrderedDict
 from random import Random
 
 from msgspec import Struct
+
+from waggle.core.ids import NodeId
 
 LARGE_SWARM = 128
 """Nodes past which comparisons become rarer."""
 SLOWEST_EXCHANGE = 4.0
 FIRST_INVITE_SECONDS = 2.0
 LONGEST_INVITE_SECONDS = 30.0
+MAX_NODES = 4_096
+"""Whose rates are remembered."""
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -86,3 +91,26 @@ class Schedule:
             self._invite_wait = min(2.0 * self._invite_wait, LONGEST_INVITE_SECONDS)
             self._invites_at = now + self._jittered(self._invite_wait)
         return due
+
+
+class Rates:
+    """Token buckets: so much a second for each node, and so much at once. The longest unseen is forgotten first."""
+
+    def __init__(self, *, per_second: float, burst: float) -> None:
+        """Everybody begins with a full bucket."""
+        self._per_second = per_second
+        self._burst = burst
+        self._levels: OrderedDict[NodeId, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def allow(self, node: NodeId, now: float, amount: float = 1.0) -> bool:
+        """Take `amount` if it is there."""
+        level, since = self._levels.pop(node, (self._burst, now))
+        level = min(self._burst, level + (now - since) * self._per_second)
+        allowed = level >= amount
+        self._levels[node] = (level - amount if allowed else level, now)
+        if len(self._levels) > MAX_NODES:
+            self._levels.popitem(last=False)
+        return allowed

@@ -1,7 +1,7 @@
 """The places that relays hold for one transport while it runs, taken without starting its daemon again.
 
 A relay keeps a place for an hour and for as long as one link to it lasts. Neither it nor the daemon says when it is
-gone: whoever takes places looks after them (`placekeeper`).
+gone: whoever takes places looks after them (`relay_places`).
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ LEAST_LINK_BYTES = 1 * MIB
 TAKE_SECONDS = 3.0
 
 
-class HeldPlaces:
+class TakenPlaces:
     """Where we have a place; empty at first."""
 
     def __init__(self, current: Callable[[], Daemon]) -> None:

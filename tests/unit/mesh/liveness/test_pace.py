@@ -1,7 +1,7 @@
 """Rates: how much of something is allowed."""
 
 from waggle.core.ids import NodeId
-from waggle.mesh.members.rates import MAX_NODES, Rates
+from waggle.mesh.liveness.pace import MAX_NODES, Rates
 
 A, B = NodeId("a"), NodeId("b")
 

@@ -3,6 +3,9 @@
 A node asks when it starts, answers others that ask, and says now and then that it is there. Packets do not leave the
 local network (TTL 1). Whatever goes wrong is a state that `waggle doctor` reports, never a failure: many networks
 block multicast, and there are two other ways to find each other.
+
+A beacon is one signed datagram. It is bounded, verified and dated before it is believed, and then leads no further than
+a dial: the link itself proves who is there. Of its addresses only those count that make sense over the way it came.
 """
 
 import asyncio
@@ -11,16 +14,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from random import Random
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from waggle.core.errors import MeshError, RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.addresses import Scope, fit_addresses, scope_of_ip
-from waggle.mesh.lan.beacons import MAX_BEACON_BYTES, Beacon, open_beacon, seal_beacon
-from waggle.mesh.members.rates import Rates
-from waggle.trust.keys import NodeKey
+from waggle.core.mesh_values import Address, Date
+from waggle.mesh.addresses import MAX_ADDRESSES, Scope, fit_addresses, scope_of_ip
+from waggle.mesh.limits import MAX_CLOCK_SKEW_SECONDS
+from waggle.mesh.liveness.pace import Rates
+from waggle.mesh.packing import decode_as, encode
+from waggle.trust.keys import SIGNATURE_BYTES, NodeKey, verify
 
 GROUP = "239.255.87.71"
 """In the block for local use (RFC 2365); 87, 71 are "WG"."""
@@ -33,8 +39,57 @@ ANSWER_SECONDS = 0.3
 MAX_FOUND = 64
 MAX_SAID = 64
 """Dates of our own last beacons: those of ten minutes at least."""
-EVERYBODY = NodeId("everybody")
-"""Under which all senders together are counted."""
+ALL_SENDERS = NodeId("all senders")
+"""Under which they are counted together."""
+DOMAIN = b"waggle/1/lan/"
+MAX_BEACON_BYTES = 1_200
+"""Fits into one packet on every network."""
+
+
+class Beacon(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a node says on the local network: I am here; `asks` the others to say so too."""
+
+    network: Annotated[str, Meta(max_length=64)]
+    node: Annotated[NodeId, Meta(max_length=64)]
+    issued_at: Date
+    addresses: Annotated[tuple[Address, ...], Meta(max_length=MAX_ADDRESSES)]
+    asks: bool
+
+
+class _Signed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    body: Annotated[bytes, Meta(max_length=MAX_BEACON_BYTES)]
+    signature: Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+
+
+def seal_beacon(key: NodeKey, beacon: Beacon) -> bytes:
+    """The datagram; addresses that do not fit into it are left out, the last ones first."""
+    addresses = beacon.addresses
+    while sum(len(text) + 3 for text in addresses) > MAX_BEACON_BYTES - 300:
+        addresses = addresses[:-1]
+    fitting = Beacon(beacon.network, beacon.node, beacon.issued_at, addresses, beacon.asks)
+    body = encode(fitting, MAX_BEACON_BYTES)
+    return encode(_Signed(body, key.sign(DOMAIN + body)), MAX_BEACON_BYTES)
+
+
+def open_beacon(data: bytes, *, nearest: Scope, wall: float) -> Beacon:
+    """Read and verify a datagram.
+
+    Args:
+        data: whatever came.
+        nearest: LOOPBACK where it came over the loopback interface, else PRIVATE.
+        wall: our date, seconds since 1970.
+
+    Raises:
+        RemoteProtocolError: it is no beacon, forged, or too old.
+    """
+    signed = decode_as(_Signed, data, MAX_BEACON_BYTES)
+    beacon = decode_as(Beacon, signed.body, MAX_BEACON_BYTES)
+    if abs(wall - beacon.issued_at) > MAX_CLOCK_SKEW_SECONDS:
+        raise RemoteProtocolError("a beacon whose date is too far from ours")
+    if not verify(beacon.node, signed.signature, DOMAIN + signed.body):
+        raise RemoteProtocolError("a beacon with a wrong signature")
+    fit = tuple(fit_addresses(beacon.addresses, beacon.node, nearest=nearest))
+    return Beacon(beacon.network, beacon.node, beacon.issued_at, fit, beacon.asks)
 
 
 class MulticastState(Struct, frozen=True, kw_only=True):
@@ -160,7 +215,7 @@ class Multicast:
         """A datagram came from an IP address."""
         now = asyncio.get_running_loop().time()
         try:
-            if not self._senders.allow(NodeId(sender), now) or not self._all.allow(EVERYBODY, now):
+            if not self._senders.allow(NodeId(sender), now) or not self._all.allow(ALL_SENDERS, now):
                 raise RemoteProtocolError("too many datagrams")
             beacon = open_beacon(data, nearest=self._scope_of(sender), wall=self._wall())
         except RemoteProtocolError:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from waggle.core.mesh_values import Advert, ModelOffer, SharedFiles
 from waggle.mesh.adverts.signed import OpenAdvert, seal_advert
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.transport import Transport
 from waggle.trust.keys import NodeKey
 

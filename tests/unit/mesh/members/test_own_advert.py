@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
-from waggle.mesh.members.own import TWIN_SECONDS, Description, OwnAdvert
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
+from waggle.mesh.members.own_advert import TWIN_SECONDS, Description, OwnAdvert
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.trust.keys import NodeKey
 

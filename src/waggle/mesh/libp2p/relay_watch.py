@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
-from waggle.mesh.libp2p.places import relay_of
+from waggle.mesh.libp2p.relay_choice import relay_of
 from waggle.mesh.transport import Transport
 
 PROTOCOL = "/waggle/relay-alive/1"

@@ -29,7 +29,7 @@ START_ATTEMPTS = 3
 LOGGER = logging.getLogger(__name__)
 
 
-class Keeper:
+class RestartingDaemon:
     """The daemon of today, and the task that replaces it."""
 
     def __init__(

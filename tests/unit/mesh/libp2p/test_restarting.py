@@ -7,7 +7,7 @@ import pytest
 
 from waggle.core.errors import PeerUnreachable
 from waggle.mesh.libp2p.daemon import Daemon
-from waggle.mesh.libp2p.keeper import MAX_MISSES, WATCH_SECONDS, _until_lost
+from waggle.mesh.libp2p.restarting import MAX_MISSES, WATCH_SECONDS, _until_lost
 from waggle.testing.clock import run_virtual
 
 SILENT_SECONDS = 5.0

@@ -1,1 +1,0 @@
-"""Finding each other in a local network, without any configuration."""
