@@ -1,7 +1,8 @@
 """How large the source is, folder by folder; fails where a file or a function has outgrown the house rules.
 
-A file over 300 lines is worth a thought (warning), over 500 lines a fault; so is a function over 60 lines. Functions
-are measured from `def` to their last line without their docstring, files as they are.
+A file over 400 lines is worth a thought (warning), over 500 lines a fault; so is a function over 60 lines. The warning
+is no cap: one idea is one file. Functions are measured from `def` to their last line without their docstring, files as
+they are.
 
     python tools/size_report.py [folder, default src/waggle]
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-WARN_FILE_LINES = 300
+WARN_FILE_LINES = 400
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 WARN_FOLDER_FILES = 9

@@ -22,7 +22,7 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.adverts.signed import AdvertReader
 from waggle.mesh.members.membership import Membership
-from waggle.mesh.members.pace import Pace
+from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.mesh.members.own_advert import Description
 from waggle.mesh.messages import ROUND_PROTOCOL
