@@ -26,8 +26,7 @@ from waggle.gateway.options import GatewayOptions
 from waggle.gateway.telling.errors import ApiError
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
-from waggle.testing.openai_faults import Fault
-from waggle.testing.openai_server import OpenAIServer, serve_openai
+from waggle.testing.openai_server import Fault, OpenAIServer, serve_openai
 
 QUESTION = "What is 6 * 7?"
 TEXT = "I thought about it for a while, and then I knew it.\nAnswer: 42"
