@@ -163,7 +163,7 @@ def test_what_may_not_cross_a_link_makes_no_difference_over_it() -> None:
     heads, _ = near.holdings.heads(range(BUCKETS), Scope.PUBLIC)
     assert not any(far.lacks(head, STRANGER) for head in heads)
     heads, _ = near.holdings.heads(range(BUCKETS), Scope.LOOPBACK)
-    assert all(far.lacks(head, STRANGER) for head in heads)
+    assert [far.lacks(head, STRANGER) for head in heads] == [True]
 
 
 def test_copies_for_a_link_are_bounded_and_leave_the_rest_for_later() -> None:
@@ -173,7 +173,7 @@ def test_copies_for_a_link_are_bounded_and_leave_the_rest_for_later() -> None:
         add(directory, sealed(number))
         keys.append(key_of(make_key(number).node_id))
     taken, left = directory.holdings.take(keys, Scope.PUBLIC, 4_000)
-    assert sum(advert.size for advert in taken) <= 4_000
+    assert 3_000 < sum(advert.size for advert in taken) <= 4_000
     assert len(taken) + len(left) == len(keys)
     assert all(advert.private == advert.loopback == b"" for advert in taken)
 

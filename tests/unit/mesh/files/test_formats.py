@@ -78,7 +78,7 @@ def test_any_other_name_is_refused(name: str) -> None:
     assert name_fault(name) is not None
 
 
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.text("ab/._\\~- \n:é", max_size=12))
 def test_a_path_that_is_taken_stays_inside_its_folder(text: str) -> None:
     path = f"{text}.json"
     if path_fault(path) is None:

@@ -1,5 +1,7 @@
 """What a relay answers to a request for a place: read where it is what libp2p says, refused where it is not."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,11 +56,8 @@ def test_anything_else_is_no_answer(data: bytes) -> None:
 
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
-        answer = read_answer(data)
-    except ValueError:
-        return
-    assert answer.max_bytes >= 0
+    with suppress(ValueError):  # any other exception fails the test
+        read_answer(data)
 
 
 @given(st.integers(min_value=0, max_value=len(GRANTED) - 1))

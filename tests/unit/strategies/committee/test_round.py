@@ -134,6 +134,7 @@ def test_a_judge_never_sees_its_own_words() -> None:
         if own[ask.judge] != "41":  # "41" has two supporters with the same words
             assert own[ask.judge] not in (ask.first_text, ask.second_text)
     alone = [ask for ask in asks if ask.judge == "d"]
+    assert alone
     assert all("40" not in (ask.first_text, ask.second_text) for ask in alone)
 
 
