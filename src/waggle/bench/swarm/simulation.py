@@ -21,10 +21,10 @@ from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.adverts.signed import AdvertReader
-from waggle.mesh.members.membership import Membership
 from waggle.mesh.liveness.pace import Pace
-from waggle.mesh.memory import Conditions, MemoryNetwork
+from waggle.mesh.members.membership import Membership
 from waggle.mesh.members.own_advert import Description
+from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.mesh.messages import ROUND_PROTOCOL
 from waggle.mesh.transport import Stream
 from waggle.node.network.mesh_party import MeshParty

@@ -4,13 +4,13 @@ import asyncio
 from random import Random
 
 import pytest
-from waggle.mesh.members.dialing import Dialer
 
 from tests.unit.mesh.adverts.making import TODAY, make_key, sealed
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.mesh.adverts.directory import Directory
 from waggle.mesh.adverts.signed import AdvertReader
+from waggle.mesh.liveness.dialing import Dialer
 from waggle.mesh.members.gossip import Gossip
 from waggle.mesh.members.messages import COMPARE_PROTOCOL, TRADE_PROTOCOL
 from waggle.mesh.members.visit import EXCHANGE_SECONDS, Visitor
