@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from tests.swarm.crowd import TRUTH
-from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, ModelOffer, Peer
 from waggle.core.round_values import Record
@@ -58,8 +57,7 @@ class MeshNode:
         return await self.transport.open(node, ROUND_PROTOCOL, seconds=5.0)
 
     async def _answer(self, asked: PleaseAnswer, watch: Watch) -> Record:
-        options = AskOptions(strategy=asked.strategy, budget=asked.budget, min_confidence=asked.min_confidence)
-        return await self.swarm.ask(asked.question, options, watch, asked.request)
+        return await self.swarm.ask(asked.question, asked.options, watch, asked.request)
 
     async def start(self) -> None:
         await Participant(self.key, self.work).serve(self.transport)

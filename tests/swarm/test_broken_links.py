@@ -13,7 +13,7 @@ from waggle.core.asking import AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId
-from waggle.core.round_effects import AskBallot
+from waggle.core.round_effects import AskBallot, Brief, Pair
 from waggle.core.round_values import (
     BallotReceived,
     Budget,
@@ -113,7 +113,7 @@ def test_a_node_whose_link_breaks_between_its_commitment_and_the_reveal_is_lost_
     assert record.outcome.failures.keys() == bound
     assert {links.opened[node] for node in bound} == {1}
     assert links.opened[nodes[-1].id] == 2
-    assert all("broke" in record.outcome.failures[node] for node in bound)
+    assert all("broke" in record.outcome.reasons[node] for node in bound)
 
 
 def test_a_link_that_breaks_again_and_again_is_made_anew_once() -> None:
@@ -150,20 +150,21 @@ async def one_worker(seconds: float) -> tuple[RemoteWorker, list[MeshNode], list
         return await nodes[0].transport.open(node, ROUND_PROTOCOL, seconds=5.0)
 
     plan = nodes[0].swarm.plan(QUESTION, OPTIONS)
-    return RemoteWorker(nodes[1].id, plan, plan.round_id, nodes[0].key, open_stream), nodes, opened
+    return RemoteWorker(nodes[1].id, plan, nodes[0].key, open_stream), nodes, opened
 
 
 def ballot_on(node: NodeId, first: int, second: int) -> AskBallot:
     return AskBallot(
         judge=node,
-        question=QUESTION,
-        first=first,
-        second=second,
-        first_text=f"answer {first}",
-        second_text=f"answer {second}",
-        method=JudgeMethod.AUTO,
-        max_tokens=8,
-        seed=0,
+        brief=Brief(question=QUESTION, max_tokens=8),
+        pair=Pair(
+            first=first,
+            second=second,
+            first_text=f"answer {first}",
+            second_text=f"answer {second}",
+            method=JudgeMethod.AUTO,
+            seed=0,
+        ),
     )
 
 

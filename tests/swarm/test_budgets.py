@@ -66,7 +66,7 @@ def test_no_more_tokens_are_used_than_the_budget_allows(tokens: int) -> None:
         record, used = ask_metered(scripts(5, skill=0.4, seed=seed), QUESTIONS[seed], options)
         spent = record.outcome.spent
         assert spent.proposing_tokens + spent.judging_tokens <= used <= tokens, f"seed {seed}"
-        assert set(record.outcome.failures.values()) <= {"not asked: the token budget did not allow it"}
+        assert set(record.outcome.reasons.values()) <= {"not asked: the token budget did not allow it"}
 
 
 def test_who_is_not_asked_for_lack_of_tokens_is_named() -> None:

@@ -9,10 +9,12 @@ from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.ids import NodeId, RoundId
-from waggle.core.round_values import Budget, Plan, Standing
+from waggle.core.round_values import Budget, Plan, Record, Standing
 from waggle.engines.script import Script
+from waggle.mesh.messages import PleaseAnswer
 from waggle.node.peers.client import request_of
 from waggle.node.peers.fit import is_fit
+from waggle.strategies.machine import Watch
 from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[5]
@@ -50,14 +52,19 @@ def test_a_plan_with_another_conversation_is_refused() -> None:
     assert is_fit(plan, request)
     for turns in ((), TURNS[1:], (*TURNS[:1], replace(TURNS[1], content="Goodbye."), *TURNS[2:])):
         assert not is_fit(replace(plan, turns=turns), request)
-    assert not is_fit(plan, replace(request, turns=()))
+    assert not is_fit(plan, request_of(QUESTION, replace(OPTIONS, turns=())))
 
 
 def test_a_client_does_not_listen_to_a_round_on_another_conversation() -> None:
     async def run() -> None:
         nodes = await make_mesh(parts())
         client, _ = await make_client(nodes)
-        with pytest.raises(RemoteProtocolError):  # these nodes coordinate without the turns, as a forger would
+
+        async def forge(asked: PleaseAnswer, watch: Watch) -> Record:
+            return await nodes[0].swarm.ask(asked.question, replace(asked.options, turns=()), watch, asked.request)
+
+        nodes[0].questions._answer = forge
+        with pytest.raises(RemoteProtocolError):
             await client._ask_one(nodes[0].id, request_of(QUESTION, OPTIONS), None)
 
     run_virtual(run())

@@ -155,7 +155,7 @@ def test_a_slow_node_is_doubled_by_a_standby_and_told_to_stop() -> None:
         return await nodes[0].swarm.ask(QUESTION, AskOptions(strategy="vote", budget=Budget(seconds=20.0))), nodes[1]
 
     record, slow = run_virtual(run())
-    assert record.outcome.failures[slow.id] == "stopped: slower than expected"
+    assert record.outcome.reasons[slow.id] == "stopped: slower than expected"
     assert sum(isinstance(event, ProposalReceived) for event in record.events) == 5
     assert slow.engine.in_flight == 0
 
@@ -219,7 +219,7 @@ def test_a_full_node_says_so_at_once_and_others_take_its_place() -> None:
         record, full = run_virtual(run())
         if full in record.outcome.failures:
             break
-    assert record.outcome.failures[full] == "no room now: try again in 1 s"
+    assert record.outcome.reasons[full] == "no room now: try again in 1 s"
     assert record.outcome.answer == TRUTH[QUESTION]
     assert record.outcome.spent.seconds < 5.0
 

@@ -105,7 +105,7 @@ def test_garbage_that_looks_like_an_answer_does_not_win() -> None:
 def test_silent_judges_are_named_and_their_ballots_refused() -> None:
     record, _ = ask_fresh(spoilt(scripts(5, skill=0.4), 2, conduct=Hanger(after_calls=1)), QUESTIONS[1])
     assert record.outcome.spent.seconds == pytest.approx(10.0, abs=1e-3)
-    assert record.outcome.failures == {"n00": "no ballot in time", "n01": "no ballot in time"}
+    assert record.outcome.reasons == {"n00": "no ballot in time", "n01": "no ballot in time"}
     count = record.outcome.ballots
     assert count.cast + count.refused == count.asked
     assert count.refused > 0

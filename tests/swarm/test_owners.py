@@ -12,7 +12,7 @@ from waggle.core.asking import AskOptions
 from waggle.core.carried import NOBODY, Owner, owner, working_for
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest, Sampling, StreamedToken
 from waggle.core.ids import NodeId
-from waggle.core.round_effects import AskProposal
+from waggle.core.round_effects import AskProposal, Brief
 from waggle.core.round_values import Record
 from waggle.engines.protocol import Engine
 from waggle.engines.script import Script
@@ -104,12 +104,12 @@ def test_half_of_the_name_of_a_piece_of_work_gives_nothing_of_it() -> None:
     async def run() -> None:
         engine = Noting(Script(name="ant", skill=1.0))
         work = NodeWork({"ant": engine}, Admission(capacity=4, queue=8, queue_per_asker=8))
-        ask = AskProposal(node=NodeId("n"), question=QUESTIONS[5], max_tokens=64, sampling=Sampling())
+        ask = AskProposal(node=NodeId("n"), sampling=Sampling(), brief=Brief(question=QUESTIONS[5], max_tokens=64))
         await work.propose(ANN, "a" * 32, ask)
         assert work.answered == 1
         await work.propose(EVE, "e" * 32, ask)  # the question without the request id
         assert work.answered == 2
-        await work.propose(EVE, "a" * 32, replace(ask, question=QUESTIONS[6]))
+        await work.propose(EVE, "a" * 32, replace(ask, brief=replace(ask.brief, question=QUESTIONS[6])))
         assert work.answered == 3
         await work.propose(EVE, "a" * 32, ask)  # both: as the next coordinator, where the first one died
         assert work.answered == 3

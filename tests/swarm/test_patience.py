@@ -8,7 +8,7 @@ from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import make_client, make_mesh
 from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
 from waggle.core.errors import PeerUnreachable
-from waggle.core.round_effects import AskProposal
+from waggle.core.round_effects import AskProposal, Brief
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, ROUND_PROTOCOL, PleasePropose
 from waggle.mesh.transport import Stream
@@ -54,7 +54,8 @@ def test_a_coordinator_that_says_nothing_more_is_left_soon_after_the_time_it_sta
         await transport.connect(await node.transport.addresses())
         stream = await transport.open(node.id, ROUND_PROTOCOL, seconds=5.0)
         asked = PleasePropose(
-            request=REQUEST, question=QUESTIONS[77], max_tokens=64, sampling=QUICK.sampling, seconds=ASKED_SECONDS
+            ask=AskProposal(node=node.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
+            seconds=ASKED_SECONDS,
         )
         await SignedChannel(stream, key, REQUEST).send(asked)
         return await seconds_until_ended(stream)
@@ -67,7 +68,8 @@ def test_work_for_a_round_ends_with_the_time_that_its_coordinator_stated() -> No
         coordinating, peer = await make_mesh(parts(2, seconds=60.0), conditions=LAN)
         stream = await coordinating.transport.open(peer.id, ROUND_PROTOCOL, seconds=5.0)
         asked = PleasePropose(
-            request=REQUEST, question=QUESTIONS[77], max_tokens=64, sampling=QUICK.sampling, seconds=ASKED_SECONDS
+            ask=AskProposal(node=peer.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
+            seconds=ASKED_SECONDS,
         )
         await SignedChannel(stream, coordinating.key, REQUEST).send(asked)
         await asyncio.sleep(ASKED_SECONDS + SLACK_SECONDS)
@@ -88,13 +90,15 @@ def test_a_peer_whose_link_holds_but_who_falls_silent_is_given_up() -> None:
         await frozen.serve_streams(ROUND_PROTOCOL, say_nothing)
         await node.transport.connect(await frozen.addresses())
         plan = node.swarm.plan(QUESTIONS[77], QUICK)
-        worker = RemoteWorker(key.node_id, plan, REQUEST, node.key, node._open)
+        worker = RemoteWorker(key.node_id, plan, node.key, node._open)
         clock = asyncio.get_running_loop().time
         began = clock()
         with pytest.raises(PeerUnreachable):
             async with asyncio.timeout(500.0):
                 await worker.propose(
-                    AskProposal(node=key.node_id, question=QUESTIONS[77], max_tokens=64, sampling=QUICK.sampling)
+                    AskProposal(
+                        node=key.node_id, sampling=QUICK.sampling, brief=Brief(question=QUESTIONS[77], max_tokens=64)
+                    )
                 )
         await worker.close()
         return clock() - began

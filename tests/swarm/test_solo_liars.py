@@ -8,6 +8,7 @@ from tests.swarm.solo_crowd import ASKED, TEXT, Lie, SoloCrowd, collected, gener
 from waggle.core.chat_values import Tool, ToolCall
 from waggle.core.engine_values import Finish, GenerateRequest
 from waggle.core.errors import EngineError, EngineRefused, MeshError
+from waggle.core.failures import Cause, Failure
 from waggle.engines.script import Script
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
@@ -198,7 +199,7 @@ def test_text_behind_a_stop_string_is_not_taken() -> None:
 
 def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> None:
     async def refuses(channel: SignedChannel) -> None:
-        await channel.send(CannotGenerate(reason="this cannot be answered", final=True))
+        await channel.send(CannotGenerate(failure=Failure(Cause.REFUSED, "this cannot be answered")))
 
     async def run() -> None:
         async with solo_crowd([None, FAST], liars=[refuses]) as (crowd, service):

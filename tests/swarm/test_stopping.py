@@ -5,7 +5,7 @@ import asyncio
 from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import make_mesh
 from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
-from waggle.core.round_effects import AskProposal
+from waggle.core.round_effects import AskProposal, Brief
 from waggle.node.peers.remote import RemoteWorker
 from waggle.testing.clock import run_virtual
 
@@ -16,8 +16,10 @@ def test_a_proposer_told_to_stop_does_so_while_the_round_goes_on() -> None:
     async def run() -> None:
         coordinator, peer = await make_mesh(parts(2, seconds=60.0), conditions=LAN)
         plan = coordinator.swarm.plan(QUESTION, QUICK)
-        worker = RemoteWorker(peer.id, plan, "0" * 32, coordinator.key, coordinator._open)
-        ask = AskProposal(node=peer.id, question=QUESTION, max_tokens=64, sampling=QUICK.sampling, model="")
+        worker = RemoteWorker(peer.id, plan, coordinator.key, coordinator._open)
+        ask = AskProposal(
+            node=peer.id, sampling=QUICK.sampling, brief=Brief(question=QUESTION, max_tokens=64, model="")
+        )
         proposing = asyncio.create_task(worker.propose(ask))
         await asyncio.sleep(2)
         assert peer.engine.in_flight == 1

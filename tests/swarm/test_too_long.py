@@ -7,11 +7,12 @@ import pytest
 from tests.swarm.solo_crowd import ASKED, SLOW, collected, solo_crowd
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, StreamedToken
-from waggle.core.errors import TOO_LONG, EngineRefused
+from waggle.core.errors import TooLong
+from waggle.core.failures import Cause
 from waggle.engines.scripted import ScriptedEngine
 from waggle.testing.clock import run_virtual
 
-REASON = f"the question takes 900 tokens, {TOO_LONG} 256"
+REASON = "the question takes 900 tokens, the model's context has 256"
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +20,11 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines with very little room."""
 
     async def stream(self: ScriptedEngine, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
-        raise EngineRefused(REASON)
+        raise TooLong(REASON)
         yield StreamedToken(text="")
 
     async def embed(self: ScriptedEngine, texts: Sequence[str]) -> list[list[float]]:
-        raise EngineRefused(REASON)
+        raise TooLong(REASON)
 
     monkeypatch.setattr(ScriptedEngine, "stream", stream)
     monkeypatch.setattr(ScriptedEngine, "embed", embed)
@@ -32,9 +33,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_peer_that_cannot_hold_a_question_says_so_to_whoever_wants_its_model() -> None:
     async def run() -> None:
         async with solo_crowd([None, SLOW]) as (_, service):
-            with pytest.raises(EngineRefused, match=TOO_LONG):
+            with pytest.raises(TooLong, match="context has"):
                 await collected(service.generate("bee", ASKED, 60.0))
-            with pytest.raises(EngineRefused, match=TOO_LONG):
+            with pytest.raises(TooLong, match="context has"):
                 await service.embed("bee", ["word " * 900], 60.0)
 
     run_virtual(run())
@@ -46,6 +47,6 @@ def test_the_record_of_a_round_says_that_nobody_could_hold_the_question() -> Non
             record = await service.ask("What is 2 + 3?", AskOptions())
             assert record.outcome.answer is None
             assert len(record.outcome.failures) == 2
-            assert all(TOO_LONG in reason for reason in record.outcome.failures.values())
+            assert all(failure.cause is Cause.TOO_LONG for failure in record.outcome.failures.values())
 
     run_virtual(run())

@@ -57,7 +57,7 @@ def no_answer(record: Record) -> str:
     """Why there is no answer at all."""
     names = names_of(record.plan)
     failures = "; ".join(
-        f"{names.get(NodeId(node), node)}: {reason}" for node, reason in record.outcome.failures.items()
+        f"{names.get(NodeId(node), node)}: {reason}" for node, reason in record.outcome.reasons.items()
     )
     return f"no answer: {failures or record.outcome.reason}"
 
@@ -67,7 +67,7 @@ def print_explanation(record: Record) -> None:
     console, outcome, names = plain_console(), record.outcome, names_of(record.plan)
     console.print("proposals", style="bold")
     _print_proposals(record)
-    for node, reason in outcome.failures.items():
+    for node, reason in outcome.reasons.items():
         name = one_line(names.get(NodeId(node), node), WORDS)
         console.print(f"{name} failed: {one_line(reason, REASON)}", style="red", soft_wrap=True)
     console.print("\ncandidates", style="bold")
@@ -162,7 +162,7 @@ def print_json(record: Record) -> None:
         "seed": plan.seed,
         "strategy": plan.strategy,
         "nodes": [standing.node for standing in plan.proposers],
-        "failures": outcome.failures,
+        "failures": outcome.reasons,
         "reason": outcome.reason,
     }
     print(json.dumps(shown, allow_nan=False))

@@ -1,10 +1,12 @@
 """How a question is asked: its options, its bounds, and the most tokens that a prompt of it can have. Pure."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from waggle.core.chat_values import Tool, Turn
+from waggle.core.bounds import Name, Probability, Seed
+from waggle.core.chat_values import MAX_TURNS, Tool, Turn, Turns
 from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.errors import UsageError
 from waggle.core.round_values import Budget
@@ -13,7 +15,6 @@ AUTO, COMMITTEE = "auto", "committee"
 """The way that leaves it to the gate, and the one that is meant where nothing is said."""
 MAX_QUESTION_BYTES = 64 * 1024
 MAX_CONVERSATION_BYTES = 512 * 1024
-MAX_TURNS = 512
 PROMPT_MARGIN = 64  # tokens of chat template and instructions around a text; the hive's own take 3 to 10
 
 
@@ -25,18 +26,18 @@ class AskOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for ablations and default to the full method.
     """
 
-    strategy: str = COMMITTEE
+    strategy: Name = COMMITTEE
     budget: Budget = Budget()
-    min_confidence: float = 0.5
-    max_tokens: int = 256
+    min_confidence: Probability = 0.5
+    max_tokens: Annotated[int, Meta(ge=1, le=2**20)] = 256
     sampling: Sampling = Sampling()
-    seed: int = 0
-    turns: tuple[Turn, ...] = ()
-    proposers: int | None = None
-    judges: int | None = None
+    seed: Seed = 0
+    turns: Turns = ()
+    proposers: Annotated[int, Meta(ge=1, le=64)] | None = None
+    judges: Annotated[int, Meta(ge=0, le=64)] | None = None
     judge_method: JudgeMethod = JudgeMethod.AUTO
     both_orders: bool = True
-    pairs_per_judge: int | None = None
+    pairs_per_judge: Annotated[int, Meta(ge=0, le=4096)] | None = None
     use_weights: bool = True
     use_support: bool = True
     use_judges: bool = True
@@ -47,7 +48,7 @@ def check_question(question: str) -> None:
     if not question.strip():
         raise UsageError("the question is empty")
     try:
-        size = len(question.encode())
+        size = size_of(question)
     except UnicodeEncodeError:
         raise UsageError("the question is not valid Unicode text: remove the lone surrogates") from None
     if size > MAX_QUESTION_BYTES:
@@ -59,7 +60,7 @@ def check_turns(turns: Sequence[Turn]) -> None:
     if len(turns) > MAX_TURNS:
         raise UsageError(f"the conversation has more than {MAX_TURNS} turns")
     try:
-        size = sum(len(text.encode()) for turn in turns for text in _texts(turn))
+        size = sum(map(size_of, texts_of("", turns)))
     except UnicodeEncodeError:
         raise UsageError("the conversation is not valid Unicode text: remove the lone surrogates") from None
     if size > MAX_CONVERSATION_BYTES:
@@ -71,11 +72,19 @@ def prompt_ceiling(question: str, turns: Sequence[Turn], tools: Sequence[Tool] =
 
     The conversation counts where there is one (the question is its end), else the question: "2 + 3?" has 70 at most.
     """
-    texts = ["".join(_texts(turn)) for turn in turns]
-    conversation = sum(len(text.encode()) + PROMPT_MARGIN for text in texts)
-    offered = sum(len((tool.description + tool.parameters).encode()) + PROMPT_MARGIN for tool in tools)
-    return max(conversation, len(question.encode()) + PROMPT_MARGIN) + offered
+    conversation = sum(map(size_of, texts_of("", turns))) + PROMPT_MARGIN * len(turns)
+    offered = sum(size_of(tool.description + tool.parameters) + PROMPT_MARGIN for tool in tools)
+    return max(conversation, size_of(question) + PROMPT_MARGIN) + offered
 
 
-def _texts(turn: Turn) -> tuple[str, ...]:
-    return (turn.content, *(call.arguments for call in turn.tool_calls))
+def texts_of(question: str, turns: Sequence[Turn]) -> list[str]:
+    """All that is said in a question and the conversation that ends with it."""
+    return [
+        question,
+        *(text for turn in turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))),
+    ]
+
+
+def size_of(text: str) -> int:
+    """In bytes."""
+    return len(text.encode())

@@ -13,6 +13,7 @@ Name = Annotated[str, Meta(max_length=256)]
 Json = Annotated[str, Meta(max_length=65_536)]
 Text = Annotated[str, Meta(max_length=524_288)]
 MAX_TOOL_CALLS = 64
+MAX_TURNS = 512
 
 
 class Role(StrEnum):
@@ -47,3 +48,6 @@ class Turn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     content: Text
     tool_calls: Annotated[tuple[ToolCall, ...], Meta(max_length=MAX_TOOL_CALLS)] = ()
     tool_call_id: Name = ""
+
+
+Turns = Annotated[tuple[Turn, ...], Meta(max_length=MAX_TURNS)]

@@ -6,7 +6,9 @@
     |   `-- UnsupportedModel    the architecture or an option of it is not implemented
     |-- EngineError             an engine could not do the work
     |   |-- EngineUnavailable   not reachable, overloaded or out of retries
+    |   |   `-- OutOfTime       it was not ready in time
     |   `-- EngineRefused       it answered, but not with anything usable
+    |       `-- TooLong         it was asked for more tokens than its context has
     |-- MeshError               the network could not do it
     |   |-- PeerUnreachable     no link, link lost, or no answer in time
     |   |-- PeerBusy            the peer has no room now: ask it again later, or another one
@@ -21,9 +23,6 @@ Foreign exceptions are translated once, in the module that calls the foreign lib
 """
 
 from math import ceil
-
-TOO_LONG = "the model's context has"
-"""In the text of every refusal of what is longer than a context: by it that is known after crossing a network too."""
 
 
 class WaggleError(Exception):
@@ -50,8 +49,16 @@ class EngineUnavailable(EngineError):
     """The engine was not reachable, was overloaded, or ran out of retries."""
 
 
+class OutOfTime(EngineUnavailable):
+    """The engine was not ready in time."""
+
+
 class EngineRefused(EngineError):
     """The engine answered, but with nothing usable (wrong shape, refused request)."""
+
+
+class TooLong(EngineRefused):
+    """What was asked does not fit the model's context; the text names both numbers where they are known."""
 
 
 class MeshError(WaggleError):

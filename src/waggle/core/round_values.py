@@ -7,8 +7,10 @@ back unchanged: a round's record is its plan and its events.
 
 from msgspec import Struct
 
+from waggle.core.bounds import Digest, Id, LongText, Name, Node, Number, Probability, Seconds, ShortText, Text, Tokens
 from waggle.core.chat_values import Turn
 from waggle.core.engine_values import JudgeMethod, Sampling
+from waggle.core.failures import Failure
 from waggle.core.ids import NodeId, RoundId
 
 
@@ -97,26 +99,40 @@ class Spent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One node's answer. `self_confidence` None = the engine cannot tell. `prompt_tokens` are among `tokens`."""
 
-    node: NodeId
-    answer: str
-    trace: str = ""
-    self_confidence: float | None = None
-    tokens: int = 0
-    prompt_tokens: int = 0
-    seconds: float = 0.0
+    node: Node
+    answer: Text
+    trace: LongText = ""
+    self_confidence: Probability | None = None
+    tokens: Tokens = 0
+    prompt_tokens: Tokens = 0
+    seconds: Seconds = 0.0
 
 
 class Ballot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One judge's comparison of candidates `first` and `second` (indices, in the order shown); None = unparseable."""
 
-    judge: NodeId
-    first: int
-    second: int
-    p: float | None
-    reason: str = ""
-    tokens: int = 0
-    prompt_tokens: int = 0
-    seconds: float = 0.0
+    judge: Node
+    first: Number
+    second: Number
+    p: Probability | None
+    reason: ShortText = ""
+    tokens: Tokens = 0
+    prompt_tokens: Tokens = 0
+    seconds: Seconds = 0.0
+
+
+class Promise(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node has its answer and is bound to it: `digest` is `commitment` of it, `tokens` what making it cost."""
+
+    digest: Digest
+    tokens: Tokens = 0
+
+
+class Reveal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer that was promised, and the nonce (hex) that was hashed with it."""
+
+    proposal: Proposal
+    nonce: Id
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -129,12 +145,11 @@ class RoundStarted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ProposalCommitted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_committed"):
-    """A node has its answer and is bound to it: `digest` is `swarm.commitment` of it, `tokens` what making it cost."""
+    """A node has its answer and is bound to it."""
 
     at: float
     node: NodeId
-    digest: str
-    tokens: int = 0
+    promise: Promise
 
 
 class ProposalReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal_received"):
@@ -150,7 +165,7 @@ class ProposalFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     at: float
     node: NodeId
-    reason: str
+    failure: Failure
 
 
 class BallotReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ballot_received"):
@@ -165,16 +180,17 @@ class BallotFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     at: float
     judge: NodeId
-    first: int
-    second: int
-    reason: str
+    first: Number
+    second: Number
+    failure: Failure
 
 
 class DeadlinePassed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="deadline_passed"):
-    """The timer of a phase went off: "commit", "propose", "round", or "hedge:" and the node that is late."""
+    """A timer went off: that of a phase, or a node's own. The committee's are "commit", "propose", "round", "hedge"."""
 
     at: float
-    phase: str
+    phase: Name
+    node: NodeId = NodeId("")
 
 
 Event = (
@@ -228,10 +244,15 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     confusion_p: float | None
     ballots: BallotCount
     connected: bool
-    failures: dict[str, str]
+    failures: dict[str, Failure]
     spent: Spent
     reason: str
     features: dict[str, float] = {}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why who failed, in words."""
+        return {node: failure.reason for node, failure in self.failures.items()}
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

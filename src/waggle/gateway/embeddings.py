@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from waggle.core.asking import MAX_QUESTION_BYTES
-from waggle.core.errors import TOO_LONG, EngineRefused, WaggleError
+from waggle.core.errors import EngineRefused, TooLong, WaggleError
 from waggle.gateway.chat.shapes import Label, Shape
 from waggle.gateway.jobs.calling import CLIENT_GONE, charger, place, refuse_extension
 from waggle.gateway.jobs.choosing import SOLO
@@ -154,7 +154,7 @@ def tokens_in(texts: Sequence[str]) -> int:
 
 
 def _refusal(error: EngineRefused, model: ServedModel) -> ApiError:
-    if TOO_LONG in str(error):
+    if isinstance(error, TooLong):
         return too_long("input", model.context_tokens)
     return ApiError(422, "the model cannot embed this", code="refused")
 

@@ -3,7 +3,7 @@
 An envelope is a MessagePack array: version, kind, round, sender, sequence number, body, signature. The body is the
 message as a MessagePack map with its kind under "type". The signature is Ed25519 over
 
-    b"waggle/1/"  len(kind) kind  len(round) round  len(sender) sender  seq  len(body) body
+    b"waggle/2/"  len(kind) kind  len(round) round  len(sender) sender  seq  len(body) body
 
 with lengths as 4 and seq as 8 bytes, big-endian, and text as UTF-8: no two envelopes give the same signed bytes.
 A sender numbers its envelopes 0, 1, 2... on every stream, so that one sent again or in another order is refused.
@@ -18,11 +18,12 @@ from typing import Annotated, get_args
 from msgspec import Meta, Struct
 from msgspec.msgpack import Decoder
 
+from waggle.core.bounds import Id
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.limits import MAX_FRAME_BYTES
 from waggle.mesh.message_bounds import fault_of
-from waggle.mesh.messages import Id, Message
+from waggle.mesh.messages import Message
 from waggle.mesh.packing import decode_as, decode_with, encode
 from waggle.trust.keys import ID_CHARACTERS, SIGNATURE_BYTES, NodeKey, verify
 
@@ -39,8 +40,8 @@ __all__ = [
     "unseal",
 ]
 
-VERSION = 1
-DOMAIN = b"waggle/1/"
+VERSION = 2
+DOMAIN = b"waggle/2/"
 """What every signed envelope begins with; signatures of other things begin otherwise."""
 
 

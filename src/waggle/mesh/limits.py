@@ -45,7 +45,7 @@ MAX_PEERS_TRACKED = 8_192
 """Peers whose use of us is counted; the ones idle longest are forgotten first, never one at work."""
 
 MAX_NESTING = 8
-"""Depth of arrays and maps in a message; ours need 6. Checked before decoding."""
+"""Depth of arrays and maps in a message; ours need 7. Checked before decoding."""
 
 MAX_ITEMS = 64 * KIB
 """Values in one message, keys included. A plan with 1,000 nodes has about 11,000; this many are looked at in 10 ms."""

@@ -1,12 +1,10 @@
 """What in a message the types cannot say: bounds of values that a round and an engine share, checked before use."""
 
-from waggle.core.chat_values import MAX_TOOL_CALLS
+from waggle.core.bounds import KIB, MAX_SECONDS, MAX_TOKENS
+from waggle.core.chat_values import MAX_TOOL_CALLS, MAX_TURNS
 from waggle.core.engine_values import GenerateRequest, Generation, Sampling
 from waggle.core.round_values import Budget
-from waggle.mesh.limits import KIB
 from waggle.mesh.messages import (
-    MAX_SECONDS,
-    MAX_TOKENS,
     Generated,
     Message,
     PleaseAnswer,
@@ -20,20 +18,20 @@ MAX_TEMPERATURE = 100.0
 MAX_TOP_K = 2**31 - 1
 MAX_ANSWER_TOKENS = 2**20
 MAX_TEXT = 64 * KIB
-MAX_TURNS, MAX_TOOLS, MAX_STOPS, MAX_STOP = 512, 128, 16, 256
+MAX_TOOLS, MAX_STOPS, MAX_STOP = 128, 16, 256
 
 
 def fault_of(message: Message) -> str | None:
     """What in a message lies outside the bounds that the values of a round do not carry themselves; None if nothing."""
     match message:
         case PleasePropose():
-            return _fault_of_sampling(message.sampling)
+            return _fault_of_sampling(message.ask.sampling)
         case PleaseGenerate():
             return _fault_of_sampling(message.asked.sampling) or _fault_of_request(message.asked)
         case Generated():
             return _fault_of_generation(message.generation)
         case PleaseAnswer():
-            return _fault_of_sampling(message.sampling) or _fault_of_budget(message.budget)
+            return _fault_of_sampling(message.options.sampling) or _fault_of_budget(message.options.budget)
         case _:
             return None
 

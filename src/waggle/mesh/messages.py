@@ -12,50 +12,31 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from waggle.core.chat_values import Turn
-from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, Sampling
-from waggle.core.round_values import Budget, Event, Outcome, Plan
-from waggle.mesh.limits import KIB
+from waggle.core.asking import AskOptions
+from waggle.core.bounds import Id, Name, Number, Seconds, ShortText, Text
+from waggle.core.engine_values import GenerateRequest, Generation
+from waggle.core.failures import Failure
+from waggle.core.round_effects import AskProposal, Brief, Pair
+from waggle.core.round_values import Ballot, Event, Outcome, Plan, Promise, Reveal
 
-ROUND_PROTOCOL = "/waggle/round/1"
-ASK_PROTOCOL = "/waggle/ask/1"
-MODEL_PROTOCOL = "/waggle/model/1"
+ROUND_PROTOCOL = "/waggle/round/2"
+ASK_PROTOCOL = "/waggle/ask/2"
+MODEL_PROTOCOL = "/waggle/model/2"
 
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-MAX_SECONDS = 1e7
-MAX_TOKENS = 2**40
-Seconds = Annotated[float, Meta(ge=0.0, le=MAX_SECONDS)]
-Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
-Candidate = Annotated[int, Meta(ge=0, lt=64)]
-"""A candidate's number; a round has at most 64 proposals."""
-# Lengths of texts are in characters here; the round counts the bytes of what it takes up.
-Text = Annotated[str, Meta(max_length=64 * KIB)]
-LongText = Annotated[str, Meta(max_length=256 * KIB)]
-ShortText = Annotated[str, Meta(max_length=4 * KIB)]
-Name = Annotated[str, Meta(max_length=256)]
-Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Logprob = Annotated[float, Meta(ge=-1e9, le=1e3)]
 Coordinate = Annotated[float, Meta(ge=-2.0, le=2.0)]
 Vector = Annotated[tuple[Coordinate, ...], Meta(min_length=1, max_length=16_384)]
-Turns = Annotated[tuple[Turn, ...], Meta(max_length=512)]
-Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 # --- coordinator to participant -------------------------------------------------------------------------------------
 
 
 class PleasePropose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="propose"):
-    """Answer this; commit to the answer first. The same request asked again (another coordinator) is the same work."""
+    """Answer this; commit to the answer first. The same round asked again (another coordinator) is the same work."""
 
-    request: Id
-    question: Text
-    max_tokens: Tokens
-    sampling: Sampling
+    ask: AskProposal
     seconds: Seconds
     """How long the answer will be waited for."""
-    model: Name = ""
-    """Which of the node's models; empty leaves it the choice."""
-    turns: Turns = ()
 
 
 class PleaseStop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stop"):
@@ -66,77 +47,47 @@ class PleaseReveal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """All commitments are in: show what you committed to."""
 
 
-class Pair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Two candidates to be compared, as these words in this order."""
-
-    first: Candidate
-    second: Candidate
-    first_text: Text
-    second_text: Text
-    method: JudgeMethod
-    seed: Seed
-
-
 class PleaseJudge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="judge"):
     """Compare these pairs; every ballot is sent as soon as it is made."""
 
-    request: Id
-    question: Text
-    max_tokens: Tokens
+    brief: Brief
     pairs: Annotated[tuple[Pair, ...], Meta(min_length=1, max_length=64)]
     seconds: Seconds
-    model: Name = ""
-    turns: Turns = ()
 
 
 # --- participant to coordinator -------------------------------------------------------------------------------------
 
 
 class Committed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="commit"):
-    """The answer is made; `digest` (SHA-256, hex) binds its sender to it."""
+    """The answer is made, and its sender bound to it."""
 
-    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    tokens: Tokens = 0
+    promise: Promise
 
 
 class Revealed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="reveal"):
-    """The answer that was committed to, and the nonce (hex) that was hashed with it."""
+    """The answer that was committed to."""
 
-    answer: Text
-    nonce: Id
-    trace: LongText = ""
-    self_confidence: Probability | None = None
-    tokens: Tokens = 0
-    prompt_tokens: Tokens = 0
-    seconds: Seconds = 0.0
+    reveal: Reveal
 
 
 class CastBallot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ballot"):
-    """P(first is better than second); None where the verdict could not be read."""
+    """A pair was compared."""
 
-    first: Candidate
-    second: Candidate
-    p: Probability | None
-    reason: ShortText = ""
-    tokens: Tokens = 0
-    prompt_tokens: Tokens = 0
-    seconds: Seconds = 0.0
+    ballot: Ballot
 
 
 class CannotPropose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="no_proposal"):
-    """No answer; `retry_after` in seconds where the node is only full."""
+    """No answer."""
 
-    reason: ShortText
-    retry_after: Seconds | None = None
+    failure: Failure
 
 
 class CannotJudge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="no_ballot"):
-    """No ballot on this pair; `retry_after` in seconds where the node is only full."""
+    """No ballot on this pair."""
 
-    first: Candidate
-    second: Candidate
-    reason: ShortText
-    retry_after: Seconds | None = None
+    first: Number
+    second: Number
+    failure: Failure
 
 
 class StillHere(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="still_here"):
@@ -151,15 +102,7 @@ class PleaseAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     request: Id
     question: Text
-    strategy: Name = "committee"
-    budget: Budget = Budget()
-    min_confidence: Probability = 0.5
-    max_tokens: Annotated[int, Meta(ge=1, le=2**20)] = 256
-    sampling: Sampling = Sampling()
-    seed: Seed = 0
-    turns: Turns = ()
-    proposers: Annotated[int, Meta(ge=1, le=64)] | None = None
-    judges: Annotated[int, Meta(ge=0, le=64)] | None = None
+    options: AskOptions = AskOptions()
 
 
 class Planned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="planned"):
@@ -181,10 +124,9 @@ class Answered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class CannotAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="no_answer"):
-    """The node cannot take the question; `retry_after` in seconds where it is only full."""
+    """The node cannot take the question."""
 
-    reason: ShortText
-    retry_after: Seconds | None = None
+    failure: Failure
 
 
 # --- one model alone --------------------------------------------------------------------------------------------------
@@ -227,11 +169,9 @@ class Embedded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class CannotGenerate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="no_generation"):
-    """The model cannot; `retry_after` in seconds where the node is only full. `final` where no other node could."""
+    """The model cannot."""
 
-    reason: ShortText
-    retry_after: Seconds | None = None
-    final: bool = False
+    failure: Failure
 
 
 Message = (

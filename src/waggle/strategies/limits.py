@@ -7,6 +7,7 @@ cost all of it.
 from math import isfinite
 
 from waggle.core.errors import RemoteProtocolError
+from waggle.core.failures import MAX_REASON_BYTES
 from waggle.core.ids import NodeId
 from waggle.core.round_values import (
     Ballot,
@@ -19,7 +20,6 @@ from waggle.core.round_values import (
 )
 
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_REASON_BYTES = 4 * 1024
 MAX_TRACE_BYTES = 256 * 1024
 """64 proposals of the largest size still make a record that can be read back."""
 
@@ -33,12 +33,12 @@ def check_event(event: Event) -> None:
     match event:
         case ProposalReceived(proposal=proposal):
             check_proposal(proposal)
-        case ProposalFailed(node=node, reason=reason):
-            _check_text(node, "reason", reason, MAX_REASON_BYTES)
+        case ProposalFailed(node=node, failure=failure):
+            _check_text(node, "reason", failure.reason, MAX_REASON_BYTES)
         case BallotReceived(ballot=ballot):
             _check_ballot(ballot)
-        case BallotFailed(judge=judge, reason=reason):
-            _check_text(judge, "reason", reason, MAX_REASON_BYTES)
+        case BallotFailed(judge=judge, failure=failure):
+            _check_text(judge, "reason", failure.reason, MAX_REASON_BYTES)
         case _:
             pass
 

@@ -12,14 +12,17 @@ from tests.unit.gateway.late import late_caller
 from tests.unit.gateway.told import Told, client_of, service_of
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import EngineCard, GenerateRequest
-from waggle.core.errors import TOO_LONG, EngineRefused, PeerUnreachable
+from waggle.core.errors import EngineRefused, PeerUnreachable, TooLong
+from waggle.core.failures import Cause, Failure
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher
 from waggle.gateway.app import make_app
 from waggle.gateway.jobs.nobody import why_nobody
 from waggle.gateway.options import GatewayOptions
 
-LONG = f"the question takes 900 tokens, {TOO_LONG} 256 http://10.0.0.7"
+LONG = "the question takes 900 tokens, the model's context has 256 http://10.0.0.7"
+LONG_ONE = Failure(Cause.TOO_LONG, LONG)
+LOST, NO_TOOLS = Failure(Cause.UNREACHABLE, "lost"), Failure(Cause.REFUSED, "it calls no tools")
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 PLACES = [(CHAT, "messages"), (TEXT, "prompt"), (RESPONSES, "input")]
 
@@ -41,8 +44,8 @@ async def failed() -> AsyncIterator[Record]:
     await play.service.close()
 
 
-def with_reasons(record: Record, *reasons: str) -> Record:
-    failures = dict(zip(record.outcome.failures, reasons, strict=False))
+def with_failures(record: Record, *given: Failure) -> Record:
+    failures = dict(zip(record.outcome.failures, given, strict=False))
     return replace(record, outcome=replace(record.outcome, failures=failures))
 
 
@@ -51,7 +54,7 @@ def with_reasons(record: Record, *reasons: str) -> Record:
 async def test_a_question_that_is_too_long_for_every_model_is_a_400_that_is_not_tried_again(
     failed: Record, path: str, param: str, model: str
 ) -> None:
-    service = FakeService(record=with_reasons(failed, LONG, LONG, LONG), fails=EngineRefused(LONG))
+    service = FakeService(record=with_failures(failed, *[LONG_ONE] * 3), fails=TooLong(LONG))
     async with caller(make_app(service, GatewayOptions())) as client:
         response = await client.post(path, json=asked(path, model=model))
     error = response.json()["error"]
@@ -61,17 +64,17 @@ async def test_a_question_that_is_too_long_for_every_model_is_a_400_that_is_not_
 
 
 @pytest.mark.parametrize(
-    ("reasons", "status"),
-    [((LONG, LONG, "lost"), 400), (("lost", "lost", "lost"), 503), (("it calls no tools", "lost", "lost"), 503)],
+    ("failures", "status"),
+    [((LONG_ONE, LONG_ONE, LOST), 400), ((LOST, LOST, LOST), 503), ((NO_TOOLS, LOST, LOST), 503)],
 )
-def test_only_a_length_is_told_as_one(failed: Record, reasons: tuple[str, ...], status: int) -> None:
-    assert why_nobody(with_reasons(failed, *reasons), 256).status == status
+def test_only_a_length_is_told_as_one(failed: Record, failures: tuple[Failure, ...], status: int) -> None:
+    assert why_nobody(with_failures(failed, *failures), 256).status == status
 
 
 async def test_the_longest_context_is_told_where_it_is_known() -> None:
     class Small(Told):
         async def stream(self, request: GenerateRequest):  # type: ignore[no-untyped-def]  # noqa: ANN202
-            raise EngineRefused(LONG)
+            raise TooLong(LONG)
             yield
 
     async with caller(make_app(await service_of(Small("x")), GatewayOptions())) as client:

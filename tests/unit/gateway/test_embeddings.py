@@ -14,7 +14,7 @@ from openai.types import CreateEmbeddingResponse
 
 from tests.unit.gateway.conftest import PATIENCE, Serve
 from waggle.core.engine_values import EngineCard
-from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
+from waggle.core.errors import EngineRefused, EngineUnavailable, TooLong
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script
 from waggle.engines.scripted import EMBEDDING_LENGTH, ScriptedEngine
@@ -158,7 +158,7 @@ class Short(ScriptedEngine):
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         if any(" " in text for text in texts):
-            raise EngineRefused(f"http://10.0.0.7 says: a text takes 900 tokens, {TOO_LONG} 4096")
+            raise TooLong("http://10.0.0.7 says: a text takes 900 tokens, the model's context has 4096")
         raise EngineRefused("http://10.0.0.7 says: no")
 
 

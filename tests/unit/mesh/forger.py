@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.mesh.wire_samples import KEY, NODE, ROUND, SAMPLES, SEQ, packed
 from waggle.core.errors import RemoteProtocolError
-from waggle.mesh.codec import Envelope, open_envelope, seal, signed_bytes, unseal
+from waggle.mesh.codec import VERSION, Envelope, open_envelope, seal, signed_bytes, unseal
 from waggle.mesh.messages import Message
 from waggle.trust.keys import NodeKey
 
@@ -32,7 +32,7 @@ def sealed(message: Message) -> bytes:
 def forged(**changes: Any) -> bytes:  # noqa: ANN401  # fields of any type, right or wrong
     """A frame whose envelope says what we like; the signature is right for it unless given."""
     body = changes.pop("body", open_envelope(sealed(SAMPLES["ballot"]), sender=NODE).body)
-    fields = {"version": 1, "kind": "ballot", "round": ROUND, "sender": NODE, "seq": SEQ, "body": body} | changes
+    fields = {"version": VERSION, "kind": "ballot", "round": ROUND, "sender": NODE, "seq": SEQ, "body": body} | changes
     if "signature" not in fields:
         signed = signed_bytes(str(fields["kind"]), str(fields["round"]), NODE, int(fields["seq"]), body)
         fields["signature"] = KEY.sign(signed)
@@ -44,4 +44,5 @@ def saying(value: object, kind: str = "ballot") -> bytes:
     return forged(kind=kind, body=packed(value))
 
 
-BALLOT: dict[str, object] = {"type": "ballot", "first": 0, "second": 1, "p": 0.5}
+CAST: dict[str, object] = {"judge": NODE, "first": 0, "second": 1, "p": 0.5}
+BALLOT: dict[str, object] = {"type": "ballot", "ballot": CAST}

@@ -8,6 +8,9 @@ from tests.unit.mesh.pipes import PipeEnd, Stuck
 from tests.unit.mesh.pipes import pipe as joined
 from tests.unit.mesh.wire_samples import KEY, NODE, ROUND, SAMPLES
 from waggle.core.errors import LocalProtocolError, PeerUnreachable, RemoteProtocolError
+from waggle.core.failures import Cause, Failure
+from waggle.core.ids import NodeId
+from waggle.core.round_values import Ballot, Promise, Proposal, Reveal
 from waggle.mesh.channel import MAX_UNSENT, SEND_SECONDS, SLOWEST_BYTES_PER_SECOND, SignedChannel
 from waggle.mesh.codec import seal
 from waggle.mesh.limits import MAX_FRAME_BYTES
@@ -16,8 +19,8 @@ from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 
 BEE = NodeKey.from_seed(b"bee".ljust(32))
-COMMITTED = Committed(digest="ab" * 32)
-BALLOT = CastBallot(first=0, second=1, p=0.5)
+COMMITTED = Committed(promise=Promise(digest="ab" * 32))
+BALLOT = CastBallot(ballot=Ballot(judge=NodeId("n"), first=0, second=1, p=0.5))
 
 
 def pipe() -> tuple[PipeEnd, PipeEnd]:
@@ -73,7 +76,7 @@ async def test_both_sides_have_one_transcript_in_the_order_of_cause() -> None:
 
 async def test_tasks_that_send_at_once_share_one_numbering() -> None:
     here, there = channels()
-    ballots = [CastBallot(first=number, second=63, p=0.5) for number in range(40)]
+    ballots = [CastBallot(ballot=Ballot(judge=NodeId("n"), first=number, second=63, p=0.5)) for number in range(40)]
     await asyncio.gather(*(here.send(ballot) for ballot in ballots))
     arrived = [await there.receive() for _ in ballots]
     assert set(arrived) == set(ballots)
@@ -117,12 +120,12 @@ async def test_a_refused_first_envelope_does_not_settle_the_round() -> None:
 async def test_what_is_expected_is_given() -> None:
     here, there = channels()
     await there.send(COMMITTED)
-    await there.send(CannotPropose(reason="full"))
+    await there.send(CannotPropose(failure=Failure(Cause.UNAVAILABLE, "full")))
     await there.send(BALLOT)
     one: Committed = await here.expect(Committed)
     two: Committed | CannotPropose = await here.expect(Committed, CannotPropose)
     three: Committed | Revealed | CastBallot = await here.expect(Committed, Revealed, CastBallot)
-    assert (one, two, three) == (COMMITTED, CannotPropose(reason="full"), BALLOT)
+    assert (one, two, three) == (COMMITTED, CannotPropose(failure=Failure(Cause.UNAVAILABLE, "full")), BALLOT)
 
 
 async def test_a_message_that_is_not_due_ends_the_channel() -> None:
@@ -215,7 +218,11 @@ async def test_others_get_their_turn_while_messages_wait() -> None:
     assert turns >= 60
 
 
-@pytest.mark.parametrize("message", [BALLOT, Revealed(answer="a" * 64_000, nonce="ab" * 16)], ids=["short", "long"])
+@pytest.mark.parametrize(
+    "message",
+    [BALLOT, Revealed(reveal=Reveal(proposal=Proposal(node=NodeId("n"), answer="a" * 64_000), nonce="ab" * 16))],
+    ids=["short", "long"],
+)
 def test_whoever_takes_nothing_loses_the_stream(message: Message) -> None:
     async def run() -> float:
         here = Stuck(BEE.node_id)
@@ -259,7 +266,7 @@ async def test_a_message_that_breaks_a_rule_is_not_sent_and_takes_no_number() ->
     ours: list[bytes] = []
     here, there = channels(ours)
     with pytest.raises(LocalProtocolError):
-        await here.send(CastBallot(first=0, second=1, p=float("nan")))
+        await here.send(CastBallot(ballot=Ballot(judge=NodeId("n"), first=0, second=1, p=float("nan"))))
     assert ours == []
     await here.send(BALLOT)
     assert await there.receive() == BALLOT

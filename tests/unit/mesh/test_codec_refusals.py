@@ -2,16 +2,19 @@
 
 import pytest
 
-from tests.unit.mesh.forger import BALLOT, OTHER, forged, refusal, saying, sealed
+from tests.unit.mesh.forger import BALLOT, CAST, OTHER, forged, refusal, saying, sealed
 from tests.unit.mesh.wire_samples import KEY, NODE, ROUND, SAMPLES, SEQ, packed
-from waggle.mesh.codec import Envelope, open_envelope, signed_bytes, unseal
+from waggle.core.round_values import Ballot
+from waggle.mesh.codec import DOMAIN, VERSION, Envelope, open_envelope, signed_bytes, unseal
 from waggle.mesh.messages import CastBallot
 
 
 def test_a_frame_made_by_hand_is_read_like_any_other() -> None:
     """Without this the refusals below would prove nothing."""
     assert unseal(forged(), sender=NODE, round_id=ROUND, seq=SEQ) == SAMPLES["ballot"]
-    assert unseal(saying(BALLOT), sender=NODE, round_id=ROUND, seq=SEQ) == CastBallot(first=0, second=1, p=0.5)
+    assert unseal(saying(BALLOT), sender=NODE, round_id=ROUND, seq=SEQ) == CastBallot(
+        ballot=Ballot(judge=NODE, first=0, second=1, p=0.5)
+    )
 
 
 # --- what an envelope says ------------------------------------------------------------------------------------------
@@ -20,8 +23,8 @@ def test_a_frame_made_by_hand_is_read_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 0}, "version 0"),
-        ({"version": 2}, "version 2"),
+        ({"version": 1}, "version 1 of the protocol; we speak 2"),
+        ({"version": 3}, "version 3"),
         ({"version": "1"}, "as its type demands"),
         ({"version": True}, "as its type demands"),
         ({"version": -1}, "version -1"),
@@ -53,7 +56,7 @@ def test_an_envelope_that_says_what_is_not_so_is_refused(changes: dict[str, obje
 
 
 def test_an_envelope_with_more_or_fewer_fields_or_as_a_map_is_refused() -> None:
-    fields = [1, "ballot", ROUND, NODE, SEQ, packed(BALLOT), bytes(64)]
+    fields = [VERSION, "ballot", ROUND, NODE, SEQ, packed(BALLOT), bytes(64)]
     for wrong in ([*fields, None], fields[:-1], [fields], dict(zip(Envelope.__struct_fields__, fields, strict=True))):
         refusal(packed(wrong))
 
@@ -75,8 +78,8 @@ def test_a_signature_by_another_key_or_under_another_tag_is_refused() -> None:
     body = packed(BALLOT)
     signed = signed_bytes("ballot", ROUND, NODE, SEQ, body)
     assert refusal(forged(body=body, signature=OTHER.sign(signed))) == "the signature is not right"
-    for tag in (b"", b"waggle/2/", b"waggle/1", b"Waggle/1/", b"waggle/1/advert/"):
-        signature = KEY.sign(tag + signed.removeprefix(b"waggle/1/"))
+    for tag in (b"", b"waggle/1/", b"waggle/2", b"Waggle/2/", b"waggle/2/advert/"):
+        signature = KEY.sign(tag + signed.removeprefix(DOMAIN))
         assert refusal(forged(body=body, signature=signature)) == "the signature is not right"
 
 
@@ -91,9 +94,6 @@ def test_a_sender_that_is_no_peer_id_is_refused() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"type": "commit"},
-        {"type": None},
-        {"type": ["ballot"]},
         {"unheard": 1},
         {"first": -1},
         {"first": 64},
@@ -118,13 +118,29 @@ def test_a_sender_that_is_no_peer_id_is_refused() -> None:
     ],
     ids=repr,
 )
+def test_a_value_outside_its_types_is_refused(changes: dict[str, object]) -> None:
+    refusal(saying(BALLOT | {"ballot": CAST | changes}))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"type": "commit"}, {"type": None}, {"type": ["ballot"]}, {"unheard": 1}], ids=repr
+)
 def test_a_body_outside_its_types_is_refused(changes: dict[str, object]) -> None:
     refusal(saying(BALLOT | changes))
 
 
-@pytest.mark.parametrize("missing", ["type", "first", "second", "p"])
+@pytest.mark.parametrize("missing", ["judge", "first", "second", "p"])
+def test_a_value_without_a_field_is_refused(missing: str) -> None:
+    refusal(saying(BALLOT | {"ballot": {name: value for name, value in CAST.items() if name != missing}}))
+
+
+@pytest.mark.parametrize("missing", ["type", "ballot"])
 def test_a_body_without_a_field_is_refused(missing: str) -> None:
     refusal(saying({name: value for name, value in BALLOT.items() if name != missing}))
+
+
+OPEN = packed({"type": "ballot"}).replace(b"\x81", b"\x82", 1) + packed("ballot") + b"\x81"
+"""A body up to where the ballot's one field begins."""
 
 
 @pytest.mark.parametrize(
@@ -132,7 +148,13 @@ def test_a_body_without_a_field_is_refused(missing: str) -> None:
 )
 def test_text_that_is_not_unicode_is_refused_in_bodies_and_envelopes(text: bytes) -> None:
     assert "UTF-8" in refusal(
-        forged(body=packed(BALLOT)[:1].replace(b"\x84", b"\x85") + packed(BALLOT)[1:] + b"\xa6reason" + text)
+        forged(
+            body=packed({"type": "ballot"}).replace(b"\x81", b"\x82", 1)
+            + packed("ballot")
+            + b"\x81"
+            + packed("reason")
+            + text
+        )
     )
     assert "UTF-8" in refusal(b"\x97\x01" + text + b"\xc0" * 5)
 
@@ -158,6 +180,8 @@ def test_a_number_that_is_not_finite_is_refused_wherever_it_hides(where: str, nu
 
 def test_an_error_never_quotes_the_message() -> None:
     secret = "the password is swordfish"
-    for changes in ({secret: 1}, {"first": secret}, {"type": secret}, {"reason": [secret]}, {"p": {secret: secret}}):
+    for changes in ({secret: 1}, {"type": secret}):
         assert "swordfish" not in refusal(saying(BALLOT | changes))
+    for inside in ({secret: 1}, {"first": secret}, {"reason": [secret]}, {"p": {secret: secret}}):
+        assert "swordfish" not in refusal(saying(BALLOT | {"ballot": CAST | inside}))
     assert "swordfish" not in refusal(forged(kind=secret))

@@ -1,7 +1,9 @@
 """The messages' own bounds: every field that a stranger fills in has one, and each is where it says."""
 
+from typing import cast
+
 import pytest
-from msgspec import inspect, structs
+from msgspec import inspect, structs, to_builtins
 
 from tests.unit.mesh.forger import refusal, saying
 from tests.unit.mesh.wire_samples import NODE, ROUND, SAMPLES, SEQ, packed
@@ -67,41 +69,54 @@ def taken(kind: str, **changes: object) -> Message:
 
 
 def body_of(kind: str, changes: dict[str, object]) -> dict[str, object]:
-    return {"type": kind} | structs.asdict(SAMPLES[kind]) | changes
+    """The sample's body with some fields changed, each given by its path: "ballot.p"."""
+    body: dict[str, object] = to_builtins(SAMPLES[kind])
+    for path, value in changes.items():
+        *outer, name = path.split(".")
+        inner = body
+        for step in outer:
+            inner = cast("dict[str, object]", inner[step])
+        inner[name] = value
+    return body
 
 
 EDGES: list[tuple[str, str, list[object], list[object]]] = [
-    ("ballot", "first", [0, 63], [-1, 64]),
-    ("ballot", "p", [None, 0, 1, 0.5], [-1e-9, 1.0000001, "0.5", True]),
-    ("ballot", "reason", ["", "x" * 4096], ["x" * 4097]),
-    ("commit", "digest", ["0" * 64], ["0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "\n", "\n" + "0" * 64]),
-    ("commit", "tokens", [0, 2**40], [-1, 2**40 + 1, 1.5]),
-    ("reveal", "answer", ["", "x" * 65_536], ["x" * 65_537, None]),
-    ("reveal", "trace", ["x" * 262_144], ["x" * 262_145]),
-    ("reveal", "nonce", ["0" * 32], ["0" * 31, "0" * 33, "0" * 32 + "\n", ""]),
-    ("reveal", "self_confidence", [None, 0, 1], [-0.1, 1.1]),
-    ("propose", "question", ["x" * 65_536], ["x" * 65_537]),
+    ("ballot", "ballot.first", [0, 63], [-1, 64]),
+    ("ballot", "ballot.p", [None, 0, 1, 0.5], [-1e-9, 1.0000001, "0.5", True]),
+    ("ballot", "ballot.reason", ["", "x" * 4096], ["x" * 4097]),
+    (
+        "commit",
+        "promise.digest",
+        ["0" * 64],
+        ["0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "\n", "\n" + "0" * 64],
+    ),
+    ("commit", "promise.tokens", [0, 2**40], [-1, 2**40 + 1, 1.5]),
+    ("reveal", "reveal.proposal.answer", ["", "x" * 65_536], ["x" * 65_537, None]),
+    ("reveal", "reveal.proposal.trace", ["x" * 262_144], ["x" * 262_145]),
+    ("reveal", "reveal.nonce", ["0" * 32], ["0" * 31, "0" * 33, "0" * 32 + "\n", ""]),
+    ("reveal", "reveal.proposal.self_confidence", [None, 0, 1], [-0.1, 1.1]),
+    ("propose", "ask.brief.question", ["x" * 65_536], ["x" * 65_537]),
     ("propose", "seconds", [0, 1e7], [-1, 1e7 + 1]),
-    ("propose", "model", ["", "x" * 256], ["x" * 257]),
-    ("propose", "request", ["a" * 32], ["a" * 32 + "\n", "A" * 32]),
+    ("propose", "ask.brief.model", ["", "x" * 256], ["x" * 257]),
+    ("question", "request", ["a" * 32], ["a" * 32 + "\n", "A" * 32]),
     ("judge", "pairs", [], [(), [structs.asdict(SAMPLES["judge"].pairs[0])] * 65]),  # type: ignore[union-attr]
-    ("question", "max_tokens", [1, 2**20], [0, 2**20 + 1]),
-    ("question", "min_confidence", [0, 1], [-0.1, 1.1]),
-    ("question", "seed", [-(2**63), 2**63 - 1], [2**63]),
-    ("no_proposal", "retry_after", [None, 0, 1e7], [-1, 1e8]),
+    ("question", "options.max_tokens", [1, 2**20], [0, 2**20 + 1]),
+    ("question", "options.min_confidence", [0, 1], [-0.1, 1.1]),
+    ("question", "options.seed", [-(2**63), 2**63 - 1], [2**63]),
+    ("no_proposal", "failure.retry_after", [None, 0, 1e7], [-1, 1e8]),
     (
         "propose",
-        "sampling",
+        "ask.sampling",
         [{}, {"temperature": 0}, {"temperature": 100}, {"temperature": 1e-3}, {"top_k": 2**31 - 1}, {"top_p": 0}],
         [
             {"temperature": 1e-300}, {"temperature": -1}, {"temperature": 101}, {"top_k": -1}, {"top_k": 2**31},
             {"top_p": -0.1}, {"top_p": 1.1}, {"unheard": 1},
         ],
     ),
-    ("question", "sampling", [{"temperature": 1}], [{"temperature": 1e-30}, {"top_p": 2}]),
+    ("question", "options.sampling", [{"temperature": 1}], [{"temperature": 1e-30}, {"top_p": 2}]),
     (
         "question",
-        "budget",
+        "options.budget",
         [{}, {"tokens": None}, {"tokens": 0, "seconds": 0}, {"tokens": 2**40, "seconds": 1e7}],
         [{"tokens": -1}, {"tokens": 2**41}, {"seconds": -1}, {"seconds": 1e8}],
     ),

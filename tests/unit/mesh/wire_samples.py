@@ -6,11 +6,14 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, Generation, JudgeMethod, Sampling
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
-from waggle.core.round_values import Ballot as RoundBallot
+from waggle.core.round_effects import AskProposal, Brief, Pair
 from waggle.core.round_values import (
+    Ballot,
     BallotCount,
     BallotFailed,
     BallotReceived,
@@ -20,14 +23,17 @@ from waggle.core.round_values import (
     DeadlinePassed,
     Outcome,
     Plan,
+    Promise,
     Proposal,
     ProposalCommitted,
     ProposalFailed,
     ProposalReceived,
+    Reveal,
     RoundStarted,
     Spent,
     Standing,
 )
+from waggle.core.round_values import Ballot as RoundBallot
 from waggle.mesh.codec import KINDS
 from waggle.mesh.messages import (
     Answered,
@@ -41,7 +47,6 @@ from waggle.mesh.messages import (
     Generated,
     Happened,
     Message,
-    Pair,
     Planned,
     PleaseAnswer,
     PleaseEmbed,
@@ -72,47 +77,57 @@ TURNS = (
 
 SAMPLES: dict[str, Message] = {
     "propose": PleasePropose(
-        request=REQUEST,
-        question="What is 6 * 7?",
-        max_tokens=256,
-        sampling=Sampling(temperature=0.7, top_k=40, top_p=0.9, seed=-5),
+        ask=AskProposal(
+            node=NODE,
+            brief=Brief(question="What is 6 * 7?", turns=TURNS, max_tokens=256, model="bee-1"),
+            sampling=Sampling(temperature=0.7, top_k=40, top_p=0.9, seed=-5),
+        ),
         seconds=12.5,
-        model="bee-1",
-        turns=TURNS,
     ),
     "stop": PleaseStop(),
     "reveal_please": PleaseReveal(),
     "judge": PleaseJudge(
-        request=REQUEST,
-        question="Wie viel ist 6 · 7?",
-        max_tokens=64,
+        brief=Brief(question="Wie viel ist 6 · 7?", max_tokens=64, model="bee-1"),
         pairs=(
             Pair(first=0, second=1, first_text="42", second_text="41", method=JudgeMethod.RESOLVE, seed=7),
             Pair(first=1, second=0, first_text="41", second_text="42", method=JudgeMethod.VERDICT, seed=-(2**63)),
         ),
         seconds=5.0,
-        model="bee-1",
     ),
-    "commit": Committed(digest="ab" * 32, tokens=17),
+    "commit": Committed(promise=Promise(digest="ab" * 32, tokens=17)),
     "reveal": Revealed(
-        answer="42 \U0001f41d", nonce="00ff" * 8, trace="6 * 7 = 42\0", self_confidence=0.875, tokens=17, seconds=0.5
+        reveal=Reveal(
+            proposal=Proposal(
+                node=NODE,
+                answer="42 \U0001f41d",
+                trace="6 * 7 = 42\0",
+                self_confidence=0.875,
+                tokens=17,
+                seconds=0.5,
+            ),
+            nonce="00ff" * 8,
+        )
     ),
-    "ballot": CastBallot(first=0, second=1, p=0.96875, reason="the first adds up", tokens=9, seconds=0.25),
-    "no_proposal": CannotPropose(reason="no room now", retry_after=1.5),
-    "no_ballot": CannotJudge(first=3, second=63, reason="the engine failed", retry_after=None),
+    "ballot": CastBallot(
+        ballot=Ballot(judge=NODE, first=0, second=1, p=0.96875, reason="the first adds up", tokens=9, seconds=0.25)
+    ),
+    "no_proposal": CannotPropose(failure=Failure(Cause.BUSY, "no room now", 1.5)),
+    "no_ballot": CannotJudge(first=3, second=63, failure=Failure(Cause.UNAVAILABLE, "the engine failed")),
     "still_here": StillHere(),
     "question": PleaseAnswer(
         request=REQUEST,
         question="What is 6 * 7?",
-        strategy="committee",
-        budget=Budget(tokens=10_000, seconds=20.0),
-        min_confidence=0.6,
-        max_tokens=128,
-        sampling=Sampling(temperature=0.5),
-        seed=2**63 - 1,
-        turns=TURNS,
-        proposers=3,
-        judges=0,
+        options=AskOptions(
+            strategy="committee",
+            budget=Budget(tokens=10_000, seconds=20.0),
+            min_confidence=0.6,
+            max_tokens=128,
+            sampling=Sampling(temperature=0.5),
+            seed=2**63 - 1,
+            turns=TURNS,
+            proposers=3,
+            judges=0,
+        ),
     ),
     "planned": Planned(
         plan=Plan(
@@ -143,13 +158,13 @@ SAMPLES: dict[str, Message] = {
             confusion_p=0.1,
             ballots=BallotCount(asked=6, cast=5, refused=0, unparseable=1),
             connected=True,
-            failures={"12D3KooW": "no answer in time"},
+            failures={"12D3KooW": Failure(Cause.LATE, "no answer in time")},
             spent=Spent(proposing_tokens=34, judging_tokens=54, seconds=1.5),
             reason="the ballots are cast",
             features={"margin": 0.5},
         )
     ),
-    "no_answer": CannotAnswer(reason="no room now", retry_after=None),
+    "no_answer": CannotAnswer(failure=Failure(Cause.TOO_LONG, "too long for every model")),
     "generate": PleaseGenerate(
         request=REQUEST,
         model="bee-1",
@@ -177,17 +192,17 @@ SAMPLES: dict[str, Message] = {
     ),
     "embed": PleaseEmbed(request=REQUEST, model="bee-1", texts=("one", "two"), seconds=5.0),
     "embedded": Embedded(vectors=((0.6, 0.8), (1.0, 0.0))),
-    "no_generation": CannotGenerate(reason="no room now", retry_after=1.0),
+    "no_generation": CannotGenerate(failure=Failure(Cause.BUSY, "no room now", 1.0)),
 }
 """Changing one changes the protocol: write the golden files anew and raise its version."""
 
 EVENTS = (
     RoundStarted(at=0.0),
-    ProposalCommitted(at=0.5, node=NODE, digest="ab" * 32, tokens=17),
+    ProposalCommitted(at=0.5, node=NODE, promise=Promise(digest="ab" * 32, tokens=17)),
     ProposalReceived(at=0.75, proposal=Proposal(node=NODE, answer="42"), nonce="00ff" * 8),
-    ProposalFailed(at=1.0, node=NODE, reason="no answer in time"),
+    ProposalFailed(at=1.0, node=NODE, failure=Failure(Cause.UNAVAILABLE, "no answer in time")),
     BallotReceived(at=2.0, ballot=RoundBallot(judge=NODE, first=0, second=1, p=None)),
-    BallotFailed(at=2.5, judge=NODE, first=0, second=1, reason="full"),
+    BallotFailed(at=2.5, judge=NODE, first=0, second=1, failure=Failure(Cause.UNAVAILABLE, "full")),
     DeadlinePassed(at=3.0, phase="round"),
 )
 

@@ -29,14 +29,14 @@ def event_words(event: Event, answers: Mapping[int, str], names: Mapping[str, st
             return f"{_name(node, names)} has an answer and is bound to it."
         case ProposalReceived(proposal=proposal):
             return f"{_name(proposal.node, names)} answers “{one_line(proposal.answer, ANSWER)}”."
-        case ProposalFailed(node=node, reason=reason):
-            return f"{_name(node, names)} gives no answer: {one_line(with_names(reason, names), REASON)}"
+        case ProposalFailed(node=node, failure=failure):
+            return f"{_name(node, names)} gives no answer: {one_line(with_names(failure.reason, names), REASON)}"
         case BallotReceived(ballot=ballot):
             return _ballot(ballot, answers, _name(ballot.judge, names))
-        case BallotFailed(judge=judge, reason=reason):
-            return f"{_name(judge, names)} cannot judge: {one_line(with_names(reason, names), REASON)}"
-        case DeadlinePassed(phase=phase):
-            return _deadline(phase, names)
+        case BallotFailed(judge=judge, failure=failure):
+            return f"{_name(judge, names)} cannot judge: {one_line(with_names(failure.reason, names), REASON)}"
+        case DeadlinePassed(phase=phase, node=node):
+            return _deadline(phase, node, names)
         case _:
             assert_never(event)
 
@@ -57,8 +57,8 @@ def _ballot(ballot: Ballot, answers: Mapping[int, str], judge: str) -> str:
     return f"{judge} prefers {better} to {worse} ({percent(p)})."
 
 
-def _deadline(phase: str, names: Mapping[str, str]) -> str:
-    if phase.startswith("hedge:"):
-        return f"{_name(phase.removeprefix('hedge:'), names)} is slow: another node is asked as well."
-    names = {"commit": "committing", "propose": "proposing", "round": "the whole round"}
-    return f"The time for {names.get(phase, one_line(phase, ANSWER))} is up."
+def _deadline(phase: str, node: str, names: Mapping[str, str]) -> str:
+    if node:
+        return f"{_name(node, names)} is slow: another node is asked as well."
+    phases = {"commit": "committing", "propose": "proposing", "round": "the whole round"}
+    return f"The time for {phases.get(phase, one_line(phase, ANSWER))} is up."

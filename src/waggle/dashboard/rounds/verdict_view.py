@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from waggle.core.failures import Cause, Failure
 from waggle.core.round_values import Outcome, Record
 from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, link, words
@@ -10,7 +11,8 @@ from waggle.node.observing.names import names_of
 from waggle.node.rounds.ending import Ending, ending_of
 
 SILENT = "no answer"
-"""How the reasons of nodes begin that said nothing, however long each was waited for."""
+UNHEARD = (Cause.LATE, Cause.EMPTY, Cause.UNREACHABLE)
+"""The failures of nodes that said nothing, however long each was waited for."""
 MOST_NAMED = 12
 LONG = 120  # characters from which an answer is a text and not a word
 
@@ -108,17 +110,17 @@ def _behind(outcome: Outcome, names: Mapping[str, str]) -> None:
         words(f"{who} {reason}", "dim small", "p")
 
 
-def failure_lines(failures: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+def failure_lines(failures: Mapping[str, Failure], names: Mapping[str, str]) -> list[tuple[str, str]]:
     """Who failed and why; those that failed alike are told in one line."""
     alike: dict[str, list[str]] = {}
-    for node, reason in failures.items():
-        told = one_line(with_names(reason, names), 200)
-        alike.setdefault(SILENT if told.startswith(SILENT) else told, []).append(node)
+    for node, failure in failures.items():
+        told = SILENT if failure.cause in UNHEARD else one_line(with_names(failure.reason, names), 200)
+        alike.setdefault(told, []).append(node)
     lines = []
     for told, nodes in alike.items():
         called = [short_id(names.get(node, node)) for node in nodes]
         if len(nodes) == 1:
-            lines.append((called[0], f"failed: {one_line(with_names(failures[nodes[0]], names), 200)}"))
+            lines.append((called[0], f"failed: {one_line(with_names(failures[nodes[0]].reason, names), 200)}"))
         else:
             more = f" and {len(nodes) - MOST_NAMED:,} more" if len(nodes) > MOST_NAMED else ""
             listed = ", ".join(called[:MOST_NAMED]) + more

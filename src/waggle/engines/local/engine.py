@@ -24,7 +24,7 @@ from waggle.core.engine_values import (
     JudgeRequest,
     StreamedToken,
 )
-from waggle.core.errors import TOO_LONG, CheckpointError, EngineRefused, EngineUnavailable
+from waggle.core.errors import CheckpointError, EngineRefused, EngineUnavailable, TooLong
 from waggle.engines.local.batcher import Batcher, Observer
 from waggle.engines.local.host import LocalHost
 from waggle.engines.local.jobs import EmbedJob, GenerateJob, Job
@@ -169,7 +169,9 @@ class LocalEngine:
             raise EngineRefused(f"max_tokens is {request.max_tokens}; at least 1 is needed")
         prompt = await prompt_tokens(request, self.model.tokenizer, converses=self.model.converses)
         if len(prompt) >= self.model.network.context:
-            raise EngineRefused(f"the question takes {len(prompt)} tokens, {TOO_LONG} {self.model.network.context}")
+            raise TooLong(
+                f"the question takes {len(prompt)} tokens, the model's context has {self.model.network.context}"
+            )
         return GenerateJob(
             prompt or [min(self.model.tokenizer.end_tokens)],
             max_tokens=request.max_tokens,
@@ -182,7 +184,7 @@ class LocalEngine:
         """At least one token of a plain text. Raises EngineRefused for more than the context holds."""
         tokens = await encoded(text, self.model.tokenizer.encode)
         if len(tokens) > self.model.network.context:
-            raise EngineRefused(f"a text takes {len(tokens)} tokens, {TOO_LONG} {self.model.network.context}")
+            raise TooLong(f"a text takes {len(tokens)} tokens, the model's context has {self.model.network.context}")
         return tokens or [min(self.model.tokenizer.end_tokens)]
 
     def _finished(self, job: GenerateJob, request: GenerateRequest, seconds: float) -> Generation:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from waggle.core.carried import Owner, owner
 from waggle.core.engine_values import JudgeMethod, JudgeRequest, Sampling
-from waggle.core.errors import TOO_LONG, EngineRefused
+from waggle.core.errors import TooLong
 from waggle.engines.local.jobs import GenerateJob, Job, ScoreJob
 from waggle.engines.local.text import encoded
 from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt
@@ -179,7 +179,7 @@ class LocalJudge:
     async def _prompt(self, question: str) -> list[int]:
         prompt = await encoded(question, self._tokenizer.encode_prompt)
         if len(prompt) >= self._context:
-            raise EngineRefused(f"judging takes {len(prompt)} tokens, {TOO_LONG} {self._context}")
+            raise TooLong(f"judging takes {len(prompt)} tokens, the model's context has {self._context}")
         return prompt or [min(self._tokenizer.end_tokens)]
 
 

@@ -19,7 +19,7 @@ import httpx
 from msgspec import Struct
 
 from waggle.core.carried import request_id
-from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
+from waggle.core.errors import EngineRefused, EngineUnavailable, TooLong
 from waggle.engines.openai.kept_connections import connections_to
 
 
@@ -252,7 +252,7 @@ class BoundedHttp:
         """What to say of a status worth another try; any other one is raised."""
         status, url = response.status_code, self._url
         if status == 413 or (status in (400, 422) and any(words in said.lower() for words in SAYS_TOO_LONG)):
-            raise HttpRefused(status, f"the question is too long for {url}: more tokens than {TOO_LONG}")
+            raise TooLong(f"the question is too long for {url}: more tokens than the model's context has")
         if status == 429 or (status >= 500 and status != 501):
             reason = "has too much to do" if status == 429 else "failed inside"
             return f"{url} {reason} (status {status}): try again later or look at its log"

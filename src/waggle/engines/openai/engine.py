@@ -20,7 +20,7 @@ import msgspec
 
 from waggle.core.carried import owner, waste
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
-from waggle.core.errors import TOO_LONG, EngineRefused, EngineUnavailable
+from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.engines.answer import last_generation
 from waggle.engines.openai.asking import SEED_MASK, callable_tools, chat_ask, must_call
 from waggle.engines.openai.bounded_http import BoundedHttp, HttpRefused
@@ -203,7 +203,7 @@ class OpenAIHttpEngine:
                         yield line
                 return
             except HttpRefused as refused:
-                if extras is Extras.NONE or refused.status not in (400, 422) or TOO_LONG in str(refused):
+                if extras is Extras.NONE or refused.status not in (400, 422):
                     raise
                 extras = Extras(extras - 1)
 
@@ -226,7 +226,7 @@ class OpenAIHttpEngine:
         try:
             body = await self._http.fetch("POST", "/embeddings", written(ask))
         except HttpRefused as refused:
-            if refused.status not in (400, 404, 405, 501) or TOO_LONG in str(refused):
+            if refused.status not in (400, 404, 405, 501):
                 raise
             raise EngineRefused("the server gives no embeddings for this model: set embedding_model") from None
         found = sorted(read_as(body, EmbeddingList).data, key=lambda item: item.index)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from waggle.core.carried import counting_waste
 from waggle.core.engine_values import Generation, StreamedToken
-from waggle.core.errors import TOO_LONG, EngineRefused, WaggleError
+from waggle.core.errors import EngineRefused, TooLong, WaggleError
 from waggle.core.round_values import Event, Record, Spent
 from waggle.gateway.chat.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
@@ -117,7 +117,7 @@ class Answerer:
 
     def _refusal(self, job: Job, error: EngineRefused) -> ApiError:
         """What a model that says no is told to have said: no word of its own, which may name addresses."""
-        if TOO_LONG in str(error):
+        if isinstance(error, TooLong):
             return too_long(most=self._longest_context(job.model if isinstance(job, ForModel) else None))
         if isinstance(job, ForModel) and job.asked.tool_choice not in ("auto", "none"):
             return refused("the model called no tool, though one has to be called", "tool_choice")

@@ -4,7 +4,7 @@ Where models wrote something of which nothing can be used, nobody failed: that i
 again would cost the same and bring the same.
 """
 
-from waggle.core.errors import TOO_LONG
+from waggle.core.failures import Cause
 from waggle.core.round_values import DeadlinePassed, ProposalReceived, Record, RoundStarted
 from waggle.gateway.telling.errors import ApiError, few_tokens, of_waggle, small_budget, too_long, unavailable
 from waggle.node.rounds.ending import Ending, ending_of
@@ -35,7 +35,7 @@ def _cause(record: Record, max_tokens: int, longest_context: int) -> ApiError:
         return small_budget()
     if _were_cut_off(record):
         return small_budget() if record.plan.max_tokens < max_tokens else few_tokens()
-    if any(TOO_LONG in reason for reason in record.outcome.failures.values()):
+    if any(failure.cause is Cause.TOO_LONG for failure in record.outcome.failures.values()):
         return too_long(most=longest_context)
     return of_waggle(TimeoutError()) if isinstance(last, DeadlinePassed) else unavailable()
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from waggle.core.errors import TOO_LONG, EngineError, EngineRefused, MeshError, PeerBusy, UsageError, WaggleError
+from waggle.core.errors import EngineError, EngineRefused, MeshError, PeerBusy, TooLong, UsageError, WaggleError
 from waggle.gateway.admission import Busy
 
 RETRY_SECONDS = 1.0  # where whoever is busy gave no estimate
@@ -85,8 +85,10 @@ def of_waggle(error: WaggleError | TimeoutError) -> ApiError:
             return busy(error.retry_after)
         case TimeoutError():
             return ApiError(408, "the answer was not ready in time", type=SERVER, code="timeout")
+        case TooLong():
+            return too_long()
         case EngineRefused():
-            return too_long() if TOO_LONG in str(error) else refused()
+            return refused()
         case EngineError() | MeshError():
             return unavailable()
         case _:

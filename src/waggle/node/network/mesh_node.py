@@ -234,20 +234,9 @@ class MeshNode:
         return await self.open(node, ROUND_PROTOCOL)
 
     async def _answer(self, asked: PleaseAnswer, watch: Watch) -> Record:
-        if asked.budget.seconds <= 0:
+        if asked.options.budget.seconds <= 0:
             raise UsageError("a question needs some time to be answered in")
-        options = AskOptions(
-            strategy=asked.strategy,
-            budget=asked.budget,
-            min_confidence=asked.min_confidence,
-            max_tokens=asked.max_tokens,
-            sampling=asked.sampling,
-            seed=asked.seed,
-            turns=asked.turns,
-            proposers=asked.proposers,
-            judges=asked.judges,
-        )
-        return await self.swarm.ask(asked.question, options, watch, asked.request)
+        return await self.swarm.ask(asked.question, asked.options, watch, asked.request)
 
 
 async def make_node(

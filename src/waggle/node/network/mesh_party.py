@@ -73,7 +73,7 @@ class MeshParty:
         """A node's part in a round."""
         if node == self._key.node_id:
             return self._work.worker(node, plan.round_id, commits=plan.commit_reveal)
-        return RemoteWorker(node, plan, plan.round_id, self._key, self._open_stream)
+        return RemoteWorker(node, plan, self._key, self._open_stream)
 
     def note(self, record: Record) -> None:
         """Learn who was in time."""

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from waggle.core.asking import AskOptions
 from waggle.core.errors import (
-    EngineUnavailable,
     MeshError,
     PeerBusy,
     PeerUnreachable,
     RemoteProtocolError,
     WaggleError,
 )
+from waggle.core.failures import error_of
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Event, Record
 from waggle.mesh.channel import SignedChannel
@@ -50,19 +50,13 @@ SPARE_SECONDS = 2.0  # beyond the budget, in which the coordinator ends the roun
 
 def request_of(question: str, options: AskOptions, request: str | None = None) -> PleaseAnswer:
     """A question as it travels, with a request id of its own where none is given."""
-    return PleaseAnswer(
-        request=request or secrets.token_hex(16),
-        question=question,
-        strategy=options.strategy,
-        budget=options.budget,
-        min_confidence=options.min_confidence,
-        max_tokens=options.max_tokens,
-        sampling=options.sampling,
-        seed=options.seed,
-        turns=options.turns,
-        proposers=options.proposers,
-        judges=options.judges,
-    )
+    return PleaseAnswer(request=request or secrets.token_hex(16), question=question, options=options)
+
+
+def within(asked: PleaseAnswer, seconds: float) -> PleaseAnswer:
+    """The same question with so much time."""
+    budget = replace(asked.options.budget, seconds=seconds)
+    return replace(asked, options=replace(asked.options, budget=budget))
 
 
 class Client:
@@ -85,7 +79,7 @@ class Client:
             PeerBusy: there was no room all the time; says when to come again.
         """
         loop = asyncio.get_running_loop()
-        ends = loop.time() + asked.budget.seconds
+        ends = loop.time() + asked.options.budget.seconds
         last: WaggleError = PeerUnreachable("there is no node to ask")
         while nodes:
             full: list[PeerBusy] = []
@@ -93,10 +87,9 @@ class Client:
                 left = ends - loop.time()
                 if left < LEAST_SECONDS or len(full) == MAX_FULL:
                     break
-                budget = replace(asked.budget, seconds=left)
                 try:
                     async with asyncio.timeout(left + SPARE_SECONDS):
-                        return await self._ask_one(node, replace(asked, budget=budget), watch)
+                        return await self._ask_one(node, within(asked, left), watch)
                 except TimeoutError:
                     last = PeerUnreachable(f"{node} has given no answer in time, only signs of life")
                 except PeerBusy as error:
@@ -113,7 +106,7 @@ class Client:
     async def _ask_one(self, node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
         if self._reach is not None:
             await self._reach(node)
-        stream = await self._transport.open(node, ASK_PROTOCOL, seconds=min(OPEN_SECONDS, asked.budget.seconds))
+        stream = await self._transport.open(node, ASK_PROTOCOL, seconds=min(OPEN_SECONDS, asked.options.budget.seconds))
         channel = SignedChannel(stream, self._key, asked.request)
         try:
             await channel.send(asked)
@@ -140,7 +133,7 @@ async def _listen(hearing: Hearing, node: NodeId, asked: PleaseAnswer, watch: Wa
     while (message := await hearing.next()) is not None:
         match message:
             case CannotAnswer():
-                raise _refusal(message)
+                raise error_of(message.failure)
             case Planned() if moment is None and is_fit(message.plan, asked):
                 moment = begin(message.plan)
             case Happened() if moment is not None and moment.outcome is None:
@@ -160,9 +153,3 @@ def _after(moment: Moment, event: Event, node: NodeId) -> Moment:
         return moment.after(event, draw)[0]
     except WaggleError as error:
         raise RemoteProtocolError(f"{node}: an event of its round is against the rules: {error}") from error
-
-
-def _refusal(message: CannotAnswer) -> WaggleError:
-    if message.retry_after is not None:
-        return PeerBusy(message.reason, message.retry_after)
-    return EngineUnavailable(message.reason)

@@ -20,9 +20,9 @@ MAX_ASKS = 4_096
 
 def is_fit(plan: Plan, asked: PleaseAnswer) -> bool:
     """Whether this is a plan for what was asked, and one that can be replayed without much work."""
-    ours = (plan.question, plan.turns) == (asked.question, asked.turns)
+    ours = (plan.question, plan.turns) == (asked.question, asked.options.turns)
     few = max(len(plan.proposers), len(plan.judges)) <= MAX_COMMITTEE and len(plan.standby) <= MAX_STANDBY
-    return ours and is_plan_of(plan, asked.strategy) and few and plan.waves <= MAX_WAVES and _has_few_asks(plan)
+    return ours and is_plan_of(plan, asked.options.strategy) and few and plan.waves <= MAX_WAVES and _has_few_asks(plan)
 
 
 def _has_few_asks(plan: Plan) -> bool:

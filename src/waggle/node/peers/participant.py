@@ -12,10 +12,11 @@ import secrets
 from contextlib import suppress
 
 from waggle.core.carried import working_for
-from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError, WaggleError
+from waggle.core.errors import PeerUnreachable, RemoteProtocolError
+from waggle.core.failures import failure_of
 from waggle.core.ids import NodeId
-from waggle.core.round_effects import AskBallot, AskProposal
-from waggle.core.round_values import Proposal
+from waggle.core.round_effects import AskBallot, Pair
+from waggle.core.round_values import Reveal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
     ROUND_PROTOCOL,
@@ -24,7 +25,6 @@ from waggle.mesh.messages import (
     CastBallot,
     Committed,
     Message,
-    Pair,
     PleaseJudge,
     PleasePropose,
     PleaseReveal,
@@ -35,8 +35,7 @@ from waggle.mesh.transport import Stream, Transport
 from waggle.node.observing.logs import Fact, facts, logged_request
 from waggle.node.peers.heartbeat import keep_saying_still_here
 from waggle.node.rounds.work import NodeWork
-from waggle.node.rounds.workers import clipped
-from waggle.strategies.committee.commit import commitment
+from waggle.strategies.committee.commit import promise_of
 from waggle.strategies.limits import check_proposal
 from waggle.trust.keys import NodeKey
 
@@ -74,7 +73,7 @@ class _Session:
         self._node = node
         self._work = work
         self._proposing: asyncio.Task[None] | None = None
-        self._made: tuple[Proposal, str] | None = None
+        self._made: Reveal | None = None
         self._heard = set[type[Message]]()
         self._pairs = 0
 
@@ -112,7 +111,7 @@ class _Session:
         match message:
             case PleasePropose() | PleaseStop() | PleaseReveal() if type(message) in self._heard:
                 raise RemoteProtocolError(f"{self._channel.peer}: a second time what is due once")
-            case PleasePropose():
+            case PleasePropose() if message.ask.node == self._node:
                 self._proposing = asyncio.create_task(self._propose(message))
                 return [self._proposing]
             case PleaseStop():
@@ -120,7 +119,7 @@ class _Session:
                     self._proposing.cancel()
                 return []
             case PleaseReveal() if self._made is not None:
-                return [asyncio.create_task(self._reveal(*self._made))]
+                return [asyncio.create_task(self._send(Revealed(reveal=self._made)))]
             case PleaseJudge() if self._pairs + len(message.pairs) <= MAX_PAIRS:
                 self._pairs += len(message.pairs)
                 return [asyncio.create_task(self._judge(message, pair)) for pair in message.pairs]
@@ -128,74 +127,28 @@ class _Session:
                 raise RemoteProtocolError(f"{self._channel.peer}: a message that is not due now")
 
     async def _propose(self, message: PleasePropose) -> None:
-        ask = AskProposal(
-            node=self._node,
-            question=message.question,
-            max_tokens=message.max_tokens,
-            sampling=message.sampling,
-            model=message.model,
-            turns=message.turns,
-        )
         try:
             async with asyncio.timeout(min(message.seconds, MAX_SECONDS)):
-                proposal = await self._work.propose(self._channel.peer, message.request, ask)
+                proposal = await self._work.propose(self._channel.peer, self._channel.round_id, message.ask)
             check_proposal(proposal)
-            nonce = secrets.token_hex(16)
-            self._made = proposal, nonce
-            reply: Message = Committed(
-                digest=commitment(self._node, proposal.answer, nonce), tokens=max(0, proposal.tokens)
-            )
+            self._made = Reveal(proposal=proposal, nonce=secrets.token_hex(16))
+            reply: Message = Committed(promise=promise_of(self._made))
             self._log("proposed", tokens=proposal.tokens, seconds=proposal.seconds)
         except Exception as error:  # noqa: BLE001  # an engine's crash must reach the coordinator as a failure
             self._log("could not propose", kind=type(error).__name__)
-            reply = CannotPropose(reason=_said(error), retry_after=_retry_after(error))
+            reply = CannotPropose(failure=failure_of(error))
         await self._send(reply)
 
-    async def _reveal(self, proposal: Proposal, nonce: str) -> None:
-        await self._send(
-            Revealed(
-                answer=proposal.answer,
-                nonce=nonce,
-                trace=proposal.trace,
-                self_confidence=proposal.self_confidence,
-                tokens=max(0, proposal.tokens),
-                prompt_tokens=max(0, proposal.prompt_tokens),
-                seconds=proposal.seconds,
-            )
-        )
-
     async def _judge(self, message: PleaseJudge, pair: Pair) -> None:
-        ask = AskBallot(
-            judge=self._node,
-            question=message.question,
-            first=pair.first,
-            second=pair.second,
-            first_text=pair.first_text,
-            second_text=pair.second_text,
-            method=pair.method,
-            max_tokens=message.max_tokens,
-            seed=pair.seed,
-            model=message.model,
-            turns=message.turns,
-        )
+        ask = AskBallot(judge=self._node, brief=message.brief, pair=pair)
         try:
             async with asyncio.timeout(min(message.seconds, MAX_SECONDS)):
-                ballot = await self._work.judge(self._channel.peer, message.request, ask)
-            reply: Message = CastBallot(
-                first=pair.first,
-                second=pair.second,
-                p=ballot.p,
-                reason=ballot.reason,
-                tokens=max(0, ballot.tokens),
-                prompt_tokens=max(0, ballot.prompt_tokens),
-                seconds=ballot.seconds,
-            )
+                ballot = await self._work.judge(self._channel.peer, self._channel.round_id, ask)
+            reply: Message = CastBallot(ballot=ballot)
             log.debug("judged", extra=facts(asker=self._channel.peer, tokens=ballot.tokens, seconds=ballot.seconds))
         except Exception as error:  # noqa: BLE001  # as above
             log.debug("could not judge", extra=facts(asker=self._channel.peer, kind=type(error).__name__))
-            reply = CannotJudge(
-                first=pair.first, second=pair.second, reason=_said(error), retry_after=_retry_after(error)
-            )
+            reply = CannotJudge(first=pair.first, second=pair.second, failure=failure_of(error))
         await self._send(reply)
 
     def _log(self, event: str, **more: Fact) -> None:
@@ -204,14 +157,3 @@ class _Session:
     async def _send(self, message: Message) -> None:
         with suppress(PeerUnreachable):  # whoever asked has gone; the session hears of it where it receives
             await self._channel.send(message)
-
-
-def _said(error: Exception) -> str:
-    """What a stranger may be told: our own errors in their words, of anything else not even the kind."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return clipped(str(error)) if isinstance(error, WaggleError) else "a fault in the node"
-
-
-def _retry_after(error: Exception) -> float | None:
-    return min(error.retry_after or 0.0, MAX_SECONDS) if isinstance(error, PeerBusy) else None

@@ -8,14 +8,15 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
+from waggle.core.failures import Cause
 from waggle.core.ids import NodeId
 from waggle.core.round_values import ProposalCommitted, ProposalReceived, Record
 
 LATE_SECONDS = 60.0
 SMOOTHING = 0.3  # weight of the newest answer in the running mean
 MAX_KNOWN = 4_096
-LATE = ("no commitment in time", "no answer in time", "stopped: slower")
-"""How the failures of a round begin that are a matter of time."""
+LATE = (Cause.LATE, Cause.SLOW)
+"""The failures of a round that are a matter of time."""
 
 
 class _Seen(Struct):
@@ -35,16 +36,20 @@ class Punctuality:
         """Learn from a round that has ended."""
         asked = {standing.node for standing in record.plan.proposers}  # standbys began later than the round
         ready: dict[NodeId, float] = {}
+        answered = set[NodeId]()
         for event in record.events:
             if isinstance(event, ProposalCommitted):
                 ready.setdefault(event.node, event.at)
             elif isinstance(event, ProposalReceived):
                 ready.setdefault(event.proposal.node, event.at)
+                answered.add(event.proposal.node)
         for node in asked & ready.keys():
             self._learn(self._of(node), ready[node])
-        for late, why in record.outcome.failures.items():
-            if why.startswith(LATE):
-                self._of(NodeId(late)).late_until = now + LATE_SECONDS
+        proposers = {standing.node for standing in (*record.plan.proposers, *record.plan.standby)}
+        for node in proposers - answered:  # who was late with a ballot only, has answered
+            failure = record.outcome.failures.get(node)
+            if failure is not None and failure.cause in LATE:
+                self._of(node).late_until = now + LATE_SECONDS
 
     def expected(self, node: NodeId, advertised: float | None) -> float | None:
         """Seconds that an answer should take: as seen where anything was, else as advertised."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from waggle.core.carried import working_for
 from waggle.core.errors import PeerBusy, PeerUnreachable, RemoteProtocolError
+from waggle.core.failures import failure_of
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, CannotAnswer, PleaseAnswer
 from waggle.mesh.transport import Stream, Transport
@@ -46,10 +47,10 @@ class QuestionServer:
             question = self._questions.ask(asked, channel.peer)
         except PeerBusy as error:
             log.info("question turned away: full", extra=facts(asker=channel.peer))
-            await channel.send(CannotAnswer(reason=str(error), retry_after=error.retry_after))
+            await channel.send(CannotAnswer(failure=failure_of(error)))
         except RemoteProtocolError as error:
             log.info("question turned away: against the rules", extra=facts(asker=channel.peer))
-            await channel.send(CannotAnswer(reason=str(error)))
+            await channel.send(CannotAnswer(failure=failure_of(error)))
         else:
             await _tell(channel, question)
 

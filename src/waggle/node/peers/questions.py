@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec.structs import replace
 
-from waggle.core.errors import PeerBusy, RemoteProtocolError, WaggleError
+from waggle.core.errors import PeerBusy, RemoteProtocolError
+from waggle.core.failures import failure_of
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Event, Record
 from waggle.mesh.limits import MAX_FRAME_BYTES
 from waggle.mesh.messages import Answered, CannotAnswer, Happened, Message, Planned, PleaseAnswer
 from waggle.mesh.packing import encode
-from waggle.node.rounds.workers import clipped
 from waggle.strategies.machine import Moment, Watch
 
 Answer = Callable[[PleaseAnswer, Watch], Awaitable[Record]]
@@ -85,12 +85,8 @@ class Question:
         try:
             record = await answer(self.asked, self._watch)
             self._say(Answered(outcome=record.outcome))
-        except PeerBusy as error:
-            self._say(CannotAnswer(reason=clipped(str(error)), retry_after=error.retry_after or RETRY_SECONDS))
-        except WaggleError as error:
-            self._say(CannotAnswer(reason=clipped(str(error))))
-        except Exception:  # noqa: BLE001  # a fault of ours must not leave the client waiting; it learns no more
-            self._say(CannotAnswer(reason="a fault in the node"))
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not leave the client waiting; it learns no more
+            self._say(CannotAnswer(failure=failure_of(error)))
         finally:
             asyncio.get_running_loop().call_soon(self._more.set)  # once `done` is true
 
@@ -104,6 +100,11 @@ class Question:
         self._log.append(message)
         self._more.set()
         self._more = asyncio.Event()
+
+
+def _untimed(asked: PleaseAnswer) -> PleaseAnswer:
+    """The question alone: another coordinator is given what is left of the time."""
+    return replace(asked, options=replace(asked.options, budget=Budget()))
 
 
 class Questions:
@@ -122,7 +123,7 @@ class Questions:
         name = asker, asked.request
         known = self._known.get(name)
         if known is not None and known.useful:
-            if replace(known.asked, budget=Budget()) != replace(asked, budget=Budget()):
+            if _untimed(known.asked) != _untimed(asked):
                 raise RemoteProtocolError("this request id belongs to another question")
             return known
         self._make_room(asker)

@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from waggle.core.errors import EngineUnavailable, PeerBusy, PeerUnreachable, RemoteProtocolError, WaggleError
+from waggle.core.asking import size_of, texts_of
+from waggle.core.errors import PeerUnreachable, RemoteProtocolError, WaggleError
+from waggle.core.failures import error_of
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, AskProposal
-from waggle.core.round_values import Ballot, Plan, Proposal
+from waggle.core.round_values import Ballot, Plan, Promise, Proposal, Reveal
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.limits import MAX_RELAYED_BYTES
 from waggle.mesh.messages import (
@@ -24,7 +26,6 @@ from waggle.mesh.messages import (
     CastBallot,
     Committed,
     Message,
-    Pair,
     PleaseJudge,
     PleasePropose,
     PleaseReveal,
@@ -33,7 +34,7 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Stream
 from waggle.node.peers.heartbeat import SILENT_SECONDS, Hearing
-from waggle.node.rounds.workers import Promise, Reveal
+from waggle.strategies.committee.commit import promise_of
 from waggle.trust.keys import NodeKey
 
 T = TypeVar("T")
@@ -51,10 +52,9 @@ OpenStream = Callable[[NodeId], Awaitable[Stream]]
 class RemoteWorker:
     """One peer in one round."""
 
-    def __init__(self, peer: NodeId, plan: Plan, request: str, key: NodeKey, open_stream: OpenStream) -> None:
+    def __init__(self, peer: NodeId, plan: Plan, key: NodeKey, open_stream: OpenStream) -> None:
         self._peer = peer
         self._plan = plan
-        self._request = request
         self._key = key
         self._open_stream = open_stream
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
@@ -70,18 +70,19 @@ class RemoteWorker:
         self._unsent: list[AskBallot] = []
         self._over: WaggleError | None = None
 
-    async def propose(self, ask: AskProposal) -> Promise:
-        """Ask for an answer and wait for the commitment to it."""
+    async def propose(self, ask: AskProposal) -> Proposal | Promise:
+        """Ask for an answer and wait for the commitment to it; for the answer itself where the plan wants no more."""
+        promise = await self._bound(ask)
+        if self._plan.commit_reveal:
+            return promise
+        reveal = await self.reveal()
+        if promise_of(reveal) != promise:
+            raise RemoteProtocolError(f"{self._peer}: the answer is not the one it committed to")
+        return reveal.proposal
+
+    async def _bound(self, ask: AskProposal) -> Promise:
         self._promise = self._expect()
-        self._proposing = PleasePropose(
-            request=self._request,
-            question=ask.question,
-            max_tokens=ask.max_tokens,
-            sampling=ask.sampling,
-            seconds=self._plan.budget.seconds,
-            model=ask.model,
-            turns=ask.turns,
-        )
+        self._proposing = PleasePropose(ask=ask, seconds=self._plan.budget.seconds)
         self._send(self._proposing)
         try:
             return await self._promise
@@ -98,8 +99,8 @@ class RemoteWorker:
 
     async def judge(self, ask: AskBallot) -> Ballot:
         """Ask for a ballot; asks made in the same moment travel in one message."""
-        ballot = self._ballots[ask.first, ask.second] = self._expect()
-        self._judging[ask.first, ask.second] = ask
+        ballot = self._ballots[ask.pair.first, ask.pair.second] = self._expect()
+        self._judging[ask.pair.first, ask.pair.second] = ask
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._send_pairs)
         self._unsent.append(ask)
@@ -128,17 +129,8 @@ class RemoteWorker:
     def _send_pairs(self) -> None:
         asks, self._unsent = self._unsent, []
         for some in _batches(asks):
-            self._send(
-                PleaseJudge(
-                    request=self._request,
-                    question=some[0].question,
-                    max_tokens=some[0].max_tokens,
-                    pairs=tuple(_pair(ask) for ask in some),
-                    seconds=self._plan.budget.seconds,
-                    model=some[0].model,
-                    turns=some[0].turns,
-                )
-            )
+            pairs = tuple(ask.pair for ask in some)
+            self._send(PleaseJudge(brief=some[0].brief, pairs=pairs, seconds=self._plan.budget.seconds))
 
     async def _converse(self) -> None:
         """Talk until either side is done; once more where the link breaks."""
@@ -202,93 +194,59 @@ class RemoteWorker:
                 future.set_exception(error)
 
     def _hear(self, message: Message) -> None:
-        """Hand a message to who waits for it. Raises RemoteProtocolError for one that is not due."""
-        subject = (message.first, message.second) if isinstance(message, CastBallot | CannotJudge) else type(message)
+        """Hand a message to who waits for it. Raises RemoteProtocolError for one that is not due, or another node's."""
+        subject = _pair_of(message) or type(message)
         if subject in self._heard:
             raise RemoteProtocolError(f"{self._peer}: an answer that it has given before")
         self._heard.add(subject)
         match message:
-            case Committed() if self._promise is not None:
+            case Committed(promise=promise) if self._promise is not None:
                 self._is_bound = True
-                _settle(self._promise, Promise(message.digest, message.tokens))
-            case CannotPropose() if self._promise is not None:
-                _refuse(self._promise, self._failure(message))
-            case Revealed() if self._reveal is not None:
+                _settle(self._promise, promise)
+            case CannotPropose(failure=failure) if self._promise is not None:
+                _refuse(self._promise, error_of(failure))
+            case Revealed(reveal=reveal) if self._reveal is not None and reveal.proposal.node == self._peer:
                 self._is_bound = False
-                _settle(self._reveal, Reveal(self._proposal(message), message.nonce))
-            case CastBallot() if (message.first, message.second) in self._ballots:
-                _settle(self._ballots[message.first, message.second], self._ballot(message))
-            case CannotJudge() if (message.first, message.second) in self._ballots:
-                _refuse(self._ballots[message.first, message.second], self._failure(message))
+                _settle(self._reveal, reveal)
+            case CastBallot(ballot=ballot) if subject in self._ballots and ballot.judge == self._peer:
+                _settle(self._ballots[ballot.first, ballot.second], ballot)
+            case CannotJudge(failure=failure) if subject in self._ballots:
+                _refuse(self._ballots[message.first, message.second], error_of(failure))
             case _:
                 raise RemoteProtocolError(f"{self._peer}: a message that nobody asked for")
 
-    def _failure(self, message: CannotPropose | CannotJudge) -> WaggleError:
-        if message.retry_after is not None:
-            return PeerBusy(message.reason, message.retry_after)
-        return EngineUnavailable(message.reason)
 
-    def _proposal(self, message: Revealed) -> Proposal:
-        return Proposal(
-            node=self._peer,
-            answer=message.answer,
-            trace=message.trace,
-            self_confidence=message.self_confidence,
-            tokens=message.tokens,
-            prompt_tokens=message.prompt_tokens,
-            seconds=message.seconds,
-        )
-
-    def _ballot(self, message: CastBallot) -> Ballot:
-        return Ballot(
-            judge=self._peer,
-            first=message.first,
-            second=message.second,
-            p=message.p,
-            reason=message.reason,
-            tokens=message.tokens,
-            prompt_tokens=message.prompt_tokens,
-            seconds=message.seconds,
-        )
+def _pair_of(message: Message) -> tuple[int, int] | None:
+    match message:
+        case CastBallot(ballot=ballot):
+            return ballot.first, ballot.second
+        case CannotJudge(first=first, second=second):
+            return first, second
+        case _:
+            return None
 
 
 def _batches(asks: Sequence[AskBallot]) -> Iterator[list[AskBallot]]:
-    """In parts that fit a message, by number and by bytes; one pair is one at least, however long its texts.
+    """Those of one brief in parts that fit a message, by number and by bytes; one pair is one at least.
 
-    Every part repeats the question. Where that is long, a part has as many bytes of pairs again: so the whole is at
-    most doubled.
+    Every part repeats the brief. Where that is long, a part has as many bytes of pairs again: so the whole is at most
+    doubled.
     """
-    repeated = _question_bytes(asks[0]) if asks else 0
-    room = max(MAX_BATCH_BYTES - repeated, repeated)
     batch: list[AskBallot] = []
-    size = 0
+    size, room = 0, 0
     for ask in asks:
-        more = len(ask.first_text.encode()) + len(ask.second_text.encode()) + PAIR_BYTES
-        if batch and (len(batch) == MAX_PAIRS_PER_MESSAGE or size + more > room):
+        more = size_of(ask.pair.first_text) + size_of(ask.pair.second_text) + PAIR_BYTES
+        fits = len(batch) < MAX_PAIRS_PER_MESSAGE and size + more <= room
+        if batch and not (fits and ask.brief == batch[0].brief):
             yield batch
-            batch, size = [], 0
+            batch = []
+        if not batch:
+            repeated = sum(map(size_of, texts_of(ask.brief.question, ask.brief.turns)))
+            size, room = 0, max(MAX_BATCH_BYTES - repeated, repeated)
         batch.append(ask)
         size += more
     if batch:
         yield batch
-
-
-def _question_bytes(ask: AskBallot) -> int:
-    texts = [ask.question]
-    for turn in ask.turns:
-        texts += [turn.content, *(call.arguments for call in turn.tool_calls)]
-    return sum(len(text.encode()) for text in texts)
-
-
-def _pair(ask: AskBallot) -> Pair:
-    return Pair(
-        first=ask.first,
-        second=ask.second,
-        first_text=ask.first_text,
-        second_text=ask.second_text,
-        method=ask.method,
-        seed=ask.seed,
-    )
 
 
 def _settle(future: "asyncio.Future[T]", value: T) -> None:

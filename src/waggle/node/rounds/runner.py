@@ -10,8 +10,11 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from waggle.core.carried import counting_waste
-from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError, WaggleError
+from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError
+from waggle.core.failures import Failure, clipped, failure_of
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import (
     AskBallot,
@@ -39,7 +42,7 @@ from waggle.node.chance import draw
 from waggle.node.clock import Clock
 from waggle.node.observing.logs import facts, logged_request, request_id
 from waggle.node.observing.round_log import log_outcome, log_plan
-from waggle.node.rounds.workers import Worker, clipped
+from waggle.node.rounds.workers import Worker
 from waggle.strategies.machine import Moment, Watch
 
 log = logging.getLogger(__name__)
@@ -106,7 +109,7 @@ class RoundRunner:
         try:
             self._accept(event, group)
         except RemoteProtocolError as error:
-            failure = _failed(event, _said(error))
+            failure = _failed(event, _failure(error))
             log.info("an answer broke the rules", extra=facts(node=getattr(failure, "node", None)))
             with suppress(RemoteProtocolError):  # nobody was waiting for it
                 if failure is not None:
@@ -157,7 +160,7 @@ class RoundRunner:
 
     async def _ring(self, timer: SetTimer) -> None:
         await self._clock.sleep(max(0.0, timer.at - self._now()))
-        self._inbox.put_nowait(DeadlinePassed(at=self._now(), phase=timer.phase))
+        self._inbox.put_nowait(DeadlinePassed(at=self._now(), phase=timer.phase, node=timer.node))
 
     async def _propose(self, ask: AskProposal) -> None:
         try:
@@ -166,12 +169,12 @@ class RoundRunner:
             log.info("proposal failed", extra=facts(node=ask.node, kind=type(error).__name__))
             if isinstance(error, PeerBusy):
                 self.full.append(error)
-            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=ask.node, reason=_said(error)))
+            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=ask.node, failure=_failure(error)))
         else:
             self._inbox.put_nowait(
                 ProposalReceived(at=self._now(), proposal=made)
                 if isinstance(made, Proposal)
-                else ProposalCommitted(at=self._now(), node=ask.node, digest=made.digest, tokens=made.tokens)
+                else ProposalCommitted(at=self._now(), node=ask.node, promise=made)
             )
 
     async def _reveal(self, node: NodeId) -> None:
@@ -179,7 +182,7 @@ class RoundRunner:
             made = await self._worker(node).reveal()
         except Exception as error:  # noqa: BLE001  # as above
             log.info("reveal failed", extra=facts(node=node, kind=type(error).__name__))
-            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=node, reason=_said(error)))
+            self._inbox.put_nowait(ProposalFailed(at=self._now(), node=node, failure=_failure(error)))
         else:
             self._inbox.put_nowait(ProposalReceived(at=self._now(), proposal=made.proposal, nonce=made.nonce))
 
@@ -189,27 +192,33 @@ class RoundRunner:
         except Exception as error:  # noqa: BLE001  # as above
             log.debug("ballot failed", extra=facts(node=ask.judge, kind=type(error).__name__))
             self._inbox.put_nowait(
-                BallotFailed(at=self._now(), judge=ask.judge, first=ask.first, second=ask.second, reason=_said(error))
+                BallotFailed(
+                    at=self._now(),
+                    judge=ask.judge,
+                    first=ask.pair.first,
+                    second=ask.pair.second,
+                    failure=_failure(error),
+                )
             )
         else:
             self._inbox.put_nowait(BallotReceived(at=self._now(), ballot=ballot))
 
 
-def _said(error: Exception) -> str:
-    """What may be told of a failure: our own errors in their words, anything else by its kind alone."""
+def _failure(error: Exception) -> Failure:
+    """What may be told: our own errors in their words, anything else by its kind alone."""
     if isinstance(error, PeerBusy):
-        return clipped(f"{error}: {error.advice}")
-    return clipped(str(error)) if isinstance(error, WaggleError) else f"crashed ({type(error).__name__})"
+        return replace(failure_of(error), reason=clipped(f"{error}: {error.advice}"))
+    return failure_of(error, f"crashed ({type(error).__name__})")
 
 
-def _failed(event: Event, reason: str) -> ProposalFailed | BallotFailed | None:
+def _failed(event: Event, failure: Failure) -> ProposalFailed | BallotFailed | None:
     """The failure that stands for an answer that cannot be accepted; None where the event is no answer."""
     match event:
         case ProposalCommitted(at=at, node=node):
-            return ProposalFailed(at=at, node=node, reason=reason)
+            return ProposalFailed(at=at, node=node, failure=failure)
         case ProposalReceived(at=at, proposal=proposal):
-            return ProposalFailed(at=at, node=proposal.node, reason=reason)
+            return ProposalFailed(at=at, node=proposal.node, failure=failure)
         case BallotReceived(at=at, ballot=ballot):
-            return BallotFailed(at=at, judge=ballot.judge, first=ballot.first, second=ballot.second, reason=reason)
+            return BallotFailed(at=at, judge=ballot.judge, first=ballot.first, second=ballot.second, failure=failure)
         case _:
             return None

@@ -71,7 +71,7 @@ class NodeWork:
         Raises:
             PeerBusy: no room now. EngineError: the engine could not.
         """
-        model = ask.model or self._choose(ask.question)
+        model = ask.brief.model or self._choose(ask.brief.question)
         engine = self._engine(model)
 
         async def work() -> Proposal:
@@ -85,7 +85,7 @@ class NodeWork:
 
     async def judge(self, asker: NodeId, request: str, ask: AskBallot) -> Ballot:
         """Compare two candidates, or give the ballot cast before on the same words; errors as for `propose`."""
-        engine = self._engine(ask.model or self._choose(ask.question))
+        engine = self._engine(ask.brief.model or self._choose(ask.brief.question))
 
         async def work() -> Ballot:
             async with self._admission.place(asker):
@@ -93,8 +93,9 @@ class NodeWork:
             self.answered += 1
             return ballot
 
-        ballot = await self._ballots.do(_key(request, replace(ask, first=0, second=0)), work)
-        return replace(ballot, first=ask.first, second=ask.second)
+        same = replace(ask, pair=replace(ask.pair, first=0, second=0))
+        ballot = await self._ballots.do(_key(request, same), work)
+        return replace(ballot, first=ask.pair.first, second=ask.pair.second)
 
     async def generate(self, asker: NodeId, model: str, asked: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
         """Have one model write, token by token; its place is free again before the last one, or when this is closed.

@@ -6,32 +6,15 @@ itself. What a worker raises costs its node that one ask and nothing more.
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from waggle.core.engine_values import GenerateRequest, JudgeRequest
 from waggle.core.errors import LocalProtocolError
+from waggle.core.failures import clipped
 from waggle.core.round_effects import AskBallot, AskProposal
-from waggle.core.round_values import Ballot, Proposal
+from waggle.core.round_values import Ballot, Promise, Proposal, Reveal
 from waggle.engines.protocol import Engine
-from waggle.strategies.committee.commit import commitment
-from waggle.strategies.limits import MAX_REASON_BYTES
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A node has its answer and is bound to it; `tokens` is what making it cost."""
-
-    digest: str
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Reveal:
-    """The promised answer, and the nonce that was hashed with it."""
-
-    proposal: Proposal
-    nonce: str
+from waggle.strategies.committee.commit import promise_of
 
 
 class Worker(Protocol):
@@ -74,8 +57,8 @@ class OwnWorker:
         proposal = await self._propose(ask)
         if not self._commits:
             return proposal
-        self._promised = Reveal(proposal, secrets.token_hex(16))
-        return Promise(commitment(ask.node, proposal.answer, self._promised.nonce), proposal.tokens)
+        self._promised = Reveal(proposal=proposal, nonce=secrets.token_hex(16))
+        return promise_of(self._promised)
 
     async def reveal(self) -> Reveal:
         """The answer promised before."""
@@ -93,15 +76,18 @@ class OwnWorker:
 
 async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:
     """One engine's answer as its node's proposal."""
-    request = GenerateRequest(question=ask.question, max_tokens=ask.max_tokens, sampling=ask.sampling, turns=ask.turns)
+    brief = ask.brief
+    request = GenerateRequest(
+        question=brief.question, max_tokens=brief.max_tokens, sampling=ask.sampling, turns=brief.turns
+    )
     made = await engine.generate(request)
     return Proposal(
         node=ask.node,
         answer=made.answer.strip(),
         trace=made.trace,
         self_confidence=made.self_confidence,
-        tokens=made.prompt_tokens + made.completion_tokens,
-        prompt_tokens=made.prompt_tokens,
+        tokens=max(0, made.prompt_tokens + made.completion_tokens),
+        prompt_tokens=max(0, made.prompt_tokens),
         seconds=made.seconds,
     )
 
@@ -109,27 +95,22 @@ async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:
 async def judge_with(engine: Engine, ask: AskBallot) -> Ballot:
     """One engine's comparison as its node's ballot."""
     request = JudgeRequest(
-        question=ask.question,
-        first=ask.first_text,
-        second=ask.second_text,
-        method=ask.method,
-        max_tokens=ask.max_tokens,
-        seed=ask.seed,
-        turns=ask.turns,
+        question=ask.brief.question,
+        first=ask.pair.first_text,
+        second=ask.pair.second_text,
+        method=ask.pair.method,
+        max_tokens=ask.brief.max_tokens,
+        seed=ask.pair.seed,
+        turns=ask.brief.turns,
     )
     made = await engine.judge(request)
     return Ballot(
         judge=ask.judge,
-        first=ask.first,
-        second=ask.second,
+        first=ask.pair.first,
+        second=ask.pair.second,
         p=made.p,
         reason=clipped(made.reason),
-        tokens=made.prompt_tokens + made.completion_tokens,
-        prompt_tokens=made.prompt_tokens,
+        tokens=max(0, made.prompt_tokens + made.completion_tokens),
+        prompt_tokens=max(0, made.prompt_tokens),
         seconds=made.seconds,
     )
-
-
-def clipped(text: str) -> str:
-    """As much of a reason as the round takes; what is no valid Unicode becomes a question mark."""
-    return text.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -10,18 +10,18 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from msgspec.structs import replace
+
 from waggle.core.carried import waste
 from waggle.core.engine_values import Finish, GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import (
-    EngineRefused,
-    EngineUnavailable,
     LocalProtocolError,
-    PeerBusy,
     PeerUnreachable,
     RemoteProtocolError,
     UsageError,
     WaggleError,
 )
+from waggle.core.failures import error_of
 from waggle.core.ids import NodeId
 from waggle.engines.answer import StopCutter
 from waggle.mesh.channel import SignedChannel
@@ -142,10 +142,9 @@ async def _hear(peer: NodeId, hearing: Hearing) -> Message:
 
 def _refusal(message: CannotGenerate) -> WaggleError:
     """Its reason is a stranger's text: short, and nothing but plain characters."""
-    reason = "a node says: " + "".join(letter for letter in message.reason if letter.isprintable())[:MAX_REASON]
-    if message.retry_after is not None:
-        return PeerBusy(reason, message.retry_after)
-    return EngineRefused(reason) if message.final else EngineUnavailable(reason)
+    failure = message.failure
+    reason = "a node says: " + "".join(letter for letter in failure.reason if letter.isprintable())[:MAX_REASON]
+    return error_of(replace(failure, reason=reason))
 
 
 class _Check:

@@ -19,12 +19,10 @@ from waggle.core.engine_values import GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import (
     EngineRefused,
     LocalProtocolError,
-    PeerBusy,
     PeerUnreachable,
     RemoteProtocolError,
-    UsageError,
-    WaggleError,
 )
+from waggle.core.failures import Cause, Failure, failure_of
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
     MODEL_PROTOCOL,
@@ -39,7 +37,6 @@ from waggle.mesh.transport import Stream, Transport
 from waggle.node.observing.logs import facts, logged_request
 from waggle.node.peers.heartbeat import keep_saying_still_here
 from waggle.node.rounds.work import NodeWork
-from waggle.node.rounds.workers import clipped
 from waggle.node.solo.bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens
 from waggle.trust.keys import NodeKey
 
@@ -98,7 +95,7 @@ class Solo:
                 case PleaseEmbed():
                     await self._embed(channel, asked)
         except LocalProtocolError:  # what the model wrote breaks a rule of the wire
-            await channel.send(CannotGenerate(reason="what the model gave cannot be sent"))
+            await channel.send(CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "what the model gave cannot be sent")))
 
     async def _generate(self, channel: SignedChannel, asked: PleaseGenerate) -> None:
         written = asyncio.Queue[StreamedToken | CannotGenerate](MAX_UNSENT)
@@ -127,7 +124,7 @@ class Solo:
                     await written.put(token)
         except Exception as error:  # noqa: BLE001  # an engine's crash must reach the client as a failure
             log.info("could not write", extra=facts(asker=channel.peer, kind=type(error).__name__))
-            await written.put(_cannot(error))
+            await written.put(CannotGenerate(failure=failure_of(error)))
 
     async def _embed(self, channel: SignedChannel, asked: PleaseEmbed) -> None:
         try:
@@ -135,7 +132,7 @@ class Solo:
                 vectors = await self._work.embed(channel.peer, asked.model, asked.texts)
         except Exception as error:  # noqa: BLE001  # as above
             log.info("could not embed", extra=facts(asker=channel.peer, kind=type(error).__name__))
-            await channel.send(_cannot(error))
+            await channel.send(CannotGenerate(failure=failure_of(error)))
             return
         step = max(1, MAX_NUMBERS // max(1, max(map(len, vectors), default=1)))
         for start in range(0, len(vectors), step):
@@ -199,19 +196,6 @@ def _sendable(made: Generation, asked: GenerateRequest) -> Generation:
         return replace(made, logprobs=())
     known = [_logprob(logprob) for logprob in made.logprobs]
     return replace(made, logprobs=() if None in known else tuple(value for value in known if value is not None))
-
-
-def _cannot(error: Exception) -> CannotGenerate:
-    """What a stranger may be told: our own errors in their words, of anything else not even the kind."""
-    match error:
-        case PeerBusy():
-            return CannotGenerate(reason=clipped(str(error)), retry_after=min(error.retry_after or 0.0, MAX_SECONDS))
-        case TimeoutError():
-            return CannotGenerate(reason="no answer in time")
-        case WaggleError():
-            return CannotGenerate(reason=clipped(str(error)), final=isinstance(error, EngineRefused | UsageError))
-        case _:
-            return CannotGenerate(reason="a fault in the node")
 
 
 async def _hear_no_more(channel: SignedChannel) -> None:

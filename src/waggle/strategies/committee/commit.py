@@ -6,16 +6,18 @@ copycat has nothing to copy. Inside one process, where nobody can listen, a plan
 """
 
 import hashlib
+import re
 
 from msgspec.structs import replace
 
 from waggle.core.errors import RemoteProtocolError
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect
-from waggle.core.round_values import ProposalCommitted, ProposalReceived
+from waggle.core.round_values import Promise, ProposalCommitted, ProposalReceived, Reveal
 from waggle.strategies.committee.state import NOT_ASKED, State, awaits_proposal, issue
 
-DIGEST_CHARACTERS = 64
+DIGEST = re.compile("[0-9a-f]{64}")
 DOMAIN = b"waggle/commit/1"
 
 
@@ -27,6 +29,12 @@ def commitment(node: NodeId, answer: str, nonce: str) -> str:
     """
     parts = (DOMAIN, node.encode(), nonce.encode(), answer.encode())
     return hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).hexdigest()
+
+
+def promise_of(reveal: Reveal) -> Promise:
+    """What its node is bound by until it reveals this."""
+    proposal = reveal.proposal
+    return Promise(digest=commitment(proposal.node, proposal.answer, reveal.nonce), tokens=proposal.tokens)
 
 
 def receive(state: State, event: ProposalCommitted) -> tuple[State, list[Effect]]:
@@ -41,12 +49,12 @@ def receive(state: State, event: ProposalCommitted) -> tuple[State, list[Effect]
         raise RemoteProtocolError(f"{event.node}: a second commitment")
     if state.revealing:
         raise RemoteProtocolError(f"{event.node}: a commitment after the reveals have begun")
-    if len(event.digest) != DIGEST_CHARACTERS or not set(event.digest) <= set("0123456789abcdef"):
+    if not DIGEST.fullmatch(event.promise.digest):
         raise RemoteProtocolError(f"{event.node}: the commitment is no SHA-256 in hexadecimal")
-    tokens = state.spent.proposing_tokens + max(0, event.tokens)
+    tokens = state.spent.proposing_tokens + max(0, event.promise.tokens)
     state = replace(
         state,
-        commits={**state.commits, event.node: event.digest},
+        commits={**state.commits, event.node: event.promise.digest},
         spent=replace(state.spent, proposing_tokens=tokens),
     )
     return issue(state)
@@ -81,7 +89,7 @@ def close_commits(state: State) -> tuple[State, list[Effect]]:
         return state, []
     asks = [ask for ask in state.open if isinstance(ask, AskProposal)]
     late = [ask.node for ask in asks if ask.node not in state.commits]
-    missed: dict[str, str] = dict.fromkeys(late, "no commitment in time")
+    missed = {node: Failure(Cause.LATE, "no commitment in time") for node in late}
     kept = tuple(ask for ask in asks if ask.node in state.commits)
     state = replace(state, open=kept, failures={**state.failures, **missed})
     return _reveal(state, [CancelProposal(node=node) for node in late])

@@ -6,11 +6,14 @@ The other one is told to stop, so that a hedged pair costs one place in the roun
 
 from msgspec.structs import replace
 
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, CancelProposal, Effect, SetTimer
 from waggle.strategies.committee.state import State, awaits_proposal, issue
 
-PREFIX = "hedge:"
+HEDGE = "hedge"
+SLOWER = Failure(Cause.SLOW, "stopped: slower than expected")
+UNNEEDED = Failure(Cause.SPARED, "stopped: not needed any more")
 LATEST = 0.5
 """Share of the proposers' time after which even one of unknown speed is doubled: the standby has as long."""
 
@@ -22,7 +25,7 @@ def hedge_timers(state: State, deadline: float) -> list[Effect]:
         return []
     latest = LATEST * deadline
     due = {s.node: latest if s.expected_seconds is None else s.expected_seconds * factor for s in state.plan.proposers}
-    return [SetTimer(phase=PREFIX + node, at=min(at, latest)) for node, at in due.items() if at > 0]
+    return [SetTimer(phase=HEDGE, node=node, at=min(at, latest)) for node, at in due.items() if at > 0]
 
 
 def double(state: State, slow: NodeId, standby: AskProposal | None) -> tuple[State, list[Effect]]:
@@ -46,12 +49,12 @@ def settle_hedge(state: State, effects: list[Effect], ready: NodeId) -> tuple[St
     others += [NodeId(standby) for standby, slow in state.hedges.items() if slow == ready]
     for other in others:
         if other not in state.commits and (awaits_proposal(state, other) or _is_pending(state, other)):
-            why = "slower than expected" if other == state.hedges.get(ready) else "not needed any more"
+            slow = other == state.hedges.get(ready)
             state = replace(
                 state,
                 open=tuple(ask for ask in state.open if not _is_of(ask, other)),
                 pending=tuple(ask for ask in state.pending if not _is_of(ask, other)),
-                failures={**state.failures, other: f"stopped: {why}"},
+                failures={**state.failures, other: SLOWER if slow else UNNEEDED},
             )
             effects = [*effects, CancelProposal(node=other)]
     state, more = issue(state)

@@ -4,8 +4,9 @@ from msgspec.structs import replace
 
 from waggle.consensus.grouping import group_answers
 from waggle.core.errors import RemoteProtocolError
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
-from waggle.core.round_effects import AskProposal, Effect, SetTimer
+from waggle.core.round_effects import AskProposal, Effect, SetTimer, brief_for
 from waggle.core.round_picture import Phase
 from waggle.core.round_values import Plan, Proposal, ProposalFailed, ProposalReceived, Spent, Standing
 from waggle.strategies.committee.commit import check_reveal
@@ -13,6 +14,8 @@ from waggle.strategies.committee.hedge import hedge_timers
 from waggle.strategies.committee.state import NOT_ASKED, Candidate, State, awaits_proposal, issue
 
 MAX_PROPOSALS = 64
+EMPTY = Failure(Cause.EMPTY, "no answer")
+LATE = Failure(Cause.LATE, "no answer in time")
 UNSURE = 0.5  # self-confidence counted for an engine that cannot tell
 
 
@@ -38,14 +41,7 @@ def _timers(state: State) -> list[Effect]:
 
 
 def _ask(plan: Plan, standing: Standing) -> AskProposal:
-    return AskProposal(
-        node=standing.node,
-        question=plan.question,
-        max_tokens=plan.max_tokens,
-        sampling=plan.sampling,
-        model=standing.model,
-        turns=plan.turns,
-    )
+    return AskProposal(node=standing.node, brief=brief_for(plan, standing), sampling=plan.sampling)
 
 
 def next_standby(state: State) -> AskProposal | None:
@@ -66,7 +62,7 @@ def receive(state: State, event: ProposalReceived) -> tuple[State, list[Effect]]
     state = close_ask(state, proposal.node)
     state = replace(state, spent=_spent_with(state, proposal))
     if not proposal.answer.strip():
-        return fail(state, proposal.node, "no answer")
+        return fail(state, proposal.node, EMPTY)
     return issue(replace(state, proposals=(*state.proposals, proposal)))
 
 
@@ -80,12 +76,12 @@ def _spent_with(state: State, proposal: Proposal) -> Spent:
 
 def lose(state: State, event: ProposalFailed) -> tuple[State, list[Effect]]:
     """A proposer gave up."""
-    return fail(close_ask(state, event.node), event.node, event.reason)
+    return fail(close_ask(state, event.node), event.node, event.failure)
 
 
-def fail(state: State, node: NodeId, reason: str) -> tuple[State, list[Effect]]:
+def fail(state: State, node: NodeId, failure: Failure) -> tuple[State, list[Effect]]:
     """Note the failure and call the next standby in, unless answers are being revealed or one is in already for it."""
-    state = replace(state, failures={**state.failures, node: reason})
+    state = replace(state, failures={**state.failures, node: failure})
     standby = next_standby(state)
     if standby is not None and not state.revealing and not _is_doubled(state, node):
         state = replace(state, standby=state.standby + 1, pending=(*state.pending, standby))
@@ -108,7 +104,7 @@ def close_ask(state: State, node: NodeId) -> State:
 
 def give_up_waiting(state: State) -> State:
     """The proposers that have not answered by the deadline have failed."""
-    late = {ask.node: "no answer in time" for ask in state.open if isinstance(ask, AskProposal)}
+    late = {ask.node: LATE for ask in state.open if isinstance(ask, AskProposal)}
     unasked = {ask.node: NOT_ASKED for ask in state.pending if isinstance(ask, AskProposal)}
     return replace(state, open=(), pending=(), failures={**state.failures, **late, **unasked})
 

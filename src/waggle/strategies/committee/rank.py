@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from waggle.consensus.schedule import JudgeSeat, next_batch
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import RemoteProtocolError
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
-from waggle.core.round_effects import AskBallot, Effect
+from waggle.core.round_effects import AskBallot, Effect, Pair, brief_for
 from waggle.core.round_picture import Phase
 from waggle.core.round_values import Ballot, BallotCount, BallotFailed, BallotReceived, CandidateResult, Plan, Standing
 from waggle.strategies.committee.state import Candidate, State, issue
@@ -46,7 +47,7 @@ def next_wave(state: State, draw: Draw, leaders: Sequence[CandidateResult] = ())
             for standing, pairs in zip(judges, schedules, strict=True)
         ]
     )
-    tried = state.tried | {(ask.judge, ask.first, ask.second) for ask in asks}
+    tried = state.tried | {(ask.judge, ask.pair.first, ask.pair.second) for ask in asks}
     return issue(replace(state, phase=Phase.RANK, wave=wave, pending=tuple(asks), tried=tried))
 
 
@@ -86,19 +87,15 @@ def _asked(state: State) -> defaultdict[NodeId, list[tuple[int, int]]]:
 def _ask(state: State, standing: Standing, first: int, second: int) -> AskBallot:
     judge = standing.node
     chosen = state.plan.judge_method
-    return AskBallot(
-        judge=judge,
-        question=state.plan.question,
+    pair = Pair(
         first=first,
         second=second,
         first_text=words_for(state, state.candidates[first], judge),
         second_text=words_for(state, state.candidates[second], judge),
         method=standing.judge_method if chosen is JudgeMethod.AUTO else chosen,
-        max_tokens=state.plan.max_tokens,
         seed=state.plan.seed,
-        model=standing.model,
-        turns=state.plan.turns,
     )
+    return AskBallot(judge=judge, brief=brief_for(state.plan, standing), pair=pair)
 
 
 def words_for(state: State, candidate: Candidate, judge: NodeId | None = None) -> str:
@@ -135,12 +132,12 @@ def lose(state: State, event: BallotFailed) -> tuple[State, list[Effect]]:
     """A judge could not compare a pair: it counts as refused, for nobody."""
     state = _close(state, event.judge, event.first, event.second)
     state = replace(state, count=replace(state.count, refused=state.count.refused + 1))
-    return issue(replace(state, failures={**state.failures, event.judge: event.reason}))
+    return issue(replace(state, failures={**state.failures, event.judge: event.failure}))
 
 
 def _close(state: State, judge: NodeId, first: int, second: int) -> State:
     for place, ask in enumerate(state.open):  # ballots come about in the order asked: near the front
-        if isinstance(ask, AskBallot) and ask.first == first and ask.second == second and ask.judge == judge:
+        if isinstance(ask, AskBallot) and ask.judge == judge and (ask.pair.first, ask.pair.second) == (first, second):
             return replace(state, open=state.open[:place] + state.open[place + 1 :])
     raise RemoteProtocolError(f"{judge}: a ballot that nobody is waiting for")
 
@@ -149,5 +146,5 @@ def give_up_waiting(state: State) -> State:
     """The ballots that are not in by the deadline are refused."""
     late = [ask.judge for ask in state.open if isinstance(ask, AskBallot)]
     count = replace(state.count, refused=state.count.refused + len(late))
-    silent: dict[str, str] = dict.fromkeys(late, "no ballot in time")
+    silent = {judge: Failure(Cause.LATE, "no ballot in time") for judge in late}
     return replace(state, open=(), pending=(), count=count, failures={**silent, **state.failures})

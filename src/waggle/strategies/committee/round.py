@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from waggle.consensus.stopping import has_agreed
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
-from waggle.core.ids import NodeId
 from waggle.core.round_effects import CancelAll, Effect, Finish
 from waggle.core.round_picture import Phase, RoundPicture
 from waggle.core.round_values import (
@@ -32,12 +31,14 @@ from waggle.core.round_values import (
 from waggle.strategies.committee import commit, propose, rank
 from waggle.strategies.committee.commit import close_commits, reveal_if_complete
 from waggle.strategies.committee.decide import conclude, decided
-from waggle.strategies.committee.hedge import PREFIX, double, settle_hedge
+from waggle.strategies.committee.hedge import HEDGE, double, settle_hedge
 from waggle.strategies.committee.state import State, settled
 from waggle.strategies.committee.view import picture_of
 from waggle.strategies.machine import Draw
 
 Step = tuple[State, list[Effect]]
+PHASES = ("commit", HEDGE, "propose", "round")
+"""Of its timers."""
 
 
 class CommitteeMachine:
@@ -84,7 +85,7 @@ def step(state: State, event: Event, draw: Draw) -> Step:
         case BallotFailed():
             new, effects = rank.lose(state, event)
         case DeadlinePassed():
-            return _deadline(state, event.phase, draw)
+            return _deadline(state, event, draw)
         case _:
             assert_never(event)
     return _advance(new, effects, draw)
@@ -106,17 +107,19 @@ def _advance(state: State, effects: list[Effect], draw: Draw) -> Step:
     return state, effects
 
 
-def _deadline(state: State, phase: str, draw: Draw) -> Step:
-    if phase == "round":
+def _deadline(state: State, event: DeadlinePassed, draw: Draw) -> Step:
+    if event.phase not in PHASES:
+        raise RemoteProtocolError("a timer that nobody set")
+    if event.phase == "round":
         if state.phase is Phase.PROPOSE:
             state = propose.group(propose.give_up_waiting(state))
         return _finish(rank.give_up_waiting(state), [], "the time budget is spent")
     if state.phase is not Phase.PROPOSE:
         return state, []
-    if phase == "commit":
+    if event.phase == "commit":
         return _advance(*close_commits(state), draw)
-    if phase.startswith(PREFIX):
-        return _advance(*double(state, NodeId(phase.removeprefix(PREFIX)), propose.next_standby(state)), draw)
+    if event.phase == HEDGE:
+        return _advance(*double(state, event.node, propose.next_standby(state)), draw)
     return _rank(propose.give_up_waiting(state), [CancelAll()], draw)
 
 

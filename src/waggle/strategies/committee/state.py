@@ -10,14 +10,15 @@ from functools import cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from waggle.core.asking import prompt_ceiling
+from waggle.core.asking import prompt_ceiling, size_of
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskBallot, AskProposal, Effect
 from waggle.core.round_picture import Phase
 from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
 
 Ask = AskProposal | AskBallot
-NOT_ASKED = "not asked: the token budget did not allow it"
+NOT_ASKED = Failure(Cause.SPARED, "not asked: the token budget did not allow it")
 WORKINGS = 3  # a judge may read the question once to work it and once for each proposal
 
 
@@ -39,7 +40,7 @@ class State(Struct, frozen=True, kw_only=True):
     phase: Phase = Phase.WAITING
     at: float = 0.0
     proposals: tuple[Proposal, ...] = ()
-    failures: dict[str, str] = {}
+    failures: dict[str, Failure] = {}
     standby: int = 0
     commits: dict[str, str] = {}
     revealing: bool = False
@@ -55,21 +56,16 @@ class State(Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
 
 
-def size_of(text: str) -> int:
-    """In bytes."""
-    return len(text.encode())
-
-
 def ceiling_tokens(ask: Ask, prompt: int | None = None, size: Callable[[str], int] = size_of) -> int:
     """The most tokens a call can cost: text never has more tokens than bytes. Used to keep the budget a ceiling.
 
     Who prices many asks of one round gives the ceiling of their common prompt, and a `size_of` that remembers.
     """
-    question = prompt_ceiling(ask.question, ask.turns) if prompt is None else prompt
+    question = prompt_ceiling(ask.brief.question, ask.brief.turns) if prompt is None else prompt
     if isinstance(ask, AskProposal):
-        return question + ask.max_tokens
-    proposals = size(ask.first_text) + size(ask.second_text)
-    return WORKINGS * (question + proposals) + ask.max_tokens
+        return question + ask.brief.max_tokens
+    proposals = size(ask.pair.first_text) + size(ask.pair.second_text)
+    return WORKINGS * (question + proposals) + ask.brief.max_tokens
 
 
 def affordable(state: State) -> int:

@@ -46,7 +46,7 @@ def _proposer(state: State, node: NodeId, model: str) -> ProposerPicture:
         model=model,
         part=_part(state, node, proposal),
         proposal=proposal,
-        reason=state.failures.get(node, ""),
+        reason=state.failures[node].reason if node in state.failures else "",
         ballots=sum(ballot.judge == node for ballot in state.ballots),
         judging=any(isinstance(ask, AskBallot) and ask.judge == node for ask in state.open),
     )

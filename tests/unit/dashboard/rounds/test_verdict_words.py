@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.dashboard.test_endings import ENDED, summary
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import RoundId
 from waggle.core.round_picture import Phase, RoundPicture
 from waggle.core.round_values import Plan
@@ -14,29 +15,30 @@ from waggle.dashboard.rounds.verdict_view import failure_lines, verdict_kind
 from waggle.node.rounds.ending import Ending
 
 PLAN = Plan(round_id=RoundId("0" * 32), question="?", proposers=(), judges=())
+LATE = Failure(Cause.LATE, "no answer in time")
 PICTURE = RoundPicture(plan=PLAN, phase=Phase.DONE, at=1.0)
 
 
 def test_nodes_that_failed_alike_are_told_in_one_line() -> None:
     failures = {
-        "a": "no answer in time",
-        "b": "no answer from b within 3 s",
-        "c": "it is out of memory",
-        "d": "no answer in time",
-        "e": "too long",
-        "f": "too long",
+        "a": LATE,
+        "b": Failure(Cause.UNREACHABLE, "no answer from b within 3 s"),
+        "c": Failure(Cause.UNAVAILABLE, "it is out of memory"),
+        "d": LATE,
+        "e": Failure(Cause.TOO_LONG, "too long"),
+        "f": Failure(Cause.TOO_LONG, "too long"),
     }
     assert failure_lines(failures, {"b": "basil"}) == [
         ("3 nodes", "gave no answer: a, basil, d"),
         ("c", "failed: it is out of memory"),
         ("2 nodes", "failed: e, f (too long)"),
     ]
-    assert failure_lines({"a": "no answer in time"}, {}) == [("a", "failed: no answer in time")]
+    assert failure_lines({"a": LATE}, {}) == [("a", "failed: no answer in time")]
     assert failure_lines({}, {}) == []
 
 
 def test_of_a_great_many_only_some_are_named() -> None:
-    ((who, why),) = failure_lines({f"n{number}": "no answer" for number in range(50)}, {})
+    ((who, why),) = failure_lines({f"n{number}": LATE for number in range(50)}, {})
     assert who == "50 nodes"
     assert why.startswith("gave no answer: n0, n1, ")
     assert why.endswith("n11 and 38 more")

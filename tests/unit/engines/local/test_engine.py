@@ -16,7 +16,7 @@ from tests.unit.models.tiny import tiny_folder
 from waggle.core.carried import counting_waste
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Generation, JudgeMethod, JudgeRequest, Sampling
-from waggle.core.errors import TOO_LONG, CheckpointError, EngineError, EngineRefused, EngineUnavailable
+from waggle.core.errors import CheckpointError, EngineError, EngineRefused, EngineUnavailable, TooLong
 from waggle.engines.local.engine import MOST_WAITING, LocalEngine, LocalModel, load_model
 from waggle.engines.local.host import LocalHost
 from waggle.engines.local.jobs import Job
@@ -231,7 +231,7 @@ async def test_equal_texts_have_equal_embeddings_in_any_company(engine: LocalEng
 async def test_a_text_beyond_the_context_is_refused_and_not_embedded_in_part(engine: LocalEngine) -> None:
     context = engine.model.network.context
     assert len(await engine.embed(["7" * 20])) == 1
-    with pytest.raises(EngineRefused, match=f"{TOO_LONG} {context}"):
+    with pytest.raises(TooLong, match=f"context has {context}"):
         await engine.embed(["a bee", "7 " * 2 * context])
 
 

@@ -11,7 +11,7 @@ from tests.unit.gateway.conftest import QUESTION, Play, Serve, bees, caller, mak
 from tests.unit.gateway.late import late_caller
 from tests.unit.gateway.told import Told, client_of, service_of
 from waggle.core.engine_values import GenerateRequest
-from waggle.core.errors import TOO_LONG, EngineRefused, PeerUnreachable
+from waggle.core.errors import PeerUnreachable, TooLong
 from waggle.engines.script import Hanger, Script
 from waggle.gateway.app import make_app
 from waggle.gateway.jobs import watching
@@ -32,7 +32,7 @@ class Small(Told):
 
     async def stream(self, request: GenerateRequest):  # type: ignore[no-untyped-def]  # noqa: ANN201
         await asyncio.sleep(0.1)
-        raise EngineRefused(f"the question takes 900 tokens, {TOO_LONG} 256")
+        raise TooLong("the question takes 900 tokens, the model's context has 256")
         yield
 
 

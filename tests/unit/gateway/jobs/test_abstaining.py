@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.gateway.conftest import QUESTION, FakeService, Play, Serve, bees, caller, make_play
 from tests.unit.gateway.told import client_of
 from waggle.core.asking import AskOptions
-from waggle.core.errors import TOO_LONG
+from waggle.core.failures import Cause, Failure
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Mute, Script
 from waggle.gateway.app import make_app
@@ -79,7 +79,7 @@ async def test_one_that_wrote_is_enough_to_have_been_heard() -> None:
 
 async def test_too_long_for_some_and_nothing_of_use_from_the_others_is_an_abstention() -> None:
     record = await record_of(a=MUTE, b=DEAD)
-    long = {"b": f"the question takes 900 tokens, {TOO_LONG} 256"}
+    long = {"b": Failure(Cause.TOO_LONG, "the question takes 900 tokens")}
     mixed = replace(record, outcome=replace(record.outcome, failures={**record.outcome.failures, **long}))
     unheard = await record_of(a=DEAD, b=DEAD)
     alone = replace(unheard, outcome=replace(unheard.outcome, failures=long))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import (
     Ballot,
@@ -37,7 +38,7 @@ def cast(at: float) -> Event:
 
 
 def refused(at: float) -> Event:
-    return BallotFailed(at=at, judge=BEE, first=0, second=1, reason="")
+    return BallotFailed(at=at, judge=BEE, first=0, second=1, failure=Failure(Cause.UNAVAILABLE, ""))
 
 
 def rung(at: float) -> Event:

@@ -39,14 +39,14 @@ async def begins_and_is_still_here(channel: SignedChannel, asked: PleaseAnswer) 
 async def tells_of_deadlines_for_ever(channel: SignedChannel, asked: PleaseAnswer) -> None:
     await begin(channel, asked)
     while True:
-        await channel.send(Happened(event=DeadlinePassed(at=0.1, phase="hedge:bee")))
+        await channel.send(Happened(event=DeadlinePassed(at=0.1, phase="hedge", node=NodeId("bee"))))
         await asyncio.sleep(0.5)
 
 
 async def floods_with_deadlines(channel: SignedChannel, asked: PleaseAnswer) -> None:
     await begin(channel, asked)
     while True:
-        await channel.send(Happened(event=DeadlinePassed(at=0.1, phase="hedge:bee")))
+        await channel.send(Happened(event=DeadlinePassed(at=0.1, phase="hedge", node=NodeId("bee"))))
         await asyncio.sleep(0.01)
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waggle.core.asking import AskOptions
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskBallot
 from waggle.core.round_values import (
@@ -103,7 +104,16 @@ def test_what_is_fit_never_has_more_open_than_is_allowed(
     while state.outcome is None and state.wave <= failing:
         assert len(state.open) + len(state.pending) <= MAX_ASKS
         for ask in ballots(state):
-            state, _ = told(state, BallotFailed(at=0.2, judge=ask.judge, first=ask.first, second=ask.second, reason=""))
+            state, _ = told(
+                state,
+                BallotFailed(
+                    at=0.2,
+                    judge=ask.judge,
+                    first=ask.pair.first,
+                    second=ask.pair.second,
+                    failure=Failure(Cause.UNAVAILABLE, ""),
+                ),
+            )
 
 
 HEAVIEST = [
@@ -123,7 +133,7 @@ def test_no_step_of_a_plan_that_is_fit_takes_long(heavy: Plan, letters: str) -> 
     asks = ballots(state)
     assert len(asks) > 10
     for number, ask in enumerate([*reversed(asks[-20:]), *asks[:20]]):
-        ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=number % 2)
+        ballot = Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=number % 2)
         state, seconds = told(state, BallotReceived(at=0.2, ballot=ballot))
         longest = max(longest, seconds)
     print(f"{len(asks)} open, the longest step {longest:.3f} s")

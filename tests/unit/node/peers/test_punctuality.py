@@ -1,10 +1,12 @@
 """What a coordinator remembers of how fast others answered."""
 
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import (
     Event,
     Outcome,
     Plan,
+    Promise,
     Proposal,
     ProposalCommitted,
     ProposalReceived,
@@ -14,15 +16,18 @@ from waggle.core.round_values import (
 )
 from waggle.node.peers.punctuality import LATE_SECONDS, MAX_KNOWN, Punctuality
 
+LATE = Failure(Cause.LATE, "no commitment in time")
+SLOWER = Failure(Cause.SLOW, "stopped")
+CRASHED = Failure(Cause.CRASHED, "crashed")
 ANT, BEE, CAT = NodeId("ant"), NodeId("bee"), NodeId("cat")
 
 
-def record(*events: Event, failures: dict[str, str] | None = None) -> Record:
+def record(*events: Event, failures: dict[NodeId, Failure] | None = None) -> Record:
     plan = Plan(
         round_id=RoundId("00"),
         question="6 * 7?",
         proposers=(Standing(node=ANT), Standing(node=BEE)),
-        standby=(Standing(node=CAT),),
+        standby=tuple(Standing(node=node) for node in (CAT, *(failures or {})) if node not in (ANT, BEE)),
         judges=(),
     )
     outcome = Outcome(
@@ -34,7 +39,7 @@ def record(*events: Event, failures: dict[str, str] | None = None) -> Record:
         confusion_p=None,
         ballots={},  # type: ignore[arg-type]  # not looked at
         connected=False,
-        failures=failures or {},
+        failures={str(node): failure for node, failure in (failures or {}).items()},
         spent=Spent(),
         reason="",
     )
@@ -42,7 +47,7 @@ def record(*events: Event, failures: dict[str, str] | None = None) -> Record:
 
 
 def committed(node: NodeId, at: float) -> Event:
-    return ProposalCommitted(at=at, node=node, digest="")
+    return ProposalCommitted(at=at, node=node, promise=Promise(digest=""))
 
 
 def revealed(node: NodeId, at: float) -> Event:
@@ -71,8 +76,7 @@ def test_how_long_a_standby_took_is_not_known() -> None:
 
 def test_who_let_a_deadline_pass_is_late_for_a_while_or_until_it_answers() -> None:
     punctuality = Punctuality()
-    failures = {"ant": "no commitment in time", "bee": "stopped: slower than expected", "cat": "crashed"}
-    punctuality.note(record(failures=failures), now=100.0)
+    punctuality.note(record(failures={ANT: LATE, BEE: SLOWER, CAT: CRASHED}), now=100.0)
     late = 100.0 + LATE_SECONDS - 1.0
     assert [punctuality.is_late(node, late) for node in (ANT, BEE, CAT)] == [True, True, False]
     assert not punctuality.is_late(ANT, late + 1.0)
@@ -83,6 +87,13 @@ def test_who_let_a_deadline_pass_is_late_for_a_while_or_until_it_answers() -> No
 def test_memory_is_bounded() -> None:
     punctuality = Punctuality()
     for number in range(MAX_KNOWN + 10):
-        punctuality.note(record(failures={str(number): "no answer in time"}), now=0.0)
+        punctuality.note(record(failures={NodeId(str(number)): LATE}), now=0.0)
     assert not punctuality.is_late(NodeId("0"), 1.0)
     assert punctuality.is_late(NodeId(str(MAX_KNOWN + 9)), 1.0)
+
+
+def test_a_judge_that_is_late_with_a_ballot_has_answered_in_time() -> None:
+    punctuality = Punctuality()
+    made = record(revealed(ANT, 1.0), failures={ANT: Failure(Cause.LATE, "no ballot in time")})
+    punctuality.note(made, now=0.0)
+    assert not punctuality.is_late(ANT, 1.0)

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from waggle.core.asking import AskOptions
 from waggle.core.errors import EngineUnavailable, PeerBusy, RemoteProtocolError
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.messages import Answered, CannotAnswer, Happened, Message, Planned, PleaseAnswer
-from waggle.node.peers.client import request_of
+from waggle.node.peers.client import request_of, within
 from waggle.node.peers.questions import GRACE_SECONDS, MAX_RUNNING_PER_ASKER, Answer, Question, Questions
 from waggle.node.rounds.swarm import Swarm
 from waggle.strategies.machine import Watch
@@ -31,7 +32,7 @@ def answering(seconds: float = 1.0) -> Answer:
     swarm = Swarm({NodeId("n"): ScriptedEngine(script, TRUTH, clock=VirtualClock())}, clock=VirtualClock())
 
     async def answer(message: PleaseAnswer, watch: Watch) -> Record:
-        return await swarm.ask(message.question, AskOptions(budget=message.budget), watch)
+        return await swarm.ask(message.question, message.options, watch)
 
     return answer
 
@@ -100,16 +101,18 @@ def test_failures_reach_the_client_in_words_and_faults_without() -> None:
     async def run(answer: Answer) -> list[Message]:
         return await everything(Questions(answer).ask(asked(), ANN))
 
-    assert run_virtual(run(refuse)) == [CannotAnswer(reason="no node with a model is there")]
-    assert run_virtual(run(crash)) == [CannotAnswer(reason="a fault in the node")]
-    assert run_virtual(run(full)) == [CannotAnswer(reason="no room now", retry_after=2.5)]
+    assert run_virtual(run(refuse)) == [
+        CannotAnswer(failure=Failure(Cause.UNAVAILABLE, "no node with a model is there"))
+    ]
+    assert run_virtual(run(crash)) == [CannotAnswer(failure=Failure(Cause.CRASHED, "a fault in the node"))]
+    assert run_virtual(run(full)) == [CannotAnswer(failure=Failure(Cause.BUSY, "no room now", 2.5))]
 
 
 def test_another_question_under_a_used_request_id_is_refused_and_less_time_is_not_another_question() -> None:
     async def run() -> None:
         questions, message = Questions(answering()), asked()
         question = questions.ask(message, ANN)
-        assert questions.ask(replace(message, budget=Budget(seconds=3.0)), ANN) is question
+        assert questions.ask(within(message, 3.0), ANN) is question
         with pytest.raises(RemoteProtocolError):
             questions.ask(replace(message, question=QUESTIONS[6]), ANN)
         await questions.close()

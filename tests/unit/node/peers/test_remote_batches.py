@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from waggle.core.chat_values import Role, Turn
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.ids import NodeId
-from waggle.core.round_effects import AskBallot
+from waggle.core.round_effects import AskBallot, Brief, Pair
 from waggle.mesh.codec import seal
 from waggle.mesh.limits import KIB, MAX_RELAYED_BYTES
 from waggle.mesh.messages import PleaseJudge
-from waggle.node.peers.remote import MAX_PAIRS_PER_MESSAGE, _batches, _pair
+from waggle.node.peers.remote import MAX_PAIRS_PER_MESSAGE, _batches
 from waggle.trust.keys import NodeKey
 
 KEY = NodeKey.generate()
@@ -23,15 +23,15 @@ def asks(count: int, words: int, question: int, turns: tuple[Turn, ...] = ()) ->
     return [
         AskBallot(
             judge=NodeId("j"),
-            question="q" * question,
-            first=number % 64,
-            second=(number + 1) % 64,
-            first_text="a" * words,
-            second_text="b" * words,
-            method=JudgeMethod.AUTO,
-            max_tokens=256,
-            seed=number,
-            turns=turns,
+            brief=Brief(question="q" * question, turns=turns, max_tokens=256),
+            pair=Pair(
+                first=number % 64,
+                second=(number + 1) % 64,
+                first_text="a" * words,
+                second_text="b" * words,
+                method=JudgeMethod.AUTO,
+                seed=number,
+            ),
         )
         for number in range(count)
     ]
@@ -43,12 +43,9 @@ def frames(found: list[AskBallot]) -> list[bytes]:
         seal(
             KEY,
             PleaseJudge(
-                request=ROUND,
-                question=some[0].question,
-                max_tokens=256,
-                pairs=tuple(map(_pair, some)),
+                brief=some[0].brief,
+                pairs=tuple(ask.pair for ask in some),
                 seconds=60.0,
-                turns=some[0].turns,
             ),
             round_id=ROUND,
             seq=0,
@@ -73,7 +70,7 @@ def test_a_conversation_counts_as_the_question_does() -> None:
 @pytest.mark.parametrize("question", [40 * KIB, 64 * KIB])
 def test_a_long_question_is_not_repeated_for_every_pair(question: int) -> None:
     found = asks(64, 1 * KIB, question)
-    said = sum(len(ask.first_text) + len(ask.second_text) for ask in found)
+    said = sum(len(ask.pair.first_text) + len(ask.pair.second_text) for ask in found)
     assert sum(map(len, frames(found))) < 3 * (said + question)
 
 

@@ -11,7 +11,7 @@ from tests.unit.mesh.wire_samples import SAMPLES
 from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId, RoundId
-from waggle.core.round_effects import AskBallot, AskProposal
+from waggle.core.round_effects import AskBallot, AskProposal, Brief, Pair
 from waggle.core.round_values import Plan
 from waggle.engines.script import Conduct, Hanger, Honest, Script
 from waggle.engines.scripted import ScriptedEngine
@@ -31,17 +31,13 @@ ROUND = "ab" * 16
 TIMES = 5_000
 BALLOT = AskBallot(
     judge=BEE.node_id,
-    question="q",
-    first=0,
-    second=1,
-    first_text="a",
-    second_text="b",
-    method=JudgeMethod.AUTO,
-    max_tokens=1,
-    seed=0,
+    brief=Brief(question="q", max_tokens=1),
+    pair=Pair(first=0, second=1, first_text="a", second_text="b", method=JudgeMethod.AUTO, seed=0),
 )
-PROPOSAL = AskProposal(node=BEE.node_id, question="q", max_tokens=1, sampling=Sampling())
-PROPOSE = PleasePropose(request=ROUND, question="q", max_tokens=8, sampling=Sampling(), seconds=600.0)
+PROPOSAL = AskProposal(node=BEE.node_id, sampling=Sampling(), brief=Brief(question="q", max_tokens=1))
+PROPOSE = PleasePropose(
+    ask=AskProposal(node=BEE.node_id, brief=Brief(question="q", max_tokens=8), sampling=Sampling()), seconds=600.0
+)
 
 
 def varied(message: Message) -> Iterator[Message]:
@@ -51,7 +47,8 @@ def varied(message: Message) -> Iterator[Message]:
             case PleaseJudge():
                 yield replace(message, pairs=(replace(message.pairs[0], seed=number),) * 64)
             case CastBallot():
-                yield replace(message, first=number % 64, second=(number // 64) % 64)
+                ballot = replace(message.ballot, judge=BEE.node_id, first=number % 64, second=(number // 64) % 64)
+                yield replace(message, ballot=ballot)
             case _:
                 yield message
 
@@ -84,7 +81,7 @@ def test_a_coordinator_that_says_one_thing_without_end_is_ended(kind: str, condu
         await Participant(BEE, work).serve(theirs)
         await ours.connect(await theirs.addresses())
         channel = SignedChannel(await ours.open(BEE.node_id, ROUND_PROTOCOL), ANN, ROUND)
-        return await says(channel, [replace(PROPOSE, model="")] if begun else [], SAMPLES[kind])
+        return await says(channel, [PROPOSE] if begun else [], SAMPLES[kind])
 
     said, tasks = run_virtual(run())
     assert said < TIMES
@@ -100,10 +97,13 @@ def test_a_participant_that_says_one_thing_without_end_is_ended(kind: str) -> No
             return ours
 
         plan = Plan(round_id=RoundId(ROUND), question="q", proposers=(), judges=())
-        worker = RemoteWorker(BEE.node_id, plan, ROUND, ANN, opened)
+        worker = RemoteWorker(BEE.node_id, plan, ANN, opened)
         pairs = [(first, second) for first in range(8) for second in range(8) if first != second]
         proposing = asyncio.create_task(worker.propose(PROPOSAL))
-        judging = [asyncio.create_task(worker.judge(replace(BALLOT, first=a, second=b))) for a, b in pairs]
+        judging = [
+            asyncio.create_task(worker.judge(replace(BALLOT, pair=replace(BALLOT.pair, first=a, second=b))))
+            for a, b in pairs
+        ]
         said, _ = await says(SignedChannel(theirs, BEE, ROUND), [], SAMPLES[kind])
         await worker.close()
         await asyncio.gather(proposing, *judging, return_exceptions=True)

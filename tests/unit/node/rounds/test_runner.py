@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.errors import EngineRefused
+from waggle.core.failures import MAX_REASON_BYTES
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_picture import Phase
 from waggle.core.round_values import (
@@ -26,7 +27,7 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.chance import draw
 from waggle.node.rounds.swarm import run_round
-from waggle.strategies.limits import MAX_ANSWER_BYTES, MAX_REASON_BYTES
+from waggle.strategies.limits import MAX_ANSWER_BYTES
 from waggle.strategies.machine import Moment, check_record
 from waggle.strategies.ways import begin
 from waggle.testing.clock import VirtualClock, run_virtual
@@ -108,14 +109,14 @@ def broken(spoil: Spoil) -> Spoilt:
 def test_a_crash_becomes_a_failure_that_names_its_kind_and_not_its_text(error: Exception) -> None:
     record = run_with(right(), broken(raising(error)))
     assert record.outcome.answer == "42"
-    assert record.outcome.failures == {"n1": f"crashed ({type(error).__name__})"}
+    assert record.outcome.reasons == {"n1": f"crashed ({type(error).__name__})"}
     assert SECRET not in repr(record)
 
 
 def test_an_error_of_our_own_is_told_in_its_own_words_up_to_a_limit() -> None:
     record = run_with(right(), broken(raising(EngineRefused("no \ud800" + "x" * 10_000))))
-    assert record.outcome.failures["n1"].startswith("no ?xxx")
-    assert len(record.outcome.failures["n1"].encode()) == MAX_REASON_BYTES
+    assert record.outcome.reasons["n1"].startswith("no ?xxx")
+    assert len(record.outcome.reasons["n1"].encode()) == MAX_REASON_BYTES
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_proposal_that_breaks_the_rules_fails_at_once_and_not_at_the_deadline(
     field: str, value: object, reason: str
 ) -> None:
     record = run_with(right(), broken(replace_in(field, value)))
-    assert reason in record.outcome.failures["n1"]
+    assert reason in record.outcome.reasons["n1"]
     assert record.outcome.answer == "42"
     assert record.outcome.spent.seconds == pytest.approx(1.0)
 
@@ -148,7 +149,7 @@ def test_a_ballot_that_breaks_the_rules_fails_at_once_and_counts_for_nobody(
 ) -> None:
     mad = Spoilt(Script(skill=1.0, seconds_per_call=1.0), spoil_ballot=ballot_with(field, value))
     record = run_with(right(), wrong(), mad)
-    assert reason in record.outcome.failures["n2"]
+    assert reason in record.outcome.reasons["n2"]
     assert record.outcome.answer == "42"
     assert record.outcome.ballots.refused > 0
     assert record.outcome.spent.seconds < 10.0
@@ -172,7 +173,7 @@ def test_a_node_without_an_engine_fails_and_the_others_go_on() -> None:
 
     record = run_virtual(run())
     assert record.outcome.answer == "42"
-    assert record.outcome.failures == {"gone": "gone cannot be reached from here"}
+    assert record.outcome.reasons == {"gone": "gone cannot be reached from here"}
 
 
 def test_a_watcher_sees_every_accepted_event_and_the_state_that_it_led_to() -> None:

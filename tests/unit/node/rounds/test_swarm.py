@@ -163,7 +163,7 @@ def test_closing_the_swarm_closes_every_engine() -> None:
         swarm = Swarm(engines(), clock=VirtualClock())
         await swarm.close()
         await swarm.close()
-        return [(await swarm.ask(QUESTION)).outcome.failures]
+        return [(await swarm.ask(QUESTION)).outcome.reasons]
 
     (failures,) = run_virtual(run())
     assert set(failures) == set(NAMES)

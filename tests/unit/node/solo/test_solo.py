@@ -19,6 +19,7 @@ from waggle.core.errors import (
     UsageError,
     WaggleError,
 )
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
@@ -200,7 +201,9 @@ def test_whoever_leaves_stops_the_engine_and_leaves_the_queue() -> None:
 def test_an_engine_beyond_its_time_is_stopped() -> None:
     async def run() -> None:
         async with pair(replace(BEE, conduct=Hanger())) as two:
-            assert await two.said(please(seconds=3.0)) == [CannotGenerate(reason="no answer in time")]
+            assert await two.said(please(seconds=3.0)) == [
+                CannotGenerate(failure=Failure(Cause.LATE, "no answer in time"))
+            ]
 
     run_virtual(run())
 
@@ -217,9 +220,12 @@ def test_of_a_fault_in_the_engine_a_stranger_hears_nothing() -> None:
     async def run() -> None:
         async with pair(Faulty([])) as two:
             said = await two.said(please())
-            assert said == [Wrote(tokens=(("so", None),)), CannotGenerate(reason="a fault in the node")]
+            assert said == [
+                Wrote(tokens=(("so", None),)),
+                CannotGenerate(failure=Failure(Cause.CRASHED, "a fault in the node")),
+            ]
             asked = PleaseEmbed(request=REQUEST, model="bee", texts=("a",), seconds=5.0)
-            assert await two.said(asked) == [CannotGenerate(reason="a fault in the node")]
+            assert await two.said(asked) == [CannotGenerate(failure=Failure(Cause.CRASHED, "a fault in the node"))]
 
     run_virtual(run())
 
@@ -291,7 +297,12 @@ def test_a_client_that_reads_nothing_is_dropped_and_its_engine_stopped(engine: E
 
 @pytest.mark.parametrize(
     "first",
-    [PleaseReveal(), StillHere(), replace(please(), request="cd" * 16), CannotGenerate(reason="no")],
+    [
+        PleaseReveal(),
+        StillHere(),
+        replace(please(), request="cd" * 16),
+        CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "no")),
+    ],
     ids=lambda message: type(message).__name__,
 )
 def test_a_wrong_first_message_ends_the_stream(first: Message) -> None:
@@ -326,7 +337,7 @@ def test_a_model_that_is_not_there_may_be_elsewhere() -> None:
     async def run() -> None:
         async with pair() as two:
             [said] = await two.said(please(model="wasp"))
-            assert said == CannotGenerate(reason="this node has no model 'wasp'")
+            assert said == CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "this node has no model 'wasp'"))
             assert "".join([token.text async for token in two.client.generate(two.node, please(model=""))]) == TEXT
 
     run_virtual(run())
@@ -349,7 +360,7 @@ def test_a_strangers_reason_is_short_and_plain() -> None:
         async def refuse(stream: Stream) -> None:
             channel = SignedChannel(stream, server, None)
             await channel.receive()
-            await channel.send(CannotGenerate(reason="no\x1b[31m\n" + "x" * 4_000))
+            await channel.send(CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "no\x1b[31m\n" + "x" * 4_000)))
 
         await serving.serve_streams(MODEL_PROTOCOL, refuse)
         await asking.connect(await serving.addresses())

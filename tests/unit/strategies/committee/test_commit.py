@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waggle.core.errors import RemoteProtocolError
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect, SetTimer
 from waggle.core.round_picture import Phase
@@ -18,6 +19,7 @@ from waggle.core.round_values import (
     Event,
     Outcome,
     Plan,
+    Promise,
     Proposal,
     ProposalCommitted,
     ProposalFailed,
@@ -26,6 +28,7 @@ from waggle.core.round_values import (
     Standing,
 )
 from waggle.strategies.committee.commit import commitment
+from waggle.strategies.committee.hedge import SLOWER
 from waggle.strategies.committee.round import step
 from waggle.strategies.committee.state import State
 from waggle.strategies.machine import replay
@@ -50,7 +53,9 @@ def plan(**changes: object) -> Plan:
 
 
 def bound(node: str, answer: str, tokens: int = 10) -> ProposalCommitted:
-    return ProposalCommitted(at=1.0, node=NodeId(node), digest=commitment(NodeId(node), answer, NONCE), tokens=tokens)
+    return ProposalCommitted(
+        at=1.0, node=NodeId(node), promise=Promise(digest=commitment(NodeId(node), answer, NONCE), tokens=tokens)
+    )
 
 
 def shown(node: str, answer: str, nonce: str = NONCE) -> ProposalReceived:
@@ -110,7 +115,7 @@ def test_a_failure_is_not_waited_for_and_its_standby_must_commit_too() -> None:
     drive = Drive(plan())
     drive.feed(bound("a", "42"))
     drive.feed(bound("b", "42"))
-    assert asked(drive.feed(ProposalFailed(at=1.0, node=NODES[2], reason="off"))) == ["x"]
+    assert asked(drive.feed(ProposalFailed(at=1.0, node=NODES[2], failure=Failure(Cause.UNAVAILABLE, "off")))) == ["x"]
     assert reveals(drive.feed(bound("x", "42"))) == ["a", "b", "x"]
 
 
@@ -123,7 +128,7 @@ def test_the_commit_deadline_fails_the_late_and_asks_the_others_to_reveal() -> N
     drive.refuse(bound("b", "41"), "nobody is waiting")
     drive.feed(shown("a", "42"))
     assert drive.outcome.answer == "42"
-    assert drive.outcome.failures == {"b": "no commitment in time", "c": "no commitment in time"}
+    assert drive.outcome.reasons == {"b": "no commitment in time", "c": "no commitment in time"}
 
 
 def test_nobody_committing_ends_the_round_at_the_commit_deadline() -> None:
@@ -138,7 +143,7 @@ def test_one_who_commits_and_does_not_reveal_is_left_out_at_the_deadline() -> No
         drive.feed(bound(node, "42"))
     drive.feed(shown("a", "42"))
     drive.feed(DeadlinePassed(at=36.0, phase="propose"))
-    assert drive.outcome.failures == {"b": "no answer in time", "c": "no answer in time"}
+    assert drive.outcome.reasons == {"b": "no answer in time", "c": "no answer in time"}
     assert drive.outcome.candidates[0].supporters == ("a",)
 
 
@@ -155,7 +160,7 @@ def test_an_answer_other_than_the_committed_one_is_refused() -> None:
 def test_a_copied_commitment_cannot_be_opened() -> None:
     drive = Drive(plan())
     drive.feed(bound("a", "42"))
-    copied = ProposalCommitted(at=1.0, node=NODES[1], digest=commitment(NODES[0], "42", NONCE))
+    copied = ProposalCommitted(at=1.0, node=NODES[1], promise=Promise(digest=commitment(NODES[0], "42", NONCE)))
     drive.feed(copied)
     drive.feed(bound("c", "40"))
     drive.refuse(shown("b", "42"), "not the one it committed to")
@@ -170,7 +175,7 @@ def test_an_answer_before_the_reveal_is_refused() -> None:
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "0" * 65, "G" * 64, "é" * 64])
 def test_a_commitment_that_is_no_digest_is_refused(digest: str) -> None:
-    Drive(plan()).refuse(ProposalCommitted(at=1.0, node=NODES[0], digest=digest), "no SHA-256")
+    Drive(plan()).refuse(ProposalCommitted(at=1.0, node=NODES[0], promise=Promise(digest=digest)), "no SHA-256")
 
 
 def test_second_unasked_and_unwanted_commitments_are_refused() -> None:
@@ -208,9 +213,9 @@ def test_a_commitment_binds_node_nonce_and_answer_apart() -> None:
 
 def hedged(**changes: object) -> Drive:
     drive = Drive(plan(hedge_factor=2.0, **changes))
-    timers = {effect.phase: effect.at for effect in drive.started if isinstance(effect, SetTimer)}
-    assert {phase for phase in timers if phase.startswith("hedge:")} == {"hedge:a", "hedge:b", "hedge:c"}
-    assert timers["hedge:a"] == 8.0
+    timers = {(effect.phase, effect.node): effect.at for effect in drive.started if isinstance(effect, SetTimer)}
+    assert {node for phase, node in timers if phase == "hedge"} == {"a", "b", "c"}
+    assert timers["hedge", NodeId("a")] == 8.0
     return drive
 
 
@@ -218,16 +223,16 @@ def test_a_slow_proposer_is_doubled_and_stopped_when_the_standby_is_ready() -> N
     drive = hedged()
     drive.feed(bound("a", "42"))
     drive.feed(bound("b", "42"))
-    assert asked(drive.feed(DeadlinePassed(at=8.0, phase="hedge:c"))) == ["x"]
+    assert asked(drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))) == ["x"]
     effects = drive.feed(bound("x", "41"))
     assert stopped(effects) == ["c"]
     assert reveals(effects) == ["a", "b", "x"]
-    assert drive.state.failures == {"c": "stopped: slower than expected"}
+    assert drive.state.failures == {"c": SLOWER}
 
 
 def test_the_standby_is_stopped_when_the_slow_proposer_is_ready_first() -> None:
     drive = hedged()
-    drive.feed(DeadlinePassed(at=8.0, phase="hedge:c"))
+    drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
     assert stopped(drive.feed(bound("c", "42"))) == ["x"]
     drive.feed(bound("a", "42"))
     assert reveals(drive.feed(bound("b", "42"))) == list(NODES)
@@ -235,7 +240,7 @@ def test_the_standby_is_stopped_when_the_slow_proposer_is_ready_first() -> None:
 
 def test_without_commitments_hedging_works_as_well() -> None:
     drive = hedged(commit_reveal=False)
-    drive.feed(DeadlinePassed(at=8.0, phase="hedge:c"))
+    drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
     assert stopped(drive.feed(shown("x", "42"))) == ["c"]
     drive.feed(shown("a", "42"))
     drive.feed(shown("b", "42"))
@@ -245,14 +250,14 @@ def test_without_commitments_hedging_works_as_well() -> None:
 def test_a_node_that_was_in_time_is_not_doubled() -> None:
     drive = hedged()
     drive.feed(bound("a", "42"))
-    assert drive.feed(DeadlinePassed(at=8.0, phase="hedge:a")) == []
-    assert drive.feed(DeadlinePassed(at=8.0, phase="hedge:stranger")) == []
+    assert drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("a"))) == []
+    assert drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("stranger"))) == []
 
 
 def test_when_one_of_a_pair_fails_the_other_goes_on_alone() -> None:
     drive = hedged()
-    drive.feed(DeadlinePassed(at=8.0, phase="hedge:c"))
-    assert asked(drive.feed(ProposalFailed(at=9.0, node=NODES[2], reason="off"))) == []
+    drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
+    assert asked(drive.feed(ProposalFailed(at=9.0, node=NODES[2], failure=Failure(Cause.UNAVAILABLE, "off")))) == []
     drive.feed(bound("a", "42"))
     drive.feed(bound("b", "42"))
     assert reveals(drive.feed(bound("x", "42"))) == ["a", "b", "x"]
@@ -260,9 +265,9 @@ def test_when_one_of_a_pair_fails_the_other_goes_on_alone() -> None:
 
 def test_when_both_of_a_pair_fail_the_next_standby_is_called_in() -> None:
     drive = hedged()
-    drive.feed(DeadlinePassed(at=8.0, phase="hedge:c"))
-    drive.feed(ProposalFailed(at=9.0, node=NODES[2], reason="off"))
-    assert asked(drive.feed(ProposalFailed(at=9.0, node=SPARE[0], reason="off"))) == ["y"]
+    drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
+    drive.feed(ProposalFailed(at=9.0, node=NODES[2], failure=Failure(Cause.UNAVAILABLE, "off")))
+    assert asked(drive.feed(ProposalFailed(at=9.0, node=SPARE[0], failure=Failure(Cause.UNAVAILABLE, "off")))) == ["y"]
 
 
 @pytest.mark.parametrize("seconds", [None, 4.0, 1e9], ids=["unknown", "known", "slow beyond the deadline"])
@@ -270,14 +275,14 @@ def test_when_both_of_a_pair_fail_the_next_standby_is_called_in() -> None:
 def test_a_standby_always_has_as_long_as_whom_it_doubles_had(seconds: float | None, commits: bool) -> None:
     slow = tuple(Standing(node=node, expected_seconds=seconds) for node in NODES)
     drive = Drive(plan(hedge_factor=2.0, commit_reveal=commits, proposers=slow))
-    timers = {effect.phase: effect.at for effect in drive.started if isinstance(effect, SetTimer)}
-    deadline = timers["commit" if commits else "propose"]
-    assert timers["hedge:a"] == (8.0 if seconds == 4.0 else deadline / 2)
+    timers = {(effect.phase, effect.node): effect.at for effect in drive.started if isinstance(effect, SetTimer)}
+    deadline = timers["commit" if commits else "propose", NodeId("")]
+    assert timers["hedge", NodeId("a")] == (8.0 if seconds == 4.0 else deadline / 2)
 
 
 def test_without_a_standby_nobody_is_doubled() -> None:
     drive = Drive(plan(hedge_factor=2.0, standby=()))
-    assert not [e for e in drive.started if isinstance(e, SetTimer) and e.phase.startswith("hedge:")]
+    assert not [e for e in drive.started if isinstance(e, SetTimer) and e.phase == "hedge"]
 
 
 # --- whatever comes -------------------------------------------------------------------------------------------------
@@ -324,8 +329,8 @@ def _move(move: str, node: NodeId, value: int) -> Event:
         case "lie":
             return shown(node, "41")
         case "fail":
-            return ProposalFailed(at=1.0, node=node, reason="off")
+            return ProposalFailed(at=1.0, node=node, failure=Failure(Cause.UNAVAILABLE, "off"))
         case "hedge":
-            return DeadlinePassed(at=1.0, phase=f"hedge:{node}")
+            return DeadlinePassed(at=1.0, phase="hedge", node=NodeId(node))
         case _:
             return DeadlinePassed(at=1.0, phase=("commit", "propose", "round")[value])

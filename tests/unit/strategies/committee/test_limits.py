@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
+from waggle.core.failures import MAX_REASON_BYTES, Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_picture import Phase
@@ -29,7 +30,7 @@ from waggle.core.round_values import (
 )
 from waggle.strategies.committee.round import CommitteeMachine, step
 from waggle.strategies.committee.state import State, ceiling_tokens
-from waggle.strategies.limits import MAX_REASON_BYTES, MAX_TRACE_BYTES
+from waggle.strategies.limits import MAX_TRACE_BYTES
 from waggle.strategies.machine import Moment
 
 A, B, C = (NodeId(name) for name in "abc")
@@ -89,12 +90,14 @@ def test_a_proposal_that_no_record_could_hold_is_refused(changes: dict[str, obje
 
 @pytest.mark.parametrize("reason", ["\ud800", "x" * (MAX_REASON_BYTES + 1)])
 def test_a_reason_that_no_record_could_hold_is_refused(reason: str) -> None:
-    assert "reason is" in refused(started(), ProposalFailed(at=1.0, node=A, reason=reason))
+    assert "reason is" in refused(started(), ProposalFailed(at=1.0, node=A, failure=Failure(Cause.UNAVAILABLE, reason)))
     state = ranking()
     ask = open_ballot(state)
-    pair = {"judge": ask.judge, "first": ask.first, "second": ask.second}
-    assert "reason is" in refused(state, BallotFailed(at=1.0, reason=reason, **pair))  # type: ignore[arg-type]  # a pair
-    ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=0.5, reason=reason)
+    first, second = ask.pair.first, ask.pair.second
+    failure = Failure(Cause.UNAVAILABLE, reason)
+    lost = BallotFailed(at=1.0, judge=ask.judge, first=first, second=second, failure=failure)
+    assert "reason is" in refused(state, lost)
+    ballot = Ballot(judge=ask.judge, first=first, second=second, p=0.5, reason=reason)
     assert "reason is" in refused(state, BallotReceived(at=1.0, ballot=ballot))
 
 
@@ -109,7 +112,7 @@ def test_proposers_that_the_token_budget_leaves_out_are_named() -> None:
     assert [ask.node for ask in state.open if isinstance(ask, AskProposal)] == [A]
     state, _ = step(state, proposal(A), draw)
     assert state.outcome is not None
-    assert state.outcome.failures == dict.fromkeys("bc", "not asked: the token budget did not allow it")
+    assert state.outcome.reasons == dict.fromkeys("bc", "not asked: the token budget did not allow it")
 
 
 def test_ballots_that_were_never_asked_for_do_not_count_as_asked() -> None:
@@ -125,7 +128,7 @@ def test_ballots_that_were_never_asked_for_do_not_count_as_asked() -> None:
 def test_judges_that_are_silent_at_the_deadline_are_named() -> None:
     state, _ = step(ranking(), DeadlinePassed(at=60.0, phase="round"), draw)
     assert state.outcome is not None
-    assert state.outcome.failures == dict.fromkeys("abc", "no ballot in time")
+    assert state.outcome.reasons == dict.fromkeys("abc", "no ballot in time")
 
 
 def test_who_was_not_waited_for_because_the_others_agree_has_not_failed() -> None:
@@ -142,9 +145,11 @@ def test_ballots_that_cannot_be_fitted_yet_do_not_end_the_round() -> None:
     state = ranking(prior_ballots=0.0, use_support=False, waves=1)
     while state.phase is Phase.RANK:  # somebody wins everything: without a prior no finite strengths exist
         ask = open_ballot(state)
-        p = 1.0 if ask.first < ask.second else 0.0
+        p = 1.0 if ask.pair.first < ask.pair.second else 0.0
         state, _ = step(
-            state, BallotReceived(at=1.0, ballot=Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=p)), draw
+            state,
+            BallotReceived(at=1.0, ballot=Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=p)),
+            draw,
         )
     assert state.outcome is not None
     assert state.outcome.abstained
@@ -160,4 +165,5 @@ def test_a_confidence_model_of_the_wrong_shape_is_our_fault_and_not_a_crash() ->
 def test_a_conversation_counts_towards_the_budget() -> None:
     turns = tuple(Turn(role=Role.USER, content="x" * 1_000) for _ in range(3))
     ask = started().open[0]
-    assert ceiling_tokens(replace(ask, turns=turns)) >= ceiling_tokens(ask) + 3_000 - len(ask.question)
+    longer = replace(ask, brief=replace(ask.brief, turns=turns))
+    assert ceiling_tokens(longer) >= ceiling_tokens(ask) + 3_000 - len(ask.brief.question)

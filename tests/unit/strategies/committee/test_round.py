@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
+from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskBallot, AskProposal, CancelAll, Effect, Finish, SetTimer
 from waggle.core.round_picture import Phase
@@ -72,9 +73,9 @@ class Drive:
         while self.state.phase is Phase.RANK:
             ask = next(ask for ask in self.state.open if isinstance(ask, AskBallot))
             value = None if p is None else 0.5
-            if p is not None and right in (ask.first_text, ask.second_text):
-                value = p if ask.first_text == right else 1 - p
-            ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=value, tokens=5)
+            if p is not None and right in (ask.pair.first_text, ask.pair.second_text):
+                value = p if ask.pair.first_text == right else 1 - p
+            ballot = Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=value, tokens=5)
             self.feed(BallotReceived(at=2.0, ballot=ballot))
 
     @property
@@ -132,10 +133,10 @@ def test_a_judge_never_sees_its_own_words() -> None:
     assert asks
     for ask in asks:
         if own[ask.judge] != "41":  # "41" has two supporters with the same words
-            assert own[ask.judge] not in (ask.first_text, ask.second_text)
+            assert own[ask.judge] not in (ask.pair.first_text, ask.pair.second_text)
     alone = [ask for ask in asks if ask.judge == "d"]
     assert alone
-    assert all("40" not in (ask.first_text, ask.second_text) for ask in alone)
+    assert all("40" not in (ask.pair.first_text, ask.pair.second_text) for ask in alone)
 
 
 def test_judges_without_weight_are_not_asked() -> None:
@@ -156,7 +157,7 @@ def test_each_judge_is_asked_by_the_method_it_was_measured_to_judge_best_by() ->
         asks = [effect for effect in drive.effects if isinstance(effect, AskBallot)]
         assert {ask.judge for ask in asks} == set(NODES)
         for ask in asks:
-            assert ask.method is (methods[ask.judge] if wanted is JudgeMethod.AUTO else wanted)
+            assert ask.pair.method is (methods[ask.judge] if wanted is JudgeMethod.AUTO else wanted)
 
 
 def test_unreadable_ballots_count_for_nobody() -> None:
@@ -172,11 +173,11 @@ def test_unreadable_ballots_count_for_nobody() -> None:
 def test_a_silent_proposer_costs_its_share_and_nothing_more() -> None:
     drive = Drive(plan())
     drive.feed(said("a", "42"))
-    drive.feed(ProposalFailed(at=1.0, node=NodeId("b"), reason="crashed"))
+    drive.feed(ProposalFailed(at=1.0, node=NodeId("b"), failure=Failure(Cause.UNAVAILABLE, "crashed")))
     effects = drive.feed(DeadlinePassed(at=36.0, phase="propose"))
     assert any(isinstance(effect, CancelAll) for effect in effects)
     assert drive.outcome.answer == "42"
-    assert drive.outcome.failures == {"b": "crashed", **dict.fromkeys("cde", "no answer in time")}
+    assert drive.outcome.reasons == {"b": "crashed", **dict.fromkeys("cde", "no answer in time")}
 
 
 def test_silent_judges_do_not_hold_the_round_beyond_its_budget() -> None:
@@ -192,7 +193,7 @@ def test_silent_judges_do_not_hold_the_round_beyond_its_budget() -> None:
 def test_nobody_answers_and_the_round_abstains() -> None:
     drive = Drive(plan())
     for node in NODES:
-        drive.feed(ProposalFailed(at=1.0, node=node, reason="off"))
+        drive.feed(ProposalFailed(at=1.0, node=node, failure=Failure(Cause.UNAVAILABLE, "off")))
     assert drive.outcome.answer is None
     assert drive.outcome.abstained
     assert drive.outcome.confidence == 0.0
@@ -210,7 +211,7 @@ def test_low_confidence_buys_further_waves_and_then_abstains_with_a_best_guess()
 
 def test_a_standby_is_called_in_for_a_failed_proposer() -> None:
     drive = Drive(plan(proposers=(Standing(node=NodeId("a")),), standby=(Standing(node=NodeId("b")),), judges=()))
-    effects = drive.feed(ProposalFailed(at=1.0, node=NodeId("a"), reason="off"))
+    effects = drive.feed(ProposalFailed(at=1.0, node=NodeId("a"), failure=Failure(Cause.UNAVAILABLE, "off")))
     assert [effect.node for effect in effects if isinstance(effect, AskProposal)] == ["b"]
     drive.feed(said("b", "42"))
     assert drive.outcome.answer == "42"
@@ -246,8 +247,8 @@ def test_the_token_budget_is_a_ceiling() -> None:
         said("a", "42", sure=math.nan),
         said("a", "42", sure=1.5),
         BallotReceived(at=1.0, ballot=Ballot(judge=NodeId("a"), first=0, second=1, p=0.5)),
-        BallotFailed(at=1.0, judge=NodeId("a"), first=0, second=1, reason="?"),
-        ProposalFailed(at=1.0, node=NodeId("z"), reason="?"),
+        BallotFailed(at=1.0, judge=NodeId("a"), first=0, second=1, failure=Failure(Cause.UNAVAILABLE, "?")),
+        ProposalFailed(at=1.0, node=NodeId("z"), failure=Failure(Cause.UNAVAILABLE, "?")),
     ],
 )
 def test_an_event_that_breaks_the_rules_is_refused_without_changing_state(event: Event) -> None:
@@ -265,7 +266,7 @@ def test_a_ballot_that_is_no_probability_is_refused(p: float) -> None:
         drive.feed(said(node, answer))
     ask = drive.state.open[0]
     assert isinstance(ask, AskBallot)
-    ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=p)
+    ballot = Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=p)
     with pytest.raises(RemoteProtocolError, match="probability"):
         drive.moment.after(BallotReceived(at=2.0, ballot=ballot), draw)
 
@@ -346,12 +347,18 @@ def _move(state: State, move: str, pick: int, value: int, at: float) -> Event:
         case "say":
             return said(NODES[pick % 5], str(value), at, tokens=40)
         case "fail":
-            return ProposalFailed(at=at, node=NODES[pick % 5], reason="off")
+            return ProposalFailed(at=at, node=NODES[pick % 5], failure=Failure(Cause.UNAVAILABLE, "off"))
         case "ballot" if isinstance(ask, AskBallot):
             p = None if value == 3 else value / 2
-            ballot = Ballot(judge=ask.judge, first=ask.first, second=ask.second, p=p, tokens=40)
+            ballot = Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=p, tokens=40)
             return BallotReceived(at=at, ballot=ballot)
         case "lose" if isinstance(ask, AskBallot):
-            return BallotFailed(at=at, judge=ask.judge, first=ask.first, second=ask.second, reason="off")
+            return BallotFailed(
+                at=at,
+                judge=ask.judge,
+                first=ask.pair.first,
+                second=ask.pair.second,
+                failure=Failure(Cause.UNAVAILABLE, "off"),
+            )
         case _:
             return DeadlinePassed(at=at, phase="propose" if value else "round")

@@ -25,7 +25,7 @@ def asked_of(drive: Drive) -> list[AskBallot]:
 
 
 def pair_of(ask: AskBallot) -> frozenset[str]:
-    return frozenset((ask.first_text, ask.second_text))
+    return frozenset((ask.pair.first_text, ask.pair.second_text))
 
 
 def test_a_clear_case_is_decided_by_the_first_wave() -> None:
