@@ -139,6 +139,21 @@ class Crowd:
             await transport.close()
 
 
+async def whole_crowd(
+    count: int,
+    *,
+    seconds: float = 10.0,
+    seed: int = 0,
+    conditions: Conditions | None = None,
+    skew: Callable[[int], float] = lambda _: 0.0,
+) -> Crowd:
+    """Nodes that have found each other, within so many seconds."""
+    crowd = Crowd(seed=seed, conditions=conditions, skew=skew)
+    await crowd.start(count)
+    await crowd.until(crowd.whole, seconds)
+    return crowd
+
+
 def stopwatch() -> Callable[[], float]:
     """CPU seconds since now."""
     start = time.process_time()

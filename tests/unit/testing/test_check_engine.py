@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import (
-    EngineCard,
     Finish,
     GenerateRequest,
     Generation,
@@ -70,41 +69,26 @@ def test_every_check_in_the_file_belongs_to_the_suite() -> None:
     assert named == {check.__name__ for check in CHECKS}
 
 
+def altered(method: str, change: Callable[..., object]) -> type[Sound]:
+    """Sound, but for what one method says."""
+
+    async def says(self: Sound, *asked: object) -> object:
+        return change(await getattr(Sound, method)(self, *asked))
+
+    return type(f"Alters_{method}", (Sound,), {method: says})
+
+
+def saying(method: str, **changes: object) -> type[Sound]:
+    return altered(method, lambda said: replace(said, **changes))
+
+
+def exponentials(done: Generation) -> Generation:
+    return replace(done, logprobs=tuple(math.exp(logprob) for logprob in done.logprobs))
+
+
 class MiscountsTokens(Sound):
     async def generate(self, request: GenerateRequest) -> Generation:
         return replace(await super().generate(request), completion_tokens=request.max_tokens + 1)
-
-
-class GivesTooFewLogprobs(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        return replace(await super().generate(request), logprobs=(-0.1,))
-
-
-class GivesLogprobsThatAreProbabilities(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        done = await super().generate(request)
-        return replace(done, logprobs=tuple(math.exp(logprob) for logprob in done.logprobs))
-
-
-class GivesTextForANumber(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        return replace(await super().generate(request), seconds="soon")
-
-
-class IsCertainBeyondReason(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        return replace(await super().generate(request), self_confidence=1.5)
-
-
-class TakesForever(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        return replace(await super().generate(request), seconds=math.inf)
-
-
-class LeavesTheMarkerInTheAnswer(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        done = await super().generate(request)
-        return replace(done, answer="Answer: " + done.answer)
 
 
 class MixesUpConcurrentRequests(Sound):
@@ -151,11 +135,6 @@ class IgnoresMaxTokens(Sound):
         return await super().generate(replace(request, max_tokens=64))
 
 
-class NeverSaysLength(Sound):
-    async def generate(self, request: GenerateRequest) -> Generation:
-        return replace(await super().generate(request), finish=Finish.STOP)
-
-
 class IgnoresStopStrings(Sound):
     async def generate(self, request: GenerateRequest) -> Generation:
         return await super().generate(replace(request, stop=()))
@@ -170,45 +149,10 @@ class StreamsPastStopStrings(Sound):
         return await soundly(self, request)
 
 
-class IsSurerThanSure(Sound):
-    async def judge(self, request: JudgeRequest) -> Judgement:
-        return replace(await super().judge(request), p=90.0)
-
-
-class GivesNoReason(Sound):
-    async def judge(self, request: JudgeRequest) -> Judgement:
-        return replace(await super().judge(request), reason=None)
-
-
 class JudgesOneOrderOnly(Sound):
     async def judge(self, request: JudgeRequest) -> Judgement:
         judged = await super().judge(request)
         return judged if request.first > request.second else replace(judged, p=-1.0)
-
-
-class EmbedsAtLength(Sound):
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return [[2 * value for value in vector] for vector in await super().embed(texts)]
-
-
-class EmbedsUnevenly(Sound):
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return [[1.0] + [0.0] * index for index in range(len(texts))]
-
-
-class EmbedsOnce(Sound):
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return (await super().embed(texts))[:1]
-
-
-class IsNameless(Sound):
-    async def describe(self) -> EngineCard:
-        return replace(await super().describe(), model="")
-
-
-class HasUntypedSkills(Sound):
-    async def describe(self) -> EngineCard:
-        return replace(await super().describe(), skills={"sums": "good"})
 
 
 class CannotBeCancelled(Sound):
@@ -313,18 +257,22 @@ class CallsOnlyWhereItLikes(CallsTools):
 
 BROKEN: list[tuple[type[Sound], Check, str]] = [
     (MiscountsTokens, suite.check_counts_fit_the_completion, "65 completion tokens"),
-    (GivesTooFewLogprobs, suite.check_counts_fit_the_completion, "1 log-probabilities"),
-    (GivesLogprobsThatAreProbabilities, suite.check_counts_fit_the_completion, "above 0"),
-    (GivesTextForANumber, suite.check_counts_fit_the_completion, "Expected `float`"),
-    (IsCertainBeyondReason, suite.check_counts_fit_the_completion, "confidence 1.5"),
-    (TakesForever, suite.check_counts_fit_the_completion, "inf seconds"),
-    (LeavesTheMarkerInTheAnswer, suite.check_answer_is_what_follows_the_marker, "trace and answer"),
+    (saying("generate", logprobs=(-0.1,)), suite.check_counts_fit_the_completion, "1 log-probabilities"),
+    (altered("generate", exponentials), suite.check_counts_fit_the_completion, "above 0"),
+    (saying("generate", seconds="soon"), suite.check_counts_fit_the_completion, "Expected `float`"),
+    (saying("generate", self_confidence=1.5), suite.check_counts_fit_the_completion, "confidence 1.5"),
+    (saying("generate", seconds=math.inf), suite.check_counts_fit_the_completion, "inf seconds"),
+    (
+        altered("generate", lambda done: replace(done, answer=f"Answer: {done.answer}")),
+        suite.check_answer_is_what_follows_the_marker,
+        "trace and answer",
+    ),
     (MixesUpConcurrentRequests, suite.check_same_seed_gives_same_text_in_company, "in company"),
     (StreamsNothing, suite.check_stream_adds_up_to_the_generation, "was empty"),
     (StreamsWithoutSpaces, suite.check_stream_adds_up_to_the_generation, "streamed"),
     (StreamsNoGeneration, suite.check_stream_adds_up_to_the_generation, "carries no generation"),
     (IgnoresMaxTokens, suite.check_max_tokens_ends_with_length, "finished with stop"),
-    (NeverSaysLength, suite.check_max_tokens_ends_with_length, "finished with stop"),
+    (saying("generate", finish=Finish.STOP), suite.check_max_tokens_ends_with_length, "finished with stop"),
     (IgnoresStopStrings, suite.check_stop_string_is_cut_off, "stopped at"),
     (StreamsPastStopStrings, suite.check_stop_string_is_cut_off, "streamed"),
     (LosesItsWordsInConversation, suite.check_a_conversation_is_answered, "streamed ''"),
@@ -335,14 +283,22 @@ BROKEN: list[tuple[type[Sound], Check, str]] = [
     (CallsAndSaysStop, suite.check_tools_are_called_properly_or_not_at_all, "finished with stop"),
     (CallsThoughForbidden, suite.check_tools_are_called_properly_or_not_at_all, "may not call"),
     (CallsOnlyWhereItLikes, suite.check_tools_are_called_properly_or_not_at_all, "does not say so"),
-    (IsSurerThanSure, suite.check_judgement_is_a_probability_or_nothing, "P is 90"),
-    (GivesNoReason, suite.check_judgement_is_a_probability_or_nothing, "Expected `str`"),
+    (saying("judge", p=90.0), suite.check_judgement_is_a_probability_or_nothing, "P is 90"),
+    (saying("judge", reason=None), suite.check_judgement_is_a_probability_or_nothing, "Expected `str`"),
     (JudgesOneOrderOnly, suite.check_both_orders_can_be_asked_at_once, "P is -1"),
-    (EmbedsAtLength, suite.check_embeddings_are_unit_vectors, "not of length 1"),
-    (EmbedsUnevenly, suite.check_embeddings_are_unit_vectors, "different sizes"),
-    (EmbedsOnce, suite.check_embeddings_are_unit_vectors, "1 vectors for 3 texts"),
-    (IsNameless, suite.check_card_is_typed, "without a name"),
-    (HasUntypedSkills, suite.check_card_is_typed, "Expected `float`"),
+    (
+        altered("embed", lambda made: [[2 * value for value in one] for one in made]),
+        suite.check_embeddings_are_unit_vectors,
+        "not of length 1",
+    ),
+    (
+        altered("embed", lambda made: [[1.0] + [0.0] * index for index in range(len(made))]),
+        suite.check_embeddings_are_unit_vectors,
+        "different sizes",
+    ),
+    (altered("embed", lambda made: made[:1]), suite.check_embeddings_are_unit_vectors, "1 vectors for 3 texts"),
+    (saying("describe", model=""), suite.check_card_is_typed, "without a name"),
+    (saying("describe", skills={"sums": "good"}), suite.check_card_is_typed, "Expected `float`"),
     (CannotBeCancelled, suite.check_cancelled_generation_stops, "still went on"),
     (SwallowsCancelling, suite.check_cancelled_generation_stops, "came back with"),
     (JudgesOnWhenCancelled, suite.check_cancelled_judgement_stops, "still went on"),

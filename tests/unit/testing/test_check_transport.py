@@ -8,6 +8,7 @@ import pytest
 from tests.unit.testing import broken_links
 from tests.unit.testing import broken_transports as broken
 from tests.unit.testing.broken_transports import Sound
+from tests.virtual import in_virtual_time
 from waggle.core.ids import NodeId
 from waggle.mesh.memory import Conditions, MemoryNetwork
 from waggle.testing.check_transport import CHECKS, SHARING_CHECKS, Check, MakeTrio, check_transport, run_check
@@ -34,18 +35,16 @@ def test_a_sound_transport_passes(check: Check) -> None:
     run_virtual(run_check(check, nodes_of(Sound)))
 
 
-def test_all_sharing_checks_can_share_three_nodes() -> None:
-    async def body() -> None:
-        async with nodes_of(Sound)() as trio:
+@in_virtual_time
+async def test_all_sharing_checks_can_share_three_nodes() -> None:
+    async with nodes_of(Sound)() as trio:
 
-            @asynccontextmanager
-            async def same() -> AsyncIterator[Trio]:
-                yield trio
+        @asynccontextmanager
+        async def same() -> AsyncIterator[Trio]:
+            yield trio
 
-            for check in (*SHARING_CHECKS, *SHARING_CHECKS):
-                await run_check(check, same)
-
-    run_virtual(body())
+        for check in (*SHARING_CHECKS, *SHARING_CHECKS):
+            await run_check(check, same)
 
 
 def test_the_whole_suite_runs_every_check() -> None:

@@ -181,6 +181,16 @@ class Swarm:
         self.peers: dict[NodeId, Watched] = {}
         self.manifest = ""
 
+    @classmethod
+    async def of(
+        cls, root: Path, *names: str, size: int = 3 * MIB + 100, conditions: Conditions | None = None
+    ) -> "Swarm":
+        """One with these honest peers."""
+        swarm = cls(root, size, conditions)
+        for name in names:
+            await swarm.add(name)
+        return swarm
+
     async def add(self, name: str, folder: Path | None = None, shared_as: str | None = None) -> Watched:
         """An honest peer that shares `folder`, or the model; I am connected to it."""
         peer = await self.stranger(name)

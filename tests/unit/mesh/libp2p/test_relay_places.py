@@ -1,17 +1,18 @@
 """Which relays a node takes a place at, and when it takes another: on a virtual clock and a written network."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 
 from tests.unit.mesh.libp2p.links_only import LinksOnly
+from tests.virtual import in_virtual_time
 from waggle.core.errors import PeerRefused, PeerUnreachable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert
 from waggle.mesh.libp2p.relay_choice import MAX_RELAYS
 from waggle.mesh.libp2p.relay_places import LOOK_SECONDS, REFUSED_SECONDS, RENEW_SECONDS, RelayPlaces
 from waggle.mesh.transport import Link
-from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 
 RELAYS = [NodeKey.from_seed(bytes([number]) * 32).node_id for number in range(5)]
@@ -119,70 +120,69 @@ class WrittenRelays(LinksOnly):
         )
 
 
-def keep(network: WrittenRelays, story: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Keep places while the story is told."""
+@asynccontextmanager
+async def kept(network: WrittenRelays) -> AsyncIterator[None]:
+    """Keep places while the block runs."""
     places = RelayPlaces(
         network, network, network.known, network.consents, network.tell, Random(0), busy=network.busy.__contains__
     )
-
-    async def both() -> None:
-        task = asyncio.create_task(places.run())
-        await story()
-        assert not task.done()
-        task.cancel()
-
-    run_virtual(both(), limit_seconds=60 * MINUTE)
+    task = asyncio.create_task(places.run())
+    yield
+    assert not task.done()
+    task.cancel()
 
 
-def keep_for(network: WrittenRelays, seconds: float) -> None:
+async def keep_for(network: WrittenRelays, seconds: float) -> None:
     """Keep places for so long."""
-    keep(network, lambda: asyncio.sleep(seconds))
+    async with kept(network):
+        await asyncio.sleep(seconds)
 
 
-def test_places_are_taken_at_two_consenting_relays_and_the_swarm_is_told() -> None:
+@in_virtual_time
+async def test_places_are_taken_at_two_consenting_relays_and_the_swarm_is_told() -> None:
     network = WrittenRelays(*map(advert, RELAYS))
-    keep_for(network, AT_ONCE)
+    await keep_for(network, AT_ONCE)
     assert len(network.relays) == MAX_RELAYS == 2
     assert network.told == [network.relays]
 
 
-def test_others_are_led_through_the_address_that_has_been_seen_to_work() -> None:
+@in_virtual_time
+async def test_others_are_led_through_the_address_that_has_been_seen_to_work() -> None:
     network = WrittenRelays(advert(ONE), advert(TWO))
     network.relayed[ONE] = False
     network.in_use[ONE] = ("/ip4/5.77.0.1/tcp/1",)
-    keep_for(network, AT_ONCE)
+    await keep_for(network, AT_ONCE)
     assert network.ways == {
         ONE: f"/ip4/5.77.0.1/tcp/1/p2p/{ONE}",  # linked already; a dial would say nothing of QUIC
         TWO: f"/ip4/5.77.0.1/udp/1/quic-v1/p2p/{TWO}",
     }
 
 
-def test_nodes_that_do_not_consent_or_have_no_public_address_are_never_asked() -> None:
+@in_virtual_time
+async def test_nodes_that_do_not_consent_or_have_no_public_address_are_never_asked() -> None:
     network = WrittenRelays(
         advert(ONE, relays=False), advert(TWO, "192.168.1.5"), advert(THREE, "127.0.0.1"), advert(FOUR)
     )
-    keep_for(network, MINUTE)
+    await keep_for(network, MINUTE)
     assert network.relays == {FOUR}
     assert {address.rpartition("/")[2] for address in network.dials} == {FOUR}
 
 
-def test_a_relay_that_appears_later_is_taken_at_once() -> None:
+@in_virtual_time
+async def test_a_relay_that_appears_later_is_taken_at_once() -> None:
     network = WrittenRelays()
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(MINUTE)
         assert network.takes == []
         network.adverts[ONE] = advert(ONE)
         await asyncio.sleep(AT_ONCE)
         assert network.relays == {ONE}
 
-    keep(network, story)
 
-
-def test_a_relay_that_dies_is_replaced_and_forgotten() -> None:
+@in_virtual_time
+async def test_a_relay_that_dies_is_replaced_and_forgotten() -> None:
     network = WrittenRelays(advert(ONE), advert(TWO))
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(AT_ONCE)
         network.adverts[THREE] = advert(THREE)
         network.kill(ONE)
@@ -190,13 +190,11 @@ def test_a_relay_that_dies_is_replaced_and_forgotten() -> None:
         assert network.relays == {TWO, THREE}
         assert network.told[-1] == {TWO, THREE}
 
-    keep(network, story)
 
-
-def test_a_doubted_relay_is_kept_until_there_is_another() -> None:
+@in_virtual_time
+async def test_a_doubted_relay_is_kept_until_there_is_another() -> None:
     network = WrittenRelays(advert(ONE), advert(TWO))
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(AT_ONCE)
         network.kill(ONE, silently=True)
         await asyncio.sleep(MINUTE)
@@ -205,20 +203,19 @@ def test_a_doubted_relay_is_kept_until_there_is_another() -> None:
         await asyncio.sleep(AT_ONCE)
         assert network.relays == {TWO, THREE}
 
-    keep(network, story)
 
-
-def test_a_dead_relay_in_the_directory_does_not_keep_the_living_one_waiting() -> None:
+@in_virtual_time
+async def test_a_dead_relay_in_the_directory_does_not_keep_the_living_one_waiting() -> None:
     network = WrittenRelays(advert(ONE), advert(TWO))
     network.dead.add(ONE)
-    keep_for(network, 2 * AT_ONCE)
+    await keep_for(network, 2 * AT_ONCE)
     assert network.told[0] == {TWO}
 
 
-def test_places_are_renewed_and_one_that_the_relay_forgot_is_given_up() -> None:
+@in_virtual_time
+async def test_places_are_renewed_and_one_that_the_relay_forgot_is_given_up() -> None:
     network = WrittenRelays(advert(ONE))
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(3 * RENEW_SECONDS)
         assert len(network.takes) in (3, 4)
         network.full.add(ONE)
@@ -226,14 +223,12 @@ def test_places_are_renewed_and_one_that_the_relay_forgot_is_given_up() -> None:
         assert network.relays == frozenset()
         assert network.told[-1] == frozenset()
 
-    keep(network, story)
 
-
-def test_a_relay_that_is_full_is_left_alone_for_a_while_and_another_one_taken() -> None:
+@in_virtual_time
+async def test_a_relay_that_is_full_is_left_alone_for_a_while_and_another_one_taken() -> None:
     network = WrittenRelays(advert(ONE), advert(TWO), advert(THREE))
     network.full |= {ONE, TWO}
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(REFUSED_SECONDS - AT_ONCE)
         assert network.relays == {THREE}
         assert len(network.takes) == 3
@@ -241,13 +236,11 @@ def test_a_relay_that_is_full_is_left_alone_for_a_while_and_another_one_taken() 
         await asyncio.sleep(2 * AT_ONCE)
         assert len(network.relays) == 2
 
-    keep(network, story)
 
-
-def test_places_lost_with_the_daemon_are_taken_anew() -> None:
+@in_virtual_time
+async def test_places_lost_with_the_daemon_are_taken_anew() -> None:
     network = WrittenRelays(advert(ONE))
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(AT_ONCE)
         network.down = True
         await asyncio.sleep(MINUTE)
@@ -256,23 +249,22 @@ def test_places_lost_with_the_daemon_are_taken_anew() -> None:
         await asyncio.sleep(AT_ONCE)
         assert network.relays == {ONE}
 
-    keep(network, story)
 
-
-def test_a_relay_that_reached_us_through_another_is_dialled_directly_first() -> None:
+@in_virtual_time
+async def test_a_relay_that_reached_us_through_another_is_dialled_directly_first() -> None:
     network = WrittenRelays(advert(ONE), advert(TWO))
     network.relayed[ONE] = True
-    keep_for(network, AT_ONCE)
+    await keep_for(network, AT_ONCE)
     assert network.cuts == [ONE]
     assert network.relays == {ONE, TWO}
 
 
-def test_a_link_under_way_is_not_cut_for_a_place() -> None:
+@in_virtual_time
+async def test_a_link_under_way_is_not_cut_for_a_place() -> None:
     network = WrittenRelays(advert(ONE))
     network.relayed[ONE] = True
     network.busy.add(ONE)
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(MINUTE)
         assert network.cuts == []
         assert network.takes == []
@@ -280,76 +272,71 @@ def test_a_link_under_way_is_not_cut_for_a_place() -> None:
         await asyncio.sleep(AT_ONCE)
         assert network.relays == {ONE}
 
-    keep(network, story)
 
-
-def test_a_place_whose_direct_link_became_a_relayed_one_is_lost_and_taken_anew() -> None:
+@in_virtual_time
+async def test_a_place_whose_direct_link_became_a_relayed_one_is_lost_and_taken_anew() -> None:
     network = WrittenRelays(advert(ONE))
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(AT_ONCE)
         network.relayed[ONE] = True
         await asyncio.sleep(AT_ONCE)
         assert network.cuts == [ONE]
         assert network.relays == {ONE}
 
-    keep(network, story)
 
-
-def test_the_swarm_is_told_again_where_the_first_telling_failed() -> None:
+@in_virtual_time
+async def test_the_swarm_is_told_again_where_the_first_telling_failed() -> None:
     network = WrittenRelays(advert(ONE))
     network.deaf_tellings = 3
-    keep_for(network, 6 * LOOK_SECONDS)
+    await keep_for(network, 6 * LOOK_SECONDS)
     assert network.told == [{ONE}]
 
 
-def test_a_relay_that_can_only_be_reached_through_others_loses_its_link_once_in_five_minutes() -> None:
+@in_virtual_time
+async def test_a_relay_that_can_only_be_reached_through_others_loses_its_link_once_in_five_minutes() -> None:
     network = WrittenRelays(advert(ONE))
     network.relayed[ONE] = True
     network.dead.add(ONE)
-
-    async def story() -> None:
+    async with kept(network):
         while asyncio.get_running_loop().time() < 9.5 * MINUTE:
             await asyncio.sleep(LOOK_SECONDS)
             network.relayed.setdefault(ONE, True)  # it comes back at once
         assert len(network.cuts) == 2
         assert network.takes == []
 
-    keep(network, story)
 
-
-def test_a_relay_without_a_public_address_never_loses_its_link() -> None:
+@in_virtual_time
+async def test_a_relay_without_a_public_address_never_loses_its_link() -> None:
     network = WrittenRelays(advert(ONE, "192.168.1.5"))
     network.relayed[ONE] = True
-    keep_for(network, 10 * MINUTE)
+    await keep_for(network, 10 * MINUTE)
     assert network.cuts == []
 
 
-def test_relays_that_do_not_answer_are_dialled_a_few_times_a_minute() -> None:
+@in_virtual_time
+async def test_relays_that_do_not_answer_are_dialled_a_few_times_a_minute() -> None:
     network = WrittenRelays(advert(ONE))
     network.dead.add(ONE)
-    keep_for(network, MINUTE)
+    await keep_for(network, MINUTE)
     assert 3 <= len(network.dials) / 2 <= 5
 
 
-def test_a_renewal_that_is_not_answered_costs_no_place() -> None:
+@in_virtual_time
+async def test_a_renewal_that_is_not_answered_costs_no_place() -> None:
     network = WrittenRelays(advert(ONE))
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(AT_ONCE)
         network.dead.add(ONE)
         await asyncio.sleep(RENEW_SECONDS + AT_ONCE)
         assert len(network.takes) > 1
         assert network.relays == {ONE}
 
-    keep(network, story)
 
-
-def test_a_relay_whose_relayed_link_was_dropped_once_is_taken_again_at_once_when_its_direct_link_breaks() -> None:
+@in_virtual_time
+async def test_a_relay_whose_relayed_link_was_dropped_once_is_taken_again_at_once_when_its_direct_link_breaks() -> None:
     network = WrittenRelays(advert(ONE))
     network.relayed[ONE] = True
-
-    async def story() -> None:
+    async with kept(network):
         await asyncio.sleep(AT_ONCE)
         assert network.relays == {ONE}
         del network.relayed[ONE]
@@ -357,5 +344,3 @@ def test_a_relay_whose_relayed_link_was_dropped_once_is_taken_again_at_once_when
         assert network.told == [{ONE}] * len(network.told)
         assert network.relays == {ONE}
         assert len(network.cuts) == 1
-
-    keep(network, story)

@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from tests.virtual import in_virtual_time
 from waggle.core.errors import PeerUnreachable
 from waggle.mesh.libp2p.daemon import Daemon
 from waggle.mesh.libp2p.restarting import MAX_MISSES, WATCH_SECONDS, _until_lost
@@ -53,12 +54,10 @@ def test_only_silence_without_a_break_counts() -> None:
     assert run_virtual(run()) == 40 + MAX_MISSES
 
 
-def test_a_daemon_that_answers_is_kept() -> None:
-    async def run() -> None:
-        with pytest.raises(TimeoutError):
-            await given_up_after(Fake(*[True] * 1_000))
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_daemon_that_answers_is_kept() -> None:
+    with pytest.raises(TimeoutError):
+        await given_up_after(Fake(*[True] * 1_000))
 
 
 def test_a_dead_daemon_is_given_up_at_once() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tests.unit.mesh.files.swarm import MIB, Answer, Swarm, Watched, make_model
+from tests.virtual import in_virtual_time
 from waggle.core.errors import MeshError, PeerBusy, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.files.fetching.fetch import Progress, fetch
@@ -28,7 +29,6 @@ from waggle.mesh.files.wire import (
 from waggle.mesh.memory.wires import Conditions
 from waggle.mesh.packing import encode
 from waggle.mesh.transport import Refusal, Stream
-from waggle.testing.clock import run_virtual
 
 
 def nothing_landed(swarm: Swarm) -> bool:
@@ -43,180 +43,156 @@ def everything_in(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_model_lands_though_messages_get_lost(tmp_path: Path, seed: int) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, seed=seed)
-        for name in ("anna", "bert", "cleo")[: 1 + seed % 3]:
-            await swarm.add(name)
-        swarm.network.conditions = Conditions(
-            delay=0.02, jitter=0.05, loss=0.02 + 0.01 * seed, reordering=0.1, bandwidth=4e6
-        )
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert not any(one.bad for one in got.dropped)
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_model_lands_though_messages_get_lost(tmp_path: Path, seed: int) -> None:
+    swarm = Swarm(tmp_path, seed=seed)
+    for name in ("anna", "bert", "cleo")[: 1 + seed % 3]:
+        await swarm.add(name)
+    swarm.network.conditions = Conditions(
+        delay=0.02, jitter=0.05, loss=0.02 + 0.01 * seed, reordering=0.1, bandwidth=4e6
+    )
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert not any(one.bad for one in got.dropped)
 
 
 @pytest.mark.parametrize("end", ["kill", "cut", "partition"])
-def test_a_source_that_dies_midway_costs_a_few_seconds(tmp_path: Path, end: str) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=24 * MIB)
-        await swarm.add("anna")
-        anna, me = NodeId("anna"), swarm.me.node_id
-        await swarm.add("bert")
+@in_virtual_time
+async def test_a_source_that_dies_midway_costs_a_few_seconds(tmp_path: Path, end: str) -> None:
+    swarm = await Swarm.of(tmp_path, "anna", size=24 * MIB)
+    anna, me = NodeId("anna"), swarm.me.node_id
+    await swarm.add("bert")
 
-        died: list[str] = []
+    died: list[str] = []
 
-        def watch(progress: Progress) -> None:
-            if progress.phase == "fetching" and progress.done_bytes > 8 * MIB and not died:
-                died.append(end)
-                match end:
-                    case "kill":
-                        swarm.network.kill(anna)
-                    case "cut":
-                        swarm.network.cut(anna, me)
-                    case _:
-                        swarm.network.partition([anna])
+    def watch(progress: Progress) -> None:
+        if progress.phase == "fetching" and progress.done_bytes > 8 * MIB and not died:
+            died.append(end)
+            match end:
+                case "kill":
+                    swarm.network.kill(anna)
+                case "cut":
+                    swarm.network.cut(anna, me)
+                case _:
+                    swarm.network.partition([anna])
 
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=watch)
-        assert swarm.landed()
-        assert died
-        assert set(got.sources) == {"anna", "bert"}
-        assert got.seconds < 1.5 + 24 * MIB / 20e6 + CALL_SECONDS
-
-    run_virtual(body())
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=watch)
+    assert swarm.landed()
+    assert died
+    assert set(got.sources) == {"anna", "bert"}
+    assert got.seconds < 1.5 + 24 * MIB / 20e6 + CALL_SECONDS
 
 
-def test_without_a_source_the_fetch_ends_and_goes_on_later_where_it_was(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=12 * MIB)
-        await swarm.add("anna")
+@in_virtual_time
+async def test_without_a_source_the_fetch_ends_and_goes_on_later_where_it_was(tmp_path: Path) -> None:
+    swarm = await Swarm.of(tmp_path, "anna", size=12 * MIB)
 
-        def watch(progress: Progress) -> None:
-            if (
-                progress.phase == "fetching"
-                and progress.done_bytes > 5 * MIB
-                and swarm.network._nodes[NodeId("anna")].up
-            ):
-                swarm.network.kill(NodeId("anna"))
+    def watch(progress: Progress) -> None:
+        if progress.phase == "fetching" and progress.done_bytes > 5 * MIB and swarm.network._nodes[NodeId("anna")].up:
+            swarm.network.kill(NodeId("anna"))
 
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(MeshError, match=r"no source of thyme is left .*fetch again to go on"):
-            await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=watch)
-        assert asyncio.get_running_loop().time() - began < 120
-        assert nothing_landed(swarm)
-        bert = await swarm.add("bert")
-        got = await fetch(swarm.me, swarm.store, "thyme", [bert.node_id])
-        assert swarm.landed()
-        assert got.fetched_bytes == swarm.servers[bert.node_id].served_bytes < got.size - 5 * MIB
-
-    run_virtual(body())
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(MeshError, match=r"no source of thyme is left .*fetch again to go on"):
+        await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=watch)
+    assert asyncio.get_running_loop().time() - began < 120
+    assert nothing_landed(swarm)
+    bert = await swarm.add("bert")
+    got = await fetch(swarm.me, swarm.store, "thyme", [bert.node_id])
+    assert swarm.landed()
+    assert got.fetched_bytes == swarm.servers[bert.node_id].served_bytes < got.size - 5 * MIB
 
 
-def test_sources_are_looked_for_again_when_all_are_lost(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=8 * MIB)
-        await swarm.add("anna")
+@in_virtual_time
+async def test_sources_are_looked_for_again_when_all_are_lost(tmp_path: Path) -> None:
+    swarm = await Swarm.of(tmp_path, "anna", size=8 * MIB)
 
-        looks: list[float] = []
+    looks: list[float] = []
 
-        async def find() -> list[NodeId]:
-            looks.append(asyncio.get_running_loop().time())
-            if len(looks) == 3:
-                await swarm.add("bert")
-            return [NodeId("anna") if len(looks) < 3 else NodeId("bert")]
+    async def find() -> list[NodeId]:
+        looks.append(asyncio.get_running_loop().time())
+        if len(looks) == 3:
+            await swarm.add("bert")
+        return [NodeId("anna") if len(looks) < 3 else NodeId("bert")]
 
-        def watch(progress: Progress) -> None:
-            if progress.done_bytes > MIB:
-                swarm.network.kill(NodeId("anna"))
+    def watch(progress: Progress) -> None:
+        if progress.done_bytes > MIB:
+            swarm.network.kill(NodeId("anna"))
 
-        got = await fetch(swarm.me, swarm.store, "thyme", find, progress=watch)
-        assert swarm.landed()
-        assert set(got.sources) == {"anna", "bert"}
-
-    run_virtual(body())
+    got = await fetch(swarm.me, swarm.store, "thyme", find, progress=watch)
+    assert swarm.landed()
+    assert set(got.sources) == {"anna", "bert"}
 
 
-def test_a_slow_peer_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=12 * MIB)
-        slow = (await swarm.add("slow")).node_id
-        await swarm.add("anna")
-        swarm.network.set_way(slow, swarm.me.node_id, Conditions(delay=0.005, bandwidth=20_000))
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert got.seconds < 5
-        assert got.dropped == ()
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_slow_peer_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    swarm = Swarm(tmp_path, size=12 * MIB)
+    slow = (await swarm.add("slow")).node_id
+    await swarm.add("anna")
+    swarm.network.set_way(slow, swarm.me.node_id, Conditions(delay=0.005, bandwidth=20_000))
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert got.seconds < 5
+    assert got.dropped == ()
 
 
-def test_a_peer_that_falls_silent_is_dropped_while_others_go_on(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=40 * MIB, conditions=Conditions(delay=0.005, bandwidth=1e6))
-        mute, anna = await swarm.add("mute"), await swarm.add("anna")
+@in_virtual_time
+async def test_a_peer_that_falls_silent_is_dropped_while_others_go_on(tmp_path: Path) -> None:
+    swarm = Swarm(tmp_path, size=40 * MIB, conditions=Conditions(delay=0.005, bandwidth=1e6))
+    mute, anna = await swarm.add("mute"), await swarm.add("anna")
 
-        async def never(_: bytes, reply: bytes) -> bytes:
-            await asyncio.sleep(10_000)
-            return reply
+    async def never(_: bytes, reply: bytes) -> bytes:
+        await asyncio.sleep(10_000)
+        return reply
 
-        mute.answers[CHUNK_PROTOCOL] = never
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert got.sources == (anna.node_id,)
-        assert [(one.peer, one.bad) for one in got.dropped] == [(mute.node_id, False)]
-        assert "does not answer" in got.dropped[0].reason
-        assert got.seconds < 1.2 * got.size / 1e6
-
-    run_virtual(body())
+    mute.answers[CHUNK_PROTOCOL] = never
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert got.sources == (anna.node_id,)
+    assert [(one.peer, one.bad) for one in got.dropped] == [(mute.node_id, False)]
+    assert "does not answer" in got.dropped[0].reason
+    assert got.seconds < 1.2 * got.size / 1e6
 
 
 @pytest.mark.parametrize("busy_share", [0.5, 1.0])
-def test_a_busy_peer_is_asked_again_but_not_for_ever(tmp_path: Path, busy_share: float) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        anna = await swarm.add("anna")
-        asked = 0
+@in_virtual_time
+async def test_a_busy_peer_is_asked_again_but_not_for_ever(tmp_path: Path, busy_share: float) -> None:
+    swarm = Swarm(tmp_path)
+    anna = await swarm.add("anna")
+    asked = 0
 
-        async def busy(_: bytes, reply: bytes) -> bytes:
-            nonlocal asked
-            asked += 1
-            if asked % 2 or busy_share == 1.0:
-                raise PeerBusy("later")
-            return reply
+    async def busy(_: bytes, reply: bytes) -> bytes:
+        nonlocal asked
+        asked += 1
+        if asked % 2 or busy_share == 1.0:
+            raise PeerBusy("later")
+        return reply
 
-        anna.answers[CHUNK_PROTOCOL] = busy
-        began = asyncio.get_running_loop().time()
-        if busy_share == 1.0:
-            with pytest.raises(MeshError, match="gave nothing"):
-                await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-            assert asyncio.get_running_loop().time() - began < 6 * (PATIENCE_SECONDS + 10)
-            assert asked < 10_000
-        else:
+    anna.answers[CHUNK_PROTOCOL] = busy
+    began = asyncio.get_running_loop().time()
+    if busy_share == 1.0:
+        with pytest.raises(MeshError, match="gave nothing"):
             await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-            assert swarm.landed()
-
-    run_virtual(body())
-
-
-def test_a_peer_that_shares_no_longer_is_dropped_at_once(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=12 * MIB)
-        await swarm.add("anna")
-        await swarm.add("bert", shared_as="thyme")
-        store = swarm.servers[NodeId("anna")]._store
-
-        def watch(progress: Progress) -> None:
-            if progress.phase == "fetching":
-                store.unshare("thyme")
-
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=watch)
+        assert asyncio.get_running_loop().time() - began < 6 * (PATIENCE_SECONDS + 10)
+        assert asked < 10_000
+    else:
+        await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
         assert swarm.landed()
-        assert got.seconds < 3
-        assert not any(one.bad for one in got.dropped)
 
-    run_virtual(body())
+
+@in_virtual_time
+async def test_a_peer_that_shares_no_longer_is_dropped_at_once(tmp_path: Path) -> None:
+    swarm = await Swarm.of(tmp_path, "anna", size=12 * MIB)
+    await swarm.add("bert", shared_as="thyme")
+    store = swarm.servers[NodeId("anna")]._store
+
+    def watch(progress: Progress) -> None:
+        if progress.phase == "fetching":
+            store.unshare("thyme")
+
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=watch)
+    assert swarm.landed()
+    assert got.seconds < 3
+    assert not any(one.bad for one in got.dropped)
 
 
 # --- liars
@@ -251,52 +227,44 @@ async def mostly_right(request: bytes, reply: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("lie", [flip, zeros, too_short, too_long, nothing, huge, mostly_right])
-def test_a_peer_that_sends_bad_bytes_is_dropped_reported_and_replaced(tmp_path: Path, lie: Answer) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=12 * MIB)
-        liar, anna = await swarm.add("liar"), await swarm.add("anna")
-        liar.answers[CHUNK_PROTOCOL] = lie
-        reported: list[NodeId] = []
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, on_bad_peer=lambda peer, _: reported.append(peer))
-        assert swarm.landed()
-        assert reported == [liar.node_id]
-        assert [one.peer for one in got.dropped if one.bad] == [liar.node_id]
-        assert anna.node_id in got.sources
-        assert len(liar.asked_for()) < 30
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_peer_that_sends_bad_bytes_is_dropped_reported_and_replaced(tmp_path: Path, lie: Answer) -> None:
+    swarm = Swarm(tmp_path, size=12 * MIB)
+    liar, anna = await swarm.add("liar"), await swarm.add("anna")
+    liar.answers[CHUNK_PROTOCOL] = lie
+    reported: list[NodeId] = []
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, on_bad_peer=lambda peer, _: reported.append(peer))
+    assert swarm.landed()
+    assert reported == [liar.node_id]
+    assert [one.peer for one in got.dropped if one.bad] == [liar.node_id]
+    assert anna.node_id in got.sources
+    assert len(liar.asked_for()) < 30
 
 
 @pytest.mark.parametrize("lie", [flip, too_short, nothing])
-def test_of_a_liar_alone_nothing_lands(tmp_path: Path, lie: Answer) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        (await swarm.add("liar")).answers[CHUNK_PROTOCOL] = lie
-        reported: list[str] = []
-        with pytest.raises(MeshError, match="no source of thyme is left"):
-            await fetch(
-                swarm.me, swarm.store, "thyme", swarm.ids, on_bad_peer=lambda _, reason: reported.append(reason)
-            )
-        assert nothing_landed(swarm)
-        (reason,) = reported
-        assert reason.startswith("sent wrong bytes" if lie is flip else "sent ")
-        assert ("where" in reason) == (lie is not flip)
-
-    run_virtual(body())
+@in_virtual_time
+async def test_of_a_liar_alone_nothing_lands(tmp_path: Path, lie: Answer) -> None:
+    swarm = Swarm(tmp_path)
+    (await swarm.add("liar")).answers[CHUNK_PROTOCOL] = lie
+    reported: list[str] = []
+    with pytest.raises(MeshError, match="no source of thyme is left"):
+        await fetch(swarm.me, swarm.store, "thyme", swarm.ids, on_bad_peer=lambda _, reason: reported.append(reason))
+    assert nothing_landed(swarm)
+    (reason,) = reported
+    assert reason.startswith("sent wrong bytes" if lie is flip else "sent ")
+    assert ("where" in reason) == (lie is not flip)
 
 
-def test_many_liars_and_one_honest_peer(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=12 * MIB)
-        lies = [flip, zeros, too_short, too_long, nothing, huge, mostly_right]
-        for number, lie in enumerate(lies):
-            (await swarm.add(f"liar{number}")).answers[CHUNK_PROTOCOL] = lie
-        await swarm.add("anna")
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert {one.peer for one in got.dropped if one.bad} == {f"liar{number}" for number in range(len(lies))}
-
-    run_virtual(body())
+@in_virtual_time
+async def test_many_liars_and_one_honest_peer(tmp_path: Path) -> None:
+    swarm = Swarm(tmp_path, size=12 * MIB)
+    lies = [flip, zeros, too_short, too_long, nothing, huge, mostly_right]
+    for number, lie in enumerate(lies):
+        (await swarm.add(f"liar{number}")).answers[CHUNK_PROTOCOL] = lie
+    await swarm.add("anna")
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert {one.peer for one in got.dropped if one.bad} == {f"liar{number}" for number in range(len(lies))}
 
 
 def piece(total: int, data: bytes) -> bytes:
@@ -336,18 +304,16 @@ async def noise(_: bytes, __: bytes) -> bytes:
     "lie",
     [another_manifest, endless_manifest, growing_manifest, impossible_manifest, empty_piece, too_large_a_piece, noise],
 )
-def test_a_false_manifest_is_found_out_and_asked_of_another(tmp_path: Path, lie: Answer) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        liar = await swarm.add("liar")
-        await swarm.add("anna")
-        liar.answers[MANIFEST_PROTOCOL] = lie
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert [one.peer for one in got.dropped if one.bad] == [liar.node_id]
-        assert liar.asked_for(CHUNK_PROTOCOL) == []
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_false_manifest_is_found_out_and_asked_of_another(tmp_path: Path, lie: Answer) -> None:
+    swarm = Swarm(tmp_path)
+    liar = await swarm.add("liar")
+    await swarm.add("anna")
+    liar.answers[MANIFEST_PROTOCOL] = lie
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert [one.peer for one in got.dropped if one.bad] == [liar.node_id]
+    assert liar.asked_for(CHUNK_PROTOCOL) == []
 
 
 @pytest.mark.parametrize(
@@ -365,21 +331,19 @@ def test_a_false_manifest_is_found_out_and_asked_of_another(tmp_path: Path, lie:
         bytes(MIB),
     ],
 )
-def test_a_list_that_breaks_a_rule_is_reported_and_not_believed(tmp_path: Path, listing: bytes) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        liar = await swarm.add("liar")
-        await swarm.add("anna")
+@in_virtual_time
+async def test_a_list_that_breaks_a_rule_is_reported_and_not_believed(tmp_path: Path, listing: bytes) -> None:
+    swarm = Swarm(tmp_path)
+    liar = await swarm.add("liar")
+    await swarm.add("anna")
 
-        async def lie(_: bytes, __: bytes) -> bytes:
-            return listing
+    async def lie(_: bytes, __: bytes) -> bytes:
+        return listing
 
-        liar.answers[LIST_PROTOCOL] = lie
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert [one.peer for one in got.dropped if one.bad] == [liar.node_id]
-
-    run_virtual(body())
+    liar.answers[LIST_PROTOCOL] = lie
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert [one.peer for one in got.dropped if one.bad] == [liar.node_id]
 
 
 async def serve_made_up(peer: Watched, name: str, encoded: bytes, content: bytes = b"") -> str:
@@ -428,34 +392,32 @@ def bomb(**changes: object) -> bytes:
         b"\x91" * 100_000,
     ],
 )
-def test_a_manifest_that_breaks_a_rule_is_refused_before_anything_is_written(tmp_path: Path, encoded: bytes) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        peer = await swarm.stranger("liar")
-        manifest = await serve_made_up(peer, "thyme", encoded)
-        before = everything_in(tmp_path)
-        for wanted in ("thyme", manifest):
-            with pytest.raises(RemoteProtocolError):
-                await fetch(swarm.me, swarm.store, wanted, [peer.node_id])
-        assert everything_in(tmp_path) == before
+@in_virtual_time
+async def test_a_manifest_that_breaks_a_rule_is_refused_before_anything_is_written(
+    tmp_path: Path, encoded: bytes
+) -> None:
+    swarm = Swarm(tmp_path)
+    peer = await swarm.stranger("liar")
+    manifest = await serve_made_up(peer, "thyme", encoded)
+    before = everything_in(tmp_path)
+    for wanted in ("thyme", manifest):
+        with pytest.raises(RemoteProtocolError):
+            await fetch(swarm.me, swarm.store, wanted, [peer.node_id])
+    assert everything_in(tmp_path) == before
 
-    run_virtual(body())
 
-
-def test_a_manifest_of_another_name_is_refused(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        peer = await swarm.stranger("liar")
-        honest = await swarm.add("anna", make_model(tmp_path / "sage", size=10))
-        encoded = swarm.servers[honest.node_id]._store.manifest_range(
-            swarm.servers[honest.node_id]._store.shared()[0].manifest, 0, MIB
-        )[1]
-        await serve_made_up(peer, "thyme", encoded)
-        with pytest.raises(RemoteProtocolError, match="'sage'"):
-            await fetch(swarm.me, swarm.store, "thyme", [peer.node_id])
-        assert nothing_landed(swarm)
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_manifest_of_another_name_is_refused(tmp_path: Path) -> None:
+    swarm = Swarm(tmp_path)
+    peer = await swarm.stranger("liar")
+    honest = await swarm.add("anna", make_model(tmp_path / "sage", size=10))
+    encoded = swarm.servers[honest.node_id]._store.manifest_range(
+        swarm.servers[honest.node_id]._store.shared()[0].manifest, 0, MIB
+    )[1]
+    await serve_made_up(peer, "thyme", encoded)
+    with pytest.raises(RemoteProtocolError, match="'sage'"):
+        await fetch(swarm.me, swarm.store, "thyme", [peer.node_id])
+    assert nothing_landed(swarm)
 
 
 def made_up(path: str, content: bytes, sha256: Callable[[bytes], bytes]) -> bytes:
@@ -472,97 +434,87 @@ def made_up(path: str, content: bytes, sha256: Callable[[bytes], bytes]) -> byte
         ("config.json", b"{}", lambda _: bytes(32), "contradicts itself"),
     ],
 )
-def test_a_model_that_is_not_what_it_says_is_removed(
+@in_virtual_time
+async def test_a_model_that_is_not_what_it_says_is_removed(
     tmp_path: Path, path: str, content: bytes, sha256: Callable[[bytes], bytes], told: str
 ) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        peer = await swarm.stranger("liar")
-        await serve_made_up(peer, "thyme", made_up(path, content, sha256), content)
-        with pytest.raises(RemoteProtocolError, match=told):
-            await fetch(swarm.me, swarm.store, "thyme", [peer.node_id])
-        assert nothing_landed(swarm)
-        assert list(swarm.store.partials.iterdir()) == []
-
-    run_virtual(body())
+    swarm = Swarm(tmp_path)
+    peer = await swarm.stranger("liar")
+    await serve_made_up(peer, "thyme", made_up(path, content, sha256), content)
+    with pytest.raises(RemoteProtocolError, match=told):
+        await fetch(swarm.me, swarm.store, "thyme", [peer.node_id])
+    assert nothing_landed(swarm)
+    assert list(swarm.store.partials.iterdir()) == []
 
 
-def test_a_finder_that_fails_costs_nothing_that_is_here(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=8 * MIB)
-        anna = await swarm.add("anna")
-        looks: list[int] = []
+@in_virtual_time
+async def test_a_finder_that_fails_costs_nothing_that_is_here(tmp_path: Path) -> None:
+    swarm = Swarm(tmp_path, size=8 * MIB)
+    anna = await swarm.add("anna")
+    looks: list[int] = []
 
-        async def find() -> list[NodeId]:
-            looks.append(1)
-            if len(looks) > 1:
-                raise RemoteProtocolError("somebody sent nonsense")
-            return [anna.node_id]
+    async def find() -> list[NodeId]:
+        looks.append(1)
+        if len(looks) > 1:
+            raise RemoteProtocolError("somebody sent nonsense")
+        return [anna.node_id]
 
-        def watch(progress: Progress) -> None:
-            if progress.phase == "fetching" and progress.done_bytes > 4 * MIB:
-                swarm.network.kill(anna.node_id)
+    def watch(progress: Progress) -> None:
+        if progress.phase == "fetching" and progress.done_bytes > 4 * MIB:
+            swarm.network.kill(anna.node_id)
 
-        with pytest.raises(RemoteProtocolError, match="nonsense"):
-            await fetch(swarm.me, swarm.store, "thyme", find, progress=watch)
-        bert = await swarm.add("bert")
-        got = await fetch(swarm.me, swarm.store, "thyme", [bert.node_id])
-        assert swarm.landed()
-        assert got.fetched_bytes < 4 * MIB + 2_000
-
-    run_virtual(body())
+    with pytest.raises(RemoteProtocolError, match="nonsense"):
+        await fetch(swarm.me, swarm.store, "thyme", find, progress=watch)
+    bert = await swarm.add("bert")
+    got = await fetch(swarm.me, swarm.store, "thyme", [bert.node_id])
+    assert swarm.landed()
+    assert got.fetched_bytes < 4 * MIB + 2_000
 
 
 # --- our own disk
 
 
-def test_damage_on_our_own_disk_is_fetched_again(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path)
-        await swarm.add("anna")
+@in_virtual_time
+async def test_damage_on_our_own_disk_is_fetched_again(tmp_path: Path) -> None:
+    swarm = await Swarm.of(tmp_path, "anna")
 
-        def rot(progress: Progress) -> None:
-            if progress.phase == "verifying" and progress.done_bytes == 0 and not done:
-                done.append(1)
-                (file,) = swarm.store.partials.glob("*/files/model.safetensors")
-                with file.open("r+b") as opened:
-                    opened.seek(MIB + 7)
-                    opened.write(b"rotten")
+    def rot(progress: Progress) -> None:
+        if progress.phase == "verifying" and progress.done_bytes == 0 and not done:
+            done.append(1)
+            (file,) = swarm.store.partials.glob("*/files/model.safetensors")
+            with file.open("r+b") as opened:
+                opened.seek(MIB + 7)
+                opened.write(b"rotten")
 
-        done: list[int] = []
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=rot)
-        assert done
-        assert swarm.landed()
-        assert got.fetched_bytes == got.size + MIB
-
-    run_virtual(body())
+    done: list[int] = []
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids, progress=rot)
+    assert done
+    assert swarm.landed()
+    assert got.fetched_bytes == got.size + MIB
 
 
-def test_a_disk_that_fills_up_midway_is_told_and_what_is_there_is_kept(
+@in_virtual_time
+async def test_a_disk_that_fills_up_midway_is_told_and_what_is_there_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, size=8 * MIB)
-        await swarm.add("anna")
-        write, room = os.pwrite, 4 * MIB
+    swarm = await Swarm.of(tmp_path, "anna", size=8 * MIB)
+    write, room = os.pwrite, 4 * MIB
 
-        def pwrite(file: int, data: memoryview, offset: int) -> int:
-            nonlocal room
-            if len(data) > room:
-                raise OSError(28, "No space left on device")
-            room -= len(data)
-            return write(file, data, offset)
+    def pwrite(file: int, data: memoryview, offset: int) -> int:
+        nonlocal room
+        if len(data) > room:
+            raise OSError(28, "No space left on device")
+        room -= len(data)
+        return write(file, data, offset)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", pwrite)
-            with pytest.raises(UsageError, match=r"the disk is full: .* are missing, .* are free"):
-                await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert nothing_landed(swarm)
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert 0 < got.fetched_bytes <= got.size - 3 * MIB
-
-    run_virtual(body())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        with pytest.raises(UsageError, match=r"the disk is full: .* are missing, .* are free"):
+            await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert nothing_landed(swarm)
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert 0 < got.fetched_bytes <= got.size - 3 * MIB
 
 
 def test_the_bounds_on_waiting_fit_together() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.mesh.files.swarm import MIB, Swarm
+from tests.virtual import in_virtual_time
 from waggle.mesh.files.fetching.fetch import REQUESTS_PER_PEER, fetch
 from waggle.mesh.files.store import FileStore
-from waggle.testing.clock import run_virtual
 
 SIZE = 10 * MIB
 
@@ -37,42 +37,38 @@ async def fetch_and_cancel(swarm: Swarm, told: int) -> int:
 
 
 @pytest.mark.parametrize("told", [1, 2, 3, 4, 6, 9, 12, 16, 18, 20, 24])
-def test_a_fetch_cancelled_at_any_stage_goes_on_where_it_was(tmp_path: Path, told: int) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, SIZE)
-        anna = await swarm.add("anna")
-        kept = await fetch_and_cancel(swarm, told)
-        assert list(swarm.store.models.iterdir()) == []
-        await asyncio.sleep(10)  # what was on its way is over
-        asked = swarm.servers[anna.node_id].served_bytes
-        got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-        assert swarm.landed()
-        assert got.fetched_bytes <= got.size - kept
-        assert swarm.servers[anna.node_id].served_bytes - asked == got.fetched_bytes
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_fetch_cancelled_at_any_stage_goes_on_where_it_was(tmp_path: Path, told: int) -> None:
+    swarm = Swarm(tmp_path, SIZE)
+    anna = await swarm.add("anna")
+    kept = await fetch_and_cancel(swarm, told)
+    assert list(swarm.store.models.iterdir()) == []
+    await asyncio.sleep(10)  # what was on its way is over
+    asked = swarm.servers[anna.node_id].served_bytes
+    got = await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+    assert swarm.landed()
+    assert got.fetched_bytes <= got.size - kept
+    assert swarm.servers[anna.node_id].served_bytes - asked == got.fetched_bytes
 
 
-def test_a_fetch_cancelled_again_and_again_arrives(tmp_path: Path) -> None:
-    async def body() -> None:
-        swarm = Swarm(tmp_path, SIZE)
-        anna = await swarm.add("anna")
-        cancelled = 0
-        while True:
-            try:
-                async with asyncio.timeout(0.3):
-                    await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
-            except TimeoutError:
-                cancelled += 1
-                assert cancelled < 50
-            else:
-                break
-        assert swarm.landed()
-        assert cancelled > 1
-        most_lost = cancelled * REQUESTS_PER_PEER * MIB
-        assert swarm.servers[anna.node_id].served_bytes <= SIZE + most_lost + 10_000
-
-    run_virtual(body())
+@in_virtual_time
+async def test_a_fetch_cancelled_again_and_again_arrives(tmp_path: Path) -> None:
+    swarm = Swarm(tmp_path, SIZE)
+    anna = await swarm.add("anna")
+    cancelled = 0
+    while True:
+        try:
+            async with asyncio.timeout(0.3):
+                await fetch(swarm.me, swarm.store, "thyme", swarm.ids)
+        except TimeoutError:
+            cancelled += 1
+            assert cancelled < 50
+        else:
+            break
+    assert swarm.landed()
+    assert cancelled > 1
+    most_lost = cancelled * REQUESTS_PER_PEER * MIB
+    assert swarm.servers[anna.node_id].served_bytes <= SIZE + most_lost + 10_000
 
 
 CHILD = """
