@@ -87,7 +87,7 @@ def print_explanation(record: Record) -> None:
 def _print_proposals(record: Record) -> None:
     names = names_of(record.plan)
     weights = {standing.node: standing.support_weight for standing in (*record.plan.proposers, *record.plan.standby)}
-    found = proposals_of(record)
+    found = _proposals_of(record)
     sure = ("-" if each.self_confidence is None else f"{each.self_confidence:.0%}" for each in found)
     print_table(
         [
@@ -121,7 +121,7 @@ def _shown(text: str, limit: int) -> str:
     return shown(one_line(text, limit))
 
 
-def proposals_of(record: Record) -> list[Proposal]:
+def _proposals_of(record: Record) -> list[Proposal]:
     """The accepted proposals, in the plan's order of nodes."""
     order = {standing.node: rank for rank, standing in enumerate((*record.plan.proposers, *record.plan.standby))}
     found = [event.proposal for event in record.events if isinstance(event, ProposalReceived)]

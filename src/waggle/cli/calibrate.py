@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
-from waggle.cli.shared import Seed, calibration_path, check_target, plain_console, progress_bars
+from waggle.cli.shared import Seed, calibration_path, check_target, engines_of, plain_console, progress_bars
 
 if TYPE_CHECKING:
     from waggle.node.config.load import Configuration
@@ -41,7 +41,6 @@ def calibrate(
     from waggle.node.calibrating.calibrate import calibrate as measure
     from waggle.node.calibrating.calibration import Calibration, save_calibration
     from waggle.node.calibrating.cards import write_skills
-    from waggle.node.engines.opening import open_engines
 
     async def run(engines: dict[NodeId, RememberingEngine]) -> Calibration:
         try:
@@ -59,8 +58,7 @@ def calibrate(
     if out is None:
         target.parent.mkdir(parents=True, exist_ok=True)
     check_target(target)
-    opened = open_engines(settings.engines, key_variable=settings.key_variable or None)
-    found = asyncio.run(run({node: RememberingEngine(inner) for node, inner in opened.items()}))
+    found = asyncio.run(run({node: RememberingEngine(inner) for node, inner in engines_of(settings).items()}))
     save_calibration(found, target)
     if not settings.engines and out is None:
         write_skills(found)

@@ -10,7 +10,7 @@ import typer
 
 from waggle.cli.config import takes_settings
 from waggle.cli.findings import Row, Screen, screen
-from waggle.cli.shared import bundled_calibration
+from waggle.cli.shared import CALIBRATION
 from waggle.core.inert import one_line
 from waggle.core.words import id_end, many
 
@@ -201,6 +201,7 @@ def _hive() -> Row:
 
 
 def _measured() -> Row:
-    path = bundled_calibration()
-    fine = path.exists()
+    from waggle.models.hive import hive_root
+
+    fine = (hive_root() / CALIBRATION).exists()
     return "calibration", "found" if fine else "missing", "" if fine else "run waggle calibrate", fine

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
-from waggle.cli.local import OfNode
+from waggle.cli.local import OfNode, any_running_node
 from waggle.cli.shared import plain_console
 from waggle.core.inert import one_line
 
@@ -37,24 +37,16 @@ def fetch(
     """
     import asyncio
 
-    from waggle.cli.invites import read_invites
+    from waggle.cli.invites import invite_to, read_invites
     from waggle.core.errors import UsageError
 
     if via and node:
         raise UsageError("--via fetches past your own node: leave out --node")
     home = configuration.settings.home
-    invites = read_invites(via, configuration) if via else [_own_node(home, node)]
+    invites = read_invites(via, configuration) if via else [invite_to(any_running_node(home, node))]
     with _bars() as tell:
         done = asyncio.run(_fetch(home / "files", model, invites, tell))
     _report(done)
-
-
-def _own_node(home: Path, name: str | None) -> "Invite":
-    from waggle.cli.local import any_running_node
-    from waggle.mesh.invite import Invite
-
-    info = any_running_node(home, name)
-    return Invite(addresses=info.addresses, network=info.network)
 
 
 async def _fetch(root: Path, model: str, invites: "list[Invite]", tell: "Callable[[Progress], None]") -> "Fetched":

@@ -52,6 +52,28 @@ def beside_of(configuration: "Configuration", recent: "RecentLogs") -> "Beside":
     return gateway_of
 
 
+def check_gateway(settings: "Settings") -> None:
+    """See to it that the gateway, where there is to be one, can listen where it is to.
+
+    Raises:
+        UsageError: its address is taken or not ours, or is open to others while there is no key.
+    """
+    from waggle.node.config.settings import NO_PORT
+
+    if settings.gateway_port == NO_PORT:
+        return
+    from waggle.gateway.door.hosts import check_binding
+    from waggle.gateway.keys.live import LiveKeys
+    from waggle.gateway.server import bound
+
+    keys = LiveKeys(settings.home / KEYS)
+    try:
+        check_binding(_options(settings), keys)
+    finally:
+        keys.close()
+    bound(settings.gateway_host, settings.gateway_port).close()
+
+
 @asynccontextmanager
 async def running_gateway(
     configuration: "Configuration",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from waggle.mesh.invite import Invite
     from waggle.node.config.load import Configuration
+    from waggle.node.home.home import RunInfo
 
 
 def read_invites(texts: Sequence[str], configuration: "Configuration") -> "list[Invite]":
@@ -39,13 +40,19 @@ def invites_here(home: Path, name: str | None) -> "list[Invite]":
         UsageError: there is no telling which is meant, or none of this name. PeerUnreachable: none is running.
     """
     from waggle.cli.local import UP, running_node
-    from waggle.mesh.invite import Invite
     from waggle.node.home.home import find_running
 
     running = find_running(home)
     are_one_swarm = name is None and running and all(info.name.startswith(UP) for info in running)
     found = running if are_one_swarm else [running_node(home, name)]
-    return [Invite(addresses=info.addresses, network=info.network) for info in found]
+    return [invite_to(info) for info in found]
+
+
+def invite_to(info: "RunInfo") -> "Invite":
+    """To a running node of this user."""
+    from waggle.mesh.invite import Invite
+
+    return Invite(addresses=info.addresses, network=info.network)
 
 
 def in_network_of(invites: "Sequence[Invite]", configuration: "Configuration") -> "Configuration":

@@ -8,8 +8,8 @@ import typer
 
 from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
-from waggle.cli.gateway import OF_GATEWAYS, beside_of
-from waggle.cli.shared import plain_console
+from waggle.cli.gateway import OF_GATEWAYS, beside_of, check_gateway
+from waggle.cli.shared import bundled_calibration, calibration_of, engines_of, plain_console
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from waggle.core.ids import NodeId
     from waggle.engines.protocol import Engine
     from waggle.mesh.invite import Invite
-    from waggle.node.calibrating.calibration import Calibration
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
     from waggle.node.running.running import Beside, Ready
@@ -67,7 +66,6 @@ def join(
     """
     import uvloop
 
-    from waggle.cli.early import check_node
     from waggle.cli.invites import in_network_of, read_invites
     from waggle.node.observing.logs import configure_logs
 
@@ -76,24 +74,28 @@ def join(
     configuration = in_network_of(parsed, configuration)
     check_node(settings)
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
-    engines = {} if without_models else _open(settings)
+    engines = {} if without_models else engines_of(settings)
     if not uvloop.run(_run(configuration, parsed, engines, beside_of(configuration, recent), with_parent)):
         raise KeyboardInterrupt
 
 
-def _open(settings: "Settings") -> "dict[NodeId, Engine]":
-    from waggle.node.engines.opening import open_engines
+def check_node(settings: "Settings") -> None:
+    """See to it that this node can be started here.
 
-    return open_engines(settings.engines, key_variable=settings.key_variable or None)
+    Raises:
+        UsageError: it runs already, its folder cannot be written to, or an address or the gateway's port is no good.
+    """
+    from waggle.mesh.libp2p.settings import Settings as Libp2pSettings
+    from waggle.mesh.libp2p.settings import with_ports
+    from waggle.node.home.home import NodeHome
 
-
-def _calibration(settings: "Settings") -> "Calibration | None":
-    """What was measured of its engines, or else of the bundled models, which others in the swarm may have."""
-    from waggle.cli.shared import bundled_calibration, calibration_of
-    from waggle.node.calibrating.calibration import load_calibration
-
-    path = bundled_calibration()
-    return calibration_of(settings) or (load_calibration(path) if path.exists() else None)
+    home = NodeHome(settings.home, settings.name)
+    with home.lock():
+        Libp2pSettings(
+            key_path=home.key, listen=settings.listen, announce=settings.announce, relays=settings.relays
+        ).checked()
+        with_ports(settings.listen)
+    check_gateway(settings)
 
 
 async def _run(
@@ -127,7 +129,7 @@ async def _run(
         try:
             named = {str(name): engine for name, engine in engines.items()}
             settings = configuration.settings
-            calibration = _calibration(settings)
+            calibration = calibration_of(settings) or bundled_calibration()  # others may have the bundled models
             node = run_node(settings, invites, named, calibration, stop=stop, ready=settle, beside=beside)
             await until(told, node, leave)
         finally:

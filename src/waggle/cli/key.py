@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
+from waggle.cli.gateway import KEYS
 from waggle.cli.shared import AsJson, make_group, plain_console
 
 if TYPE_CHECKING:
     from waggle.gateway.keys.store import KeyInfo, KeyStore
     from waggle.node.config.load import Configuration
 
-FILE = "keys.sqlite"
 LARGEST_LIMIT = 1_000_000_000
 MILLION = 1_000_000
 NAME_WIDTH = 8  # at least, however narrow the terminal
@@ -102,7 +102,7 @@ def revoke(
 
 def _listed(configuration: "Configuration") -> "tuple[KeyInfo, ...]":
     """All keys; where there were never any, no file is made: a gateway that finds one asks for keys."""
-    if not (configuration.settings.home / FILE).exists():
+    if not (configuration.settings.home / KEYS).exists():
         return ()
     with _store(configuration) as keys:
         return keys.list()
@@ -112,7 +112,7 @@ def _listed(configuration: "Configuration") -> "tuple[KeyInfo, ...]":
 def _store(configuration: "Configuration") -> "Iterator[KeyStore]":
     from waggle.gateway.keys.store import KeyStore
 
-    keys = KeyStore(configuration.settings.home / FILE)
+    keys = KeyStore(configuration.settings.home / KEYS)
     try:
         yield keys
     finally:

@@ -8,6 +8,7 @@ where it arose.
 import errno
 import io
 import os
+import re
 import sys
 
 # Small matrices: a second thread of the linear-algebra library costs more than it brings. Read when numpy is imported.
@@ -15,12 +16,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from waggle.cli.output import writing
-from waggle.cli.usage import plain_usage
 from waggle.core.errors import UsageError, WaggleError
 from waggle.core.inert import one_line
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 MOST_SHOWN = 2_000  # characters of an error
+CAUSES = (
+    (r"Input should be a valid integer.*", "it must be a whole number"),
+    (r"Input should be a valid number.*", "it must be a number"),
+    (r"Input should be greater than or equal to (\S+?)\.?", r"it must be at least \1"),
+    (r"Input should be less than or equal to (\S+?)\.?", r"it must be at most \1"),
+    (r"Input should be greater than (\S+?)\.?", r"it must be more than \1"),
+    (r"Input should be less than (\S+?)\.?", r"it must be less than \1"),
+    (r"Input should be a finite number.*", "it must be a finite number"),
+)
+"""What the parser of command lines says behind "Invalid value for ...: ", whole, and what we say."""
+_CHOICES = re.compile(r"Value error, .* is not one of ((?:'[^']*'(?:, )?)+)\.?")
+_HEAD = re.compile(r"(Invalid value(?: for [^:]*)?: )(.*)", re.DOTALL)
 
 
 def run() -> None:
@@ -73,6 +85,19 @@ def report_failure(error: BaseException) -> int:
         case _:
             fault = f"{type(error).__name__}: {error}"
             return _complain(f"a fault in waggle itself, please report it (WAGGLE_TRACEBACK=1 shows where): {fault}")
+
+
+def plain_usage(message: str) -> str:
+    """The message, where we know the cause, as "Invalid value for '--seed': it must be a whole number"."""
+    if (parts := _HEAD.fullmatch(message)) is None:
+        return message
+    head, cause = parts.groups()
+    if choices := _CHOICES.fullmatch(cause):
+        return f"{head}it must be one of {choices[1].replace(chr(39), '')}"
+    for pattern, words in CAUSES:
+        if found := re.fullmatch(pattern, cause, re.DOTALL):
+            return head + found.expand(words)
+    return head + cause.removeprefix("Value error, ")
 
 
 def _complain(message: str, status: int = FAILED) -> int:

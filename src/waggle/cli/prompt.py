@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from waggle.cli.answer import print_answer
 from waggle.cli.gateway import running_gateway
 from waggle.cli.lines import Lines, standard_input
-from waggle.cli.shared import bundled_calibration, plain_console
+from waggle.cli.shared import bundled_calibration, engines_of, plain_console
 from waggle.cli.stopping import stop_on_signals, until
 
 if TYPE_CHECKING:
@@ -24,35 +25,35 @@ if TYPE_CHECKING:
 MEET_SECONDS = 10.0
 
 
-def run_at_prompt(configuration: "Configuration", specs: list[str]) -> None:
-    """Answer one question per line of standard input, until an empty one, the input's end or Ctrl-C."""
-    from waggle.node.engines.opening import open_engines
+def run_at_prompt(configuration: "Configuration", specs: list[str], node: "Settings") -> None:
+    """Answer one question per line of standard input, until an empty one, the input's end or Ctrl-C.
+
+    `node` is what each of the nodes with these engines is told.
+    """
     from waggle.node.observing.logs import configure_logs
 
     settings = configuration.settings
     recent = configure_logs(settings.log_level, settings.log_format, log_prompts=settings.log_prompts)
-    engines = open_engines(specs, key_variable=settings.key_variable or None)  # outside the loop: Ctrl-C ends it
-    asyncio.run(_until_stopped(configuration, engines, recent))
+    engines = engines_of(settings, specs)  # outside the loop: Ctrl-C ends it
+    asyncio.run(_until_stopped(_run(configuration, engines, node, recent)))
 
 
-async def _until_stopped(configuration: "Configuration", engines: "dict[NodeId, Engine]", recent: "RecentLogs") -> None:
+async def _until_stopped(work: Coroutine[None, None, None]) -> None:
     stop = asyncio.Event()
     with stop_on_signals(stop):
-        await until(stop, _run(configuration, engines, recent))
+        await until(stop, work)
 
 
-async def _run(configuration: "Configuration", engines: "dict[NodeId, Engine]", recent: "RecentLogs") -> None:
-    from waggle.cli.up_nodes import nodes_of
-    from waggle.node.calibrating.calibration import load_calibration
+async def _run(
+    configuration: "Configuration", engines: "dict[NodeId, Engine]", node: "Settings", recent: "RecentLogs"
+) -> None:
     from waggle.node.config.settings import NO_PORT
     from waggle.node.network.memory_swarm import start_in_memory
     from waggle.node.running.running import options_of
     from waggle.node.services.mesh import MeshService
 
-    settings, path = configuration.settings, bundled_calibration()
-    calibration = load_calibration(path) if path.exists() else None
-    options = replace(options_of(nodes_of(settings, list(engines))[0], relays=False), name="")
-    nodes = await start_in_memory(engines, options, calibration=calibration)
+    settings, options = configuration.settings, replace(options_of(node, relays=False), name="")
+    nodes = await start_in_memory(engines, options, calibration=bundled_calibration())
     try:
         await _meet(nodes)
         async with AsyncExitStack() as held:

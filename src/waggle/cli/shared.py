@@ -1,7 +1,7 @@
 """What several verbs share: option texts, the console, progress bars, where calibrations lie. Imports nothing heavy."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from waggle.core.ids import NodeId
+    from waggle.engines.protocol import Engine
     from waggle.node.calibrating.calibration import Calibration
     from waggle.node.calibrating.known import Progress
     from waggle.node.config.settings import Settings
@@ -43,16 +45,20 @@ def plain_console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
-def bundled_calibration() -> Path:
-    """What was measured of the bundled models."""
-    from waggle.models.hive import hive_root
-
-    return hive_root() / CALIBRATION
-
-
 def calibration_path(settings: "Settings") -> Path:
     """Where a new calibration goes: that of the bundled models into the package, one for named engines to the user."""
-    return settings.home / CALIBRATION if settings.engines else bundled_calibration()
+    from waggle.models.hive import hive_root
+
+    return (settings.home if settings.engines else hive_root()) / CALIBRATION
+
+
+def bundled_calibration() -> "Calibration | None":
+    """What was measured of the bundled models, if anything."""
+    from waggle.models.hive import hive_root
+    from waggle.node.calibrating.calibration import load_calibration
+
+    path = hive_root() / CALIBRATION
+    return load_calibration(path) if path.exists() else None
 
 
 def calibration_of(settings: "Settings") -> "Calibration | None":
@@ -65,7 +71,7 @@ def calibration_of(settings: "Settings") -> "Calibration | None":
         found = load_calibration(own)
         if not only_ours or all(spec.removeprefix(HIVE) in found.nodes for spec in settings.engines):
             return found
-    return load_calibration(bundled_calibration()) if only_ours and bundled_calibration().exists() else None
+    return bundled_calibration() if only_ours else None
 
 
 def check_target(path: Path | None) -> None:
@@ -76,13 +82,18 @@ def check_target(path: Path | None) -> None:
         raise UsageError(f"cannot write {path}: give a file in a folder that exists and is yours")
 
 
+def engines_of(settings: "Settings", specs: "Sequence[str] | None" = None) -> "dict[NodeId, Engine]":
+    """The engines that the settings name, or these."""
+    from waggle.node.engines.opening import open_engines
+
+    return open_engines(settings.engines if specs is None else specs, key_variable=settings.key_variable or None)
+
+
 def swarm_of(settings: "Settings") -> "Swarm":
     """The swarm of the engines that the settings name, with its calibration where one was made."""
-    from waggle.node.engines.opening import open_engines
     from waggle.node.rounds.swarm import Swarm
 
-    engines = open_engines(settings.engines, key_variable=settings.key_variable or None)
-    return Swarm(engines, calibration_of(settings))
+    return Swarm(engines_of(settings), calibration_of(settings))
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
-from waggle.cli.gateway import OF_GATEWAYS
+from waggle.cli.gateway import OF_GATEWAYS, check_gateway
+from waggle.cli.local import UP
 from waggle.cli.shared import plain_console
-from waggle.cli.up_nodes import OF_ALL_NODES
 from waggle.core.inert import one_line
-from waggle.core.words import id_end
+from waggle.core.words import id_end, many
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,10 +21,25 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from waggle.node.config.load import Configuration
+    from waggle.node.config.settings import Settings
     from waggle.node.home.home import RunInfo
     from waggle.node.running.fleet import Fleet, Member
 
-MOST_NODES = 64
+OF_ALL_NODES = (
+    "network",
+    "key_variable",
+    "capacity",
+    "queue",
+    "queue_per_asker",
+    "max_nodes",
+    "hedge_factor",
+    *OF_QUESTIONS,
+    "log_level",
+    "log_format",
+    "log_prompts",
+    "home",
+)
+MOST_NODES, NAME_CHARACTERS = 64, 48
 LOOK_SECONDS = 1.0
 FAULT_WIDTH = 60
 LINE_WIDTH = 400
@@ -46,9 +62,6 @@ def up(
     """
     import asyncio
 
-    from waggle.cli.early import check_gateway
-    from waggle.cli.up_nodes import bundled
-
     settings = configuration.settings
     specs = list(settings.engines) or bundled()
     chosen = [specs[i % len(specs)] for i in range(nodes)]
@@ -56,9 +69,42 @@ def up(
     if mesh == "memory":
         from waggle.cli.prompt import run_at_prompt
 
-        run_at_prompt(configuration, chosen)
+        run_at_prompt(configuration, chosen, nodes_of(settings, chosen)[0])
     elif not asyncio.run(_run(configuration, chosen)):
         raise KeyboardInterrupt
+
+
+def nodes_of(settings: "Settings", specs: list[str]) -> "list[Settings]":
+    """The settings of every node, one for each engine; the first one alone has the gateway."""
+    from msgspec.structs import replace
+
+    from waggle.node.config.settings import LOOPBACK, Settings
+
+    shared = {name: getattr(settings, name) for name in OF_ALL_NODES}
+    common = Settings(**shared, listen=LOOPBACK, multicast=False, remember=False)
+    nodes = [replace(common, name=name, engines=(spec,)) for name, spec in zip(node_names(specs), specs, strict=True)]
+    return [replace(nodes[0], **{name: getattr(settings, name) for name in OF_GATEWAYS}), *nodes[1:]]
+
+
+def node_names(specs: list[str]) -> list[str]:
+    """A name for each node, after its model: up-acacia, up-borage, up-acacia-2."""
+    names: list[str] = []
+    for spec in specs:
+        model = spec.rpartition("#")[2].rpartition("/")[2].removeprefix("hive:")
+        base = UP + ("".join(c if c.isalnum() or c in "._-" else "-" for c in model) or "node")[:NAME_CHARACTERS]
+        copies = sum(name == base or name.startswith(base + "-") for name in names)
+        names.append(base if not copies else f"{base}-{copies + 1}")
+    return names
+
+
+def bundled() -> list[str]:
+    """Every bundled model. Raises UsageError where there is none."""
+    from waggle.core.errors import UsageError
+    from waggle.models.hive import hive_names
+
+    if names := hive_names():
+        return [f"hive:{name}" for name in names]
+    raise UsageError("this package holds no models: run waggle train hive, or name engines with --engine")
 
 
 async def _run(configuration: "Configuration", specs: list[str]) -> bool:
@@ -66,7 +112,6 @@ async def _run(configuration: "Configuration", specs: list[str]) -> bool:
     import asyncio
 
     from waggle.cli.stopping import stop_on_signals, until
-    from waggle.cli.up_nodes import nodes_of
     from waggle.node.running.fleet import Fleet
 
     fleet = Fleet(nodes_of(configuration.settings, specs))
@@ -108,8 +153,9 @@ def _tell(fleet: "Fleet", first: "RunInfo", count: int, ask_here: str) -> None:
 
     invite = format_invite(first.addresses, first.network)
     console = plain_console()
-    nodes = f"{count} nodes are" if count > 1 else "1 node is"
-    console.print(f"{nodes} up. Ask them, in another terminal:", style="bold")
+    console.print(
+        f"{many(count, 'node')} {'are' if count > 1 else 'is'} up. Ask them, in another terminal:", style="bold"
+    )
     console.print(f"  {ask_here}", soft_wrap=True)
     console.print("or by their invite, which also works for others on this machine:")
     console.print(f"  waggle ask --via {quote(invite)} {QUESTION}", soft_wrap=True)
@@ -216,7 +262,7 @@ def _figures(member: "Member") -> list[str]:
     if status is None:
         return ["-"] * 5
     return [
-        f"{status.peers} other{'' if status.peers == 1 else 's'}",
+        many(status.peers, "other"),
         f"{status.load.running} of {status.load.capacity}",
         str(status.load.waiting),
         f"{status.seconds:.0f} s",

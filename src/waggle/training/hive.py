@@ -131,7 +131,7 @@ def collect_wrong(work: Path, device: str) -> None:
         asked = list(islice(questions(family, Split.TRAIN, WRONG_SEED), WRONG_QUESTIONS))
         found: defaultdict[str, list[str]] = defaultdict(list)
         for seed, model in enumerate(models):
-            given = answers(model, tokenizer, [q.text for q in asked], temperature=0.8, seed=seed)
+            given = answers(model, tokenizer, [q.text for q in asked], seed=seed)
             for question, answer in zip(asked, given, strict=True):
                 known = found[question.text]
                 if answer and len(answer) < 40 and not is_right(question, answer) and answer not in known:

@@ -1,4 +1,4 @@
-"""Lets a model in training answer questions, to see how far it is and to collect its wrong answers.
+"""Lets a model in training answer questions, to collect its wrong answers.
 
 A plain batched loop over the decoder: the engine proper, with its batching and streams, is not needed here.
 """
@@ -13,31 +13,20 @@ from waggle.models.cache import CacheView, SlotCache
 from waggle.models.decoder import Decoder
 from waggle.models.prompts import ANSWER_MARKER, END, QUESTION, WORK
 from waggle.training.plan import CONTEXT
-from waggle.training.questions import Question, is_right
 from waggle.training.vocabulary import special_ids
 
+LONGEST = 130  # tokens; the longest worked answer of any family takes about 125
+TEMPERATURE = 0.8
 
-def answers(
-    model: Decoder, tokenizer: Tokenizer, asked: Sequence[str], *, temperature: float = 0.0, seed: int = 0
-) -> list[str]:
+
+def answers(model: Decoder, tokenizer: Tokenizer, asked: Sequence[str], *, seed: int) -> list[str]:
     """What the model writes behind the answer marker for each question; "" where it writes no marker."""
-    written = _complete(model, tokenizer, asked, temperature, torch.Generator().manual_seed(seed))
+    written = _complete(model, tokenizer, asked, torch.Generator().manual_seed(seed))
     return [text.rpartition(ANSWER_MARKER)[2].strip() if ANSWER_MARKER in text else "" for text in written]
 
 
-def share_right(model: Decoder, tokenizer: Tokenizer, asked: Sequence[Question]) -> float:
-    """Share of questions answered right, greedily."""
-    given = answers(model, tokenizer, [question.text for question in asked])
-    return sum(is_right(question, answer) for question, answer in zip(asked, given, strict=True)) / len(asked)
-
-
-LONGEST = 130  # tokens; the longest worked answer of any family takes about 125
-
-
 @torch.inference_mode()
-def _complete(
-    model: Decoder, tokenizer: Tokenizer, asked: Sequence[str], temperature: float, generator: torch.Generator
-) -> list[str]:
+def _complete(model: Decoder, tokenizer: Tokenizer, asked: Sequence[str], generator: torch.Generator) -> list[str]:
     device = model.lm_head.weight.device
     special = special_ids(tokenizer)
     prompts = [[special[QUESTION], *encoding.ids, special[WORK]] for encoding in tokenizer.encode_batch(list(asked))]
@@ -49,7 +38,7 @@ def _complete(
     written: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
     for _ in range(min(LONGEST, CONTEXT - int(lengths.max()))):
-        drawn = _draw(scores, temperature, generator)
+        drawn = _draw(scores, generator)
         for row, token in enumerate(drawn.tolist()):
             done[row] = done[row] or token == special[END]
             if not done[row]:
@@ -66,8 +55,6 @@ def _padded(prompts: list[list[int]]) -> Tensor:
     return torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts])
 
 
-def _draw(scores: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    if temperature == 0:
-        return scores.argmax(dim=-1)
-    probabilities = (scores.float() / temperature).softmax(dim=-1).cpu()
+def _draw(scores: Tensor, generator: torch.Generator) -> Tensor:
+    probabilities = (scores.float() / TEMPERATURE).softmax(dim=-1).cpu()
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]

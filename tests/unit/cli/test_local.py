@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.ran import Waggle
-from waggle.cli.fetch import _own_node
-from waggle.cli.local import _print_peers
+from waggle.cli.local import _print_peers, any_running_node
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Peer, SharedFiles
 from waggle.node.home.home import NodeHome, RunInfo
@@ -85,9 +84,9 @@ def test_fetch_takes_the_first_node_or_the_one_that_it_is_given(
     waggle: Waggle, home: Path, running: ExitStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(running, home, "p", "q")
-    assert _own_node(home, None).addresses == (address(1),)
+    assert any_running_node(home, None).addresses == (address(1),)
     assert capsys.readouterr().err == "waggle: this is by your node p; --node takes another one: q\n"
-    assert _own_node(home, "q").addresses == (address(2),)
+    assert any_running_node(home, "q").addresses == (address(2),)
     other = waggle("fetch", "clover", "--node", "r")
     assert (other.status, other.complaint()) == (2, "no node 'r' of yours is running; there is p or q")
     both = waggle("fetch", "clover", "--node", "p", "--via", address(1))

@@ -11,8 +11,8 @@ import pytest
 
 from tests.unit.cli.ran import COMMAND, Waggle
 from waggle.cli.fetch import _bars, _report
+from waggle.cli.main import plain_usage
 from waggle.cli.output import OutputError, writing
-from waggle.cli.usage import plain_usage
 from waggle.core.ids import NodeId
 from waggle.mesh.files.fetching.fetch import Fetched, Progress
 from waggle.node.config.table import SETTINGS

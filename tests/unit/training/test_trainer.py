@@ -11,9 +11,8 @@ from tokenizers import Tokenizer
 
 from waggle.models.prompts import ANSWER_MARKER, END, QUESTION, VERDICT_MARKER, WORK
 from waggle.training.examples import Mix, Pool, batches
-from waggle.training.optimizer import rate_factor
 from waggle.training.plan import RECIPES
-from waggle.training.trainer import LESSONS, Trainer
+from waggle.training.trainer import LESSONS, Trainer, rate_factor
 from waggle.training.vocabulary import build_tokenizer
 
 pytestmark = pytest.mark.timeout(240)  # real models: seconds on an idle machine, more on a busy one

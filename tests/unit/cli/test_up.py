@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from waggle.cli.up import _gateway_gone, _open_at, _picture, _tell_ends
-from waggle.cli.up_nodes import nodes_of
+from waggle.cli.up import _gateway_gone, _open_at, _picture, _tell_ends, nodes_of
 from waggle.core.ids import NodeId
 from waggle.node.config.settings import LOOPBACK, NO_PORT, Settings
 from waggle.node.home.home import RunInfo
