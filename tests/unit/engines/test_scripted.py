@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.chat_values import Role, Tool, Turn
 from waggle.core.engine_values import Finish, GenerateRequest, JudgeRequest, Sampling
 from waggle.core.errors import EngineRefused, EngineUnavailable
@@ -122,76 +123,66 @@ def test_a_babbler_and_a_mute_give_nothing_readable() -> None:
         assert set(judgements(Script(conduct=conduct))) == {None}
 
 
-def test_a_crasher_fails_after_its_good_calls_for_ever() -> None:
-    async def scene() -> None:
-        engine = ScriptedEngine(Script(conduct=Crasher(after_calls=2)), TRUTH)
-        for _ in range(2):
+@in_virtual_time
+async def test_a_crasher_fails_after_its_good_calls_for_ever() -> None:
+    engine = ScriptedEngine(Script(conduct=Crasher(after_calls=2)), TRUTH)
+    for _ in range(2):
+        await engine.generate(GenerateRequest(question=QUESTIONS[0]))
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match="crashed after 2 calls"):
             await engine.generate(GenerateRequest(question=QUESTIONS[0]))
-        for _ in range(2):
-            with pytest.raises(EngineUnavailable, match="crashed after 2 calls"):
-                await engine.generate(GenerateRequest(question=QUESTIONS[0]))
-        assert engine.in_flight == 0
-
-    run_virtual(scene())
+    assert engine.in_flight == 0
 
 
-def test_a_hanger_hangs_until_cancelled_or_closed() -> None:
-    async def scene() -> None:
-        engine = ScriptedEngine(Script(conduct=Hanger()), TRUTH)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(3_600):
-                await engine.judge(JudgeRequest(question="?", first="1", second="2"))
-        assert engine.in_flight == 0
-        task = asyncio.create_task(engine.generate(GenerateRequest(question="?")))
-        await asyncio.sleep(1)
-        assert engine.in_flight == 1
-        await engine.close()
-        with pytest.raises(EngineUnavailable, match="closed"):
-            await task
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_a_hanger_hangs_until_cancelled_or_closed() -> None:
+    engine = ScriptedEngine(Script(conduct=Hanger()), TRUTH)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3_600):
+            await engine.judge(JudgeRequest(question="?", first="1", second="2"))
+    assert engine.in_flight == 0
+    task = asyncio.create_task(engine.generate(GenerateRequest(question="?")))
+    await asyncio.sleep(1)
+    assert engine.in_flight == 1
+    await engine.close()
+    with pytest.raises(EngineUnavailable, match="closed"):
+        await task
 
 
-def test_latency_is_slept_on_the_given_clock_and_reported() -> None:
-    async def scene() -> None:
-        script = Script(skill=1.0, seconds_per_call=10.0, seconds_per_token=1.0)
-        clock = VirtualClock()
-        engine = ScriptedEngine(script, TRUTH, clock=clock)
-        done = await engine.generate(GenerateRequest(question=QUESTIONS[0]))
-        assert done.completion_tokens == 9
-        assert done.seconds == clock.now() == 19.0
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_latency_is_slept_on_the_given_clock_and_reported() -> None:
+    script = Script(skill=1.0, seconds_per_call=10.0, seconds_per_token=1.0)
+    clock = VirtualClock()
+    engine = ScriptedEngine(script, TRUTH, clock=clock)
+    done = await engine.generate(GenerateRequest(question=QUESTIONS[0]))
+    assert done.completion_tokens == 9
+    assert done.seconds == clock.now() == 19.0
 
 
-def test_the_words_are_cut_where_asked_and_confidence_is_that_of_the_answer() -> None:
-    async def scene() -> None:
-        engine = ScriptedEngine(Script(skill=1.0), TRUTH)
-        whole = await engine.generate(GenerateRequest(question=QUESTIONS[0]))
-        assert whole.text == "I worked it out step by step.\nAnswer: 0"
-        assert whole.self_confidence is not None
-        assert 0.6 <= whole.self_confidence <= 1.0
-        assert len(whole.logprobs) == whole.completion_tokens
-        short = await engine.generate(GenerateRequest(question=QUESTIONS[0], max_tokens=3))
-        assert (short.text, short.finish, short.answer) == ("I worked it", Finish.LENGTH, "")
-        assert short.self_confidence is None
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_the_words_are_cut_where_asked_and_confidence_is_that_of_the_answer() -> None:
+    engine = ScriptedEngine(Script(skill=1.0), TRUTH)
+    whole = await engine.generate(GenerateRequest(question=QUESTIONS[0]))
+    assert whole.text == "I worked it out step by step.\nAnswer: 0"
+    assert whole.self_confidence is not None
+    assert 0.6 <= whole.self_confidence <= 1.0
+    assert len(whole.logprobs) == whole.completion_tokens
+    short = await engine.generate(GenerateRequest(question=QUESTIONS[0], max_tokens=3))
+    assert (short.text, short.finish, short.answer) == ("I worked it", Finish.LENGTH, "")
+    assert short.self_confidence is None
 
 
-def test_a_question_without_a_truth_is_not_known() -> None:
-    async def scene() -> str:
-        engine = ScriptedEngine(Script(answer_marker=None), lambda question: None)
-        return (await engine.generate(GenerateRequest(question="Why?"))).answer
-
-    assert run_virtual(scene()) == "I do not know"
+@in_virtual_time
+async def test_a_question_without_a_truth_is_not_known() -> None:
+    engine = ScriptedEngine(Script(answer_marker=None), lambda question: None)
+    assert (await engine.generate(GenerateRequest(question="Why?"))).answer == "I do not know"
 
 
-def test_texts_that_share_words_have_embeddings_near_each_other() -> None:
-    async def scene() -> list[list[float]]:
-        return await ScriptedEngine(Script(), TRUTH).embed(["the red bee", "the red fox", "seven prime numbers"])
-
-    bee, fox, primes = run_virtual(scene())
+@in_virtual_time
+async def test_texts_that_share_words_have_embeddings_near_each_other() -> None:
+    bee, fox, primes = await ScriptedEngine(Script(), TRUTH).embed(
+        ["the red bee", "the red fox", "seven prime numbers"]
+    )
     near, far = (sum(x * y for x, y in zip(bee, other, strict=True)) for other in (fox, primes))
     assert near > far
 
@@ -210,44 +201,38 @@ WEATHER = Tool(name="weather")
 ASKED = GenerateRequest(question=QUESTIONS[0], tools=(WEATHER,), max_tokens=20)
 
 
-def test_it_calls_its_tool_where_that_is_offered() -> None:
-    async def run() -> None:
-        engine = ScriptedEngine(CALLER, TRUTH)
-        made = await engine.generate(ASKED)
-        [call] = made.tool_calls
-        assert (call.name, call.arguments, made.finish) == ("weather", '{"place": "hive"}', Finish.TOOL_CALLS)
-        assert (made.text, made.completion_tokens) == ("", 3)
-        for asked in (
-            replace(ASKED, tools=()),
-            replace(ASKED, tool_choice="none"),
-            replace(ASKED, tools=(Tool(name="time"),)),
-            replace(ASKED, turns=(Turn(role=Role.TOOL, content="rain", tool_call_id=call.id),)),
-        ):
-            other = await engine.generate(asked)
-            assert (other.tool_calls, other.answer) == ((), TRUTH[QUESTIONS[0]])
-
-    run_virtual(run())
+@in_virtual_time
+async def test_it_calls_its_tool_where_that_is_offered() -> None:
+    engine = ScriptedEngine(CALLER, TRUTH)
+    made = await engine.generate(ASKED)
+    [call] = made.tool_calls
+    assert (call.name, call.arguments, made.finish) == ("weather", '{"place": "hive"}', Finish.TOOL_CALLS)
+    assert (made.text, made.completion_tokens) == ("", 3)
+    for asked in (
+        replace(ASKED, tools=()),
+        replace(ASKED, tool_choice="none"),
+        replace(ASKED, tools=(Tool(name="time"),)),
+        replace(ASKED, turns=(Turn(role=Role.TOOL, content="rain", tool_call_id=call.id),)),
+    ):
+        other = await engine.generate(asked)
+        assert (other.tool_calls, other.answer) == ((), TRUTH[QUESTIONS[0]])
 
 
 @pytest.mark.parametrize("choice", ["required", "weather", "time"])
-def test_it_refuses_to_call_what_its_script_does_not_say(choice: str) -> None:
-    async def run() -> None:
-        engine = ScriptedEngine(replace(CALLER, tool_call=None), TRUTH)
-        with pytest.raises(EngineRefused, match="calls no such tool"):
-            await engine.generate(replace(ASKED, tool_choice=choice))
-
-    run_virtual(run())
+@in_virtual_time
+async def test_it_refuses_to_call_what_its_script_does_not_say(choice: str) -> None:
+    engine = ScriptedEngine(replace(CALLER, tool_call=None), TRUTH)
+    with pytest.raises(EngineRefused, match="calls no such tool"):
+        await engine.generate(replace(ASKED, tool_choice=choice))
 
 
-def test_it_remembers_what_it_was_asked_and_counts_the_whole_conversation() -> None:
-    async def run() -> None:
-        engine = ScriptedEngine(Script(), TRUTH)
-        turns = (Turn(role=Role.USER, content="one two three"), Turn(role=Role.USER, content=QUESTIONS[0]))
-        asked = GenerateRequest(question=QUESTIONS[0], turns=turns)
-        alone = await engine.generate(replace(asked, turns=()))
-        whole = await engine.generate(asked)
-        assert whole.prompt_tokens == alone.prompt_tokens + 3
-        assert whole.answer == alone.answer
-        assert list(engine.asked) == [replace(asked, turns=()), asked]
-
-    run_virtual(run())
+@in_virtual_time
+async def test_it_remembers_what_it_was_asked_and_counts_the_whole_conversation() -> None:
+    engine = ScriptedEngine(Script(), TRUTH)
+    turns = (Turn(role=Role.USER, content="one two three"), Turn(role=Role.USER, content=QUESTIONS[0]))
+    asked = GenerateRequest(question=QUESTIONS[0], turns=turns)
+    alone = await engine.generate(replace(asked, turns=()))
+    whole = await engine.generate(asked)
+    assert whole.prompt_tokens == alone.prompt_tokens + 3
+    assert whole.answer == alone.answer
+    assert list(engine.asked) == [replace(asked, turns=()), asked]

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.unit.engines.visited_server import (
+from tests.unit.engines.openai.visited_server import (
     LOOPS,
     ONCE,
     House,

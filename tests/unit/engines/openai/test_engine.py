@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests.virtual import in_virtual_time
 from waggle.core.engine_values import GenerateRequest, JudgeRequest, Sampling
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable, TooLong, UsageError
 from waggle.engines.openai.bounded_http import retry_after_s
@@ -106,15 +107,13 @@ def test_a_streamed_answer_is_put_together() -> None:
     assert str(network.asked[0].url) == f"{URL}/chat/completions"
 
 
-def test_everything_that_was_asked_for_is_sent() -> None:
-    async def scene() -> dict[str, object]:
-        network = Network(FORTY_TWO)
-        engine = engine_on(network, instructions="Be brief.")
-        sampling = Sampling(temperature=0.7, top_p=0.9, top_k=40, seed=2**40 + 5)
-        await engine.generate(GenerateRequest(question="?", max_tokens=7, stop=("##",), sampling=sampling))
-        return network.body()
-
-    assert run_virtual(scene()) == {
+@in_virtual_time
+async def test_everything_that_was_asked_for_is_sent() -> None:
+    network = Network(FORTY_TWO)
+    engine = engine_on(network, instructions="Be brief.")
+    sampling = Sampling(temperature=0.7, top_p=0.9, top_k=40, seed=2**40 + 5)
+    await engine.generate(GenerateRequest(question="?", max_tokens=7, stop=("##",), sampling=sampling))
+    assert network.body() == {
         "model": "qwen2.5:7b",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "?"}],
         "max_tokens": 7,
@@ -131,40 +130,33 @@ def test_everything_that_was_asked_for_is_sent() -> None:
 
 
 @pytest.mark.parametrize("refusal", [400, 422])
-def test_a_server_that_refuses_the_extras_is_asked_without_them_from_then_on(refusal: int) -> None:
-    async def scene() -> Network:
-        network = Network(status(refusal), FORTY_TWO)
-        engine = engine_on(network)
-        assert (await engine.generate(QUESTION)).text == "42"
-        assert (await engine.generate(QUESTION)).text == "42"
-        return network
-
-    network = run_virtual(scene())
+@in_virtual_time
+async def test_a_server_that_refuses_the_extras_is_asked_without_them_from_then_on(refusal: int) -> None:
+    network = Network(status(refusal), FORTY_TWO)
+    engine = engine_on(network)
+    assert (await engine.generate(QUESTION)).text == "42"
+    assert (await engine.generate(QUESTION)).text == "42"
     assert ["logprobs" in network.body(index) for index in range(3)] == [True, False, False]
     assert len(network.asked) == 3
 
 
-def test_a_server_that_only_refuses_log_probabilities_still_counts_its_tokens() -> None:
-    async def scene() -> Network:
-        network = Network(status(400), FORTY_TWO)
-        await engine_on(network).generate(QUESTION)
-        return network
-
-    body = run_virtual(scene()).body(1)
+@in_virtual_time
+async def test_a_server_that_only_refuses_log_probabilities_still_counts_its_tokens() -> None:
+    network = Network(status(400), FORTY_TWO)
+    await engine_on(network).generate(QUESTION)
+    body = network.body(1)
     assert "logprobs" not in body
     assert body["stream_options"] == {"include_usage": True}
 
 
-def test_a_question_that_is_refused_either_way_does_not_lose_the_extras() -> None:
-    async def scene() -> Network:
-        network = Network(status(400), status(400), status(400), FORTY_TWO)
-        engine = engine_on(network)
-        with pytest.raises(EngineRefused, match=r"status 400.*fits its context"):
-            await engine.generate(QUESTION)
+@in_virtual_time
+async def test_a_question_that_is_refused_either_way_does_not_lose_the_extras() -> None:
+    network = Network(status(400), status(400), status(400), FORTY_TWO)
+    engine = engine_on(network)
+    with pytest.raises(EngineRefused, match=r"status 400.*fits its context"):
         await engine.generate(QUESTION)
-        return network
-
-    assert "logprobs" in run_virtual(scene()).body()
+    await engine.generate(QUESTION)
+    assert "logprobs" in network.body()
 
 
 @pytest.mark.parametrize(
@@ -188,15 +180,12 @@ def test_a_passing_trouble_is_tried_again_with_growing_pauses(trouble: Reply) ->
 
 
 @pytest.mark.parametrize("trouble", [status(429), status(500), httpx.ConnectError("no route")], ids=str)
-def test_a_lasting_trouble_is_given_up_after_the_last_try(trouble: Reply) -> None:
+@in_virtual_time
+async def test_a_lasting_trouble_is_given_up_after_the_last_try(trouble: Reply) -> None:
     network = Network(trouble)
-
-    async def scene() -> None:
-        with pytest.raises(EngineUnavailable, match=r"tried 4 times") as caught:
-            await engine_on(network).generate(QUESTION)
-        assert caught.match(SENTENCE)
-
-    run_virtual(scene())
+    with pytest.raises(EngineUnavailable, match=r"tried 4 times") as caught:
+        await engine_on(network).generate(QUESTION)
+    assert caught.match(SENTENCE)
     assert len(network.asked) == 4
 
 
@@ -206,13 +195,11 @@ def test_retry_after_is_honoured() -> None:
 
 
 @pytest.mark.parametrize("wait", ["31", "999999999999999999999999", "86400"])
-def test_a_retry_after_beyond_the_bound_is_not_waited_for(wait: str) -> None:
-    async def scene() -> float:
-        with pytest.raises(EngineUnavailable, match="later than allowed"):
-            await engine_on(Network(status(429, retry_after=wait))).generate(QUESTION)
-        return asyncio.get_running_loop().time()
-
-    assert run_virtual(scene()) == 0
+@in_virtual_time
+async def test_a_retry_after_beyond_the_bound_is_not_waited_for(wait: str) -> None:
+    with pytest.raises(EngineUnavailable, match="later than allowed"):
+        await engine_on(Network(status(429, retry_after=wait))).generate(QUESTION)
+    assert asyncio.get_running_loop().time() == 0
 
 
 @pytest.mark.parametrize(
@@ -237,15 +224,12 @@ def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], expected: flo
     ("code", "advice"),
     [(301, "final address"), (401, "environment variable"), (404, "ends in /v1"), (413, "too long"), (501, "model")],
 )
-def test_a_refusal_is_not_tried_again_and_says_what_to_do(code: int, advice: str) -> None:
+@in_virtual_time
+async def test_a_refusal_is_not_tried_again_and_says_what_to_do(code: int, advice: str) -> None:
     network = Network(status(code, location="http://evil.test/"))
-
-    async def scene() -> None:
-        with pytest.raises(EngineRefused, match=advice) as caught:
-            await engine_on(network).generate(QUESTION)
-        assert caught.match(SENTENCE)
-
-    run_virtual(scene())
+    with pytest.raises(EngineRefused, match=advice) as caught:
+        await engine_on(network).generate(QUESTION)
+    assert caught.match(SENTENCE)
     assert [str(request.url.host) for request in network.asked] == ["bees.test"]
 
 
@@ -258,33 +242,28 @@ TOO_MANY = (
 
 
 @pytest.mark.parametrize("said", TOO_MANY)
-def test_a_question_that_is_too_long_for_the_server_is_told_as_such_and_not_asked_again(said: str) -> None:
+@in_virtual_time
+async def test_a_question_that_is_too_long_for_the_server_is_told_as_such_and_not_asked_again(said: str) -> None:
     network = Network(httpx.Response(400, content=said.encode() + b"x" * 100_000))
-
-    async def scene() -> None:
-        with pytest.raises(TooLong) as caught:
-            await engine_on(network).generate(QUESTION)
-        assert "256" not in str(caught.value)  # nothing that the server said
-        with pytest.raises(TooLong):
-            await engine_on(Network(httpx.Response(400, content=said.encode()))).embed(["bee"])
-
-    run_virtual(scene())
+    with pytest.raises(TooLong) as caught:
+        await engine_on(network).generate(QUESTION)
+    assert "256" not in str(caught.value)  # nothing that the server said
+    with pytest.raises(TooLong):
+        await engine_on(Network(httpx.Response(400, content=said.encode()))).embed(["bee"])
     assert len(network.asked) == 1
 
 
-def test_another_refusal_is_not_taken_for_one_of_length() -> None:
+@in_virtual_time
+async def test_another_refusal_is_not_taken_for_one_of_length() -> None:
     network = Network(*[httpx.Response(400, content=b'{"error": "no such field"}')] * 3)
-
-    async def scene() -> None:
-        with pytest.raises(EngineRefused, match="status 400") as caught:
-            await engine_on(network).generate(QUESTION)
-        assert not isinstance(caught.value, TooLong)
-
-    run_virtual(scene())
+    with pytest.raises(EngineRefused, match="status 400") as caught:
+        await engine_on(network).generate(QUESTION)
+    assert not isinstance(caught.value, TooLong)
     assert len(network.asked) == 3  # with less asked for each time
 
 
-def test_the_whole_call_has_a_bound_even_while_bytes_keep_coming() -> None:
+@in_virtual_time
+async def test_the_whole_call_has_a_bound_even_while_bytes_keep_coming() -> None:
     async def drip() -> Reply:
         return httpx.Response(200)
 
@@ -292,83 +271,67 @@ def test_the_whole_call_has_a_bound_even_while_bytes_keep_coming() -> None:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, stream=Body(b": wait\n" * 10_000, pause_s=1.0))
 
-    async def scene() -> float:
-        engine = engine_on(Dripping(drip), bounds={"total_s": 60.0})
-        with pytest.raises(EngineUnavailable, match="did not finish within 60 s"):
-            await engine.generate(QUESTION)
-        assert engine.in_flight == 0
-        return asyncio.get_running_loop().time()
-
-    assert run_virtual(scene()) == 60
+    engine = engine_on(Dripping(drip), bounds={"total_s": 60.0})
+    with pytest.raises(EngineUnavailable, match="did not finish within 60 s"):
+        await engine.generate(QUESTION)
+    assert engine.in_flight == 0
+    assert asyncio.get_running_loop().time() == 60
 
 
-def test_a_hang_before_the_answer_has_a_bound() -> None:
+@in_virtual_time
+async def test_a_hang_before_the_answer_has_a_bound() -> None:
     async def hang() -> Reply:
         await asyncio.Event().wait()
         raise AssertionError("never")
 
-    async def scene() -> float:
-        with pytest.raises(EngineUnavailable, match="did not finish within 600 s"):
-            await engine_on(Network(hang)).generate(QUESTION)
-        return asyncio.get_running_loop().time()
-
-    assert run_virtual(scene()) == 600
+    with pytest.raises(EngineUnavailable, match="did not finish within 600 s"):
+        await engine_on(Network(hang)).generate(QUESTION)
+    assert asyncio.get_running_loop().time() == 600
 
 
-def test_silence_is_told_from_slowness() -> None:
-    async def scene() -> None:
-        with pytest.raises(EngineUnavailable, match="sent nothing for 120 s"):
-            await engine_on(Network(httpx.ReadTimeout(""))).generate(QUESTION)
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_silence_is_told_from_slowness() -> None:
+    with pytest.raises(EngineUnavailable, match="sent nothing for 120 s"):
+        await engine_on(Network(httpx.ReadTimeout(""))).generate(QUESTION)
 
 
-def test_retries_end_at_the_bound_of_the_whole_call() -> None:
-    async def scene() -> float:
-        engine = engine_on(Network(status(503)), bounds={"total_s": 1.0, "retries": 9})
-        with pytest.raises(EngineUnavailable, match="later than allowed"):
-            await engine.generate(QUESTION)
-        return asyncio.get_running_loop().time()
-
-    assert run_virtual(scene()) <= 1.0
+@in_virtual_time
+async def test_retries_end_at_the_bound_of_the_whole_call() -> None:
+    engine = engine_on(Network(status(503)), bounds={"total_s": 1.0, "retries": 9})
+    with pytest.raises(EngineUnavailable, match="later than allowed"):
+        await engine.generate(QUESTION)
+    assert asyncio.get_running_loop().time() <= 1.0
 
 
 @pytest.mark.parametrize(
     ("bounds", "complaint"), [({"max_body_bytes": 40}, "more than 40 bytes"), ({"max_line_bytes": 30}, "over 30 bytes")]
 )
-def test_bodies_and_lines_have_a_bound(bounds: dict[str, int], complaint: str) -> None:
-    async def scene() -> None:
-        with pytest.raises(EngineRefused, match=complaint):
-            await engine_on(Network(sse(token("x" * 100), END)), bounds=bounds).generate(QUESTION)
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_bodies_and_lines_have_a_bound(bounds: dict[str, int], complaint: str) -> None:
+    with pytest.raises(EngineRefused, match=complaint):
+        await engine_on(Network(sse(token("x" * 100), END)), bounds=bounds).generate(QUESTION)
 
 
-def test_a_compressed_body_is_refused() -> None:
-    async def scene() -> None:
-        reply = status(200, content_encoding="identity")
-        reply.headers["content-encoding"] = "gzip"
-        with pytest.raises(EngineRefused, match="compressed"):
-            await engine_on(Network(reply)).generate(QUESTION)
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_a_compressed_body_is_refused() -> None:
+    reply = status(200, content_encoding="identity")
+    reply.headers["content-encoding"] = "gzip"
+    with pytest.raises(EngineRefused, match="compressed"):
+        await engine_on(Network(reply)).generate(QUESTION)
 
 
-def test_the_key_comes_from_the_named_variable_and_shows_up_nowhere(
+@in_virtual_time
+async def test_the_key_comes_from_the_named_variable_and_shows_up_nowhere(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("HIVE_KEY", KEY)
     caplog.set_level("DEBUG")
-
-    async def scene() -> str:
-        network = Network(status(401))
-        engine = engine_on(network, key_variable="HIVE_KEY")
-        with pytest.raises(EngineRefused) as caught:
-            await engine.generate(QUESTION)
-        assert network.asked[0].headers["authorization"] == f"Bearer {KEY}"
-        return f"{caught.value} {caught.value!r} {engine!r} {engine.settings} {await engine_card(engine)}"
-
-    assert KEY not in run_virtual(scene())
+    network = Network(status(401))
+    engine = engine_on(network, key_variable="HIVE_KEY")
+    with pytest.raises(EngineRefused) as caught:
+        await engine.generate(QUESTION)
+    assert network.asked[0].headers["authorization"] == f"Bearer {KEY}"
+    assert KEY not in f"{caught.value} {caught.value!r} {engine!r} {engine.settings} {await engine_card(engine)}"
     assert KEY not in caplog.text
 
 
@@ -446,13 +409,11 @@ def test_what_a_judge_thought_aloud_is_not_its_reason() -> None:
     assert judged(token("<think>Verdict: A?</think>No.\nVerdict: B")) == (0.0, "No.\nVerdict: B")
 
 
-def test_a_judge_is_shown_both_proposals_once_in_the_order_asked() -> None:
-    async def scene() -> str:
-        network = Network(sse(token("Verdict: A"), END))
-        await engine_on(network).judge(PAIR)
-        return str(network.body()["messages"])
-
-    message = run_virtual(scene())
+@in_virtual_time
+async def test_a_judge_is_shown_both_proposals_once_in_the_order_asked() -> None:
+    network = Network(sse(token("Verdict: A"), END))
+    await engine_on(network).judge(PAIR)
+    message = str(network.body()["messages"])
     assert message.index("proposal A begins") < message.index("\\n42\\n") < message.index("\\n41\\n")
 
 
@@ -492,12 +453,10 @@ def test_embeddings_that_do_not_fit_are_refused(data: list[dict[str, object]]) -
 
 
 @pytest.mark.parametrize("code", [400, 404, 405, 501])
-def test_a_server_without_embeddings_is_a_clear_refusal(code: int) -> None:
-    async def scene() -> None:
-        with pytest.raises(EngineRefused, match="no embeddings"):
-            await engine_on(Network(status(code))).embed(["bee"])
-
-    run_virtual(scene())
+@in_virtual_time
+async def test_a_server_without_embeddings_is_a_clear_refusal(code: int) -> None:
+    with pytest.raises(EngineRefused, match="no embeddings"):
+        await engine_on(Network(status(code))).embed(["bee"])
 
 
 def test_whether_a_server_embeds_is_found_out_once() -> None:
@@ -536,6 +495,14 @@ def test_the_card_tells_what_the_server_tells() -> None:
     assert card_of(models({"id": "other"}, listed)) == ("qwen2.5:7b", "qwen", 8192, 7_000_000_000)
 
 
+@pytest.mark.parametrize("can", [True, False])
+@in_virtual_time
+async def test_what_a_swarm_says_that_it_cannot_do_is_not_asked_of_it(can: bool) -> None:
+    listed: dict[str, object] = {"id": "swarm", "waggle": {"converses": can, "calls_tools": can}}
+    card = await engine_on(Network(models(listed))).describe()
+    assert (card.converses, card.calls_tools) == (can, can)
+
+
 def test_the_only_model_of_a_server_is_the_one_meant() -> None:
     assert card_of(models({"id": "/models/a.gguf", "max_model_len": 512}))[2] == 512
     assert card_of(models({"id": "a", "max_model_len": 1}, {"id": "b", "max_model_len": 2}))[2] == 4_096
@@ -556,27 +523,23 @@ def test_a_server_that_is_down_cannot_be_described() -> None:
         card_of(httpx.ConnectError("refused"))
 
 
-def test_less_than_one_token_is_refused_without_asking() -> None:
-    async def scene() -> list[httpx.Request]:
-        network = Network(FORTY_TWO)
-        with pytest.raises(EngineRefused, match="at least one token"):
-            await engine_on(network).generate(GenerateRequest(question="?", max_tokens=0))
-        return network.asked
-
-    assert run_virtual(scene()) == []
+@in_virtual_time
+async def test_less_than_one_token_is_refused_without_asking() -> None:
+    network = Network(FORTY_TWO)
+    with pytest.raises(EngineRefused, match="at least one token"):
+        await engine_on(network).generate(GenerateRequest(question="?", max_tokens=0))
+    assert network.asked == []
 
 
-def test_closing_while_waiting_for_another_try_ends_the_call() -> None:
-    async def scene() -> float:
-        engine = engine_on(Network(status(503, retry_after="20")))
-        task = asyncio.create_task(engine.generate(QUESTION))
-        await asyncio.sleep(3)
-        await engine.close()
-        with pytest.raises(EngineUnavailable, match="was closed while it worked"):
-            await task
-        return asyncio.get_running_loop().time()
-
-    assert run_virtual(scene()) == 3
+@in_virtual_time
+async def test_closing_while_waiting_for_another_try_ends_the_call() -> None:
+    engine = engine_on(Network(status(503, retry_after="20")))
+    task = asyncio.create_task(engine.generate(QUESTION))
+    await asyncio.sleep(3)
+    await engine.close()
+    with pytest.raises(EngineUnavailable, match="was closed while it worked"):
+        await task
+    assert asyncio.get_running_loop().time() == 3
 
 
 def test_what_a_server_writes_is_inert_text() -> None:

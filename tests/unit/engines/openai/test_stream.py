@@ -20,6 +20,7 @@ from waggle.engines.openai.wire import (
     EmbeddingList,
     Model,
     ModelMeta,
+    SwarmModel,
     Usage,
     read_as,
     written,
@@ -159,9 +160,35 @@ def test_an_end_for_another_reason_is_not_usable(reason: str) -> None:
         read(event("42", finish=reason))
 
 
+def end_of_a_swarm(**note: object) -> Chunk:
+    body = {"choices": [{"delta": {}, "finish_reason": "stop"}], "waggle": note}
+    return read_as(msgspec.json.encode(body), Chunk)
+
+
+def test_the_sentence_of_a_swarm_that_abstained_is_no_answer() -> None:
+    sentence = event("The swarm abstained: it is not sure enough of any answer.")
+    early = read_as(b'{"choices": [], "waggle": {"abstained": true}}', Chunk)
+    for chunks in ([end_of_a_swarm(abstained=True, confidence=0.01, best_guess="1")], [early, event(finish="stop")]):
+        with pytest.raises(EngineRefused, match="abstained"):
+            read(sentence, *chunks)
+    assert read(sentence, end_of_a_swarm(abstained=False))[1].answer.startswith("The swarm abstained")
+
+
+def test_a_swarm_is_as_sure_as_it_says_unless_log_probabilities_say_more() -> None:
+    assert read(event("42"), end_of_a_swarm(abstained=False, confidence=0.9))[1].self_confidence == 0.9
+    assert read(event("42"), end_of_a_swarm(confidence=None))[1].self_confidence is None
+    told = read(event("42", logprob=math.log(0.5)), end_of_a_swarm(confidence=0.99))[1]
+    assert told.self_confidence == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        b'{"waggle": "yes"}',
+        b'{"waggle": [1]}',
+        b'{"waggle": {"confidence": 7}}',
+        b'{"waggle": {"confidence": -0.1}}',
+        b'{"waggle": {"abstained": "no"}}',
         b"",
         b"{",
         b"\xff\xfe",
@@ -236,6 +263,8 @@ def test_a_question_that_is_not_unicode_is_refused() -> None:
         (Model(id="m", context_length=9), 9),
         (Model(id="m", meta=ModelMeta(n_ctx_train=7)), 7),
         (Model(id="m", max_model_len=0, meta=ModelMeta(n_ctx=6, n_ctx_train=7)), 6),
+        (Model(id="m", waggle=SwarmModel(context_tokens=256)), 256),
+        (Model(id="m", waggle=SwarmModel()), None),
     ],
 )
 def test_the_context_length_is_found_under_any_of_its_names(model: Model, expected: int | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.unit.engines.visited_server import (
+from tests.unit.engines.openai.visited_server import (
     LOOPS,
     ONCE,
     House,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.engines.test_openai_http import FORTY_TWO, PAIR, QUESTION, Network, engine_on
+from tests.unit.engines.openai.test_engine import FORTY_TWO, PAIR, QUESTION, Network, engine_on
 from waggle.core.carried import working_for
 from waggle.core.errors import UsageError
 from waggle.engines.openai.settings import PromptCache

@@ -1,7 +1,7 @@
 """The engine behind an OpenAI-compatible server, on real sockets: conformance, faults, and connections that end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -41,22 +41,14 @@ async def connected(bounds: HttpBounds = CALM) -> AsyncIterator[tuple[OpenAIServ
         engine = OpenAIHttpEngine(settings_for(server, bounds))
         try:
             yield server, engine
+            assert engine.in_flight == 0
+            await server.until(lambda: server.busy == 0)
         finally:
             await engine.close()
 
 
 def settings_for(server: OpenAIServer, bounds: HttpBounds = CALM) -> ServerSettings:
     return ServerSettings(base_url=server.base_url, model="test-model", answer_marker="Answer:", bounds=bounds)
-
-
-def play(scene: Callable[[OpenAIServer, OpenAIHttpEngine], Awaitable[None]], bounds: HttpBounds = CALM) -> None:
-    async def whole() -> None:
-        async with connected(bounds) as (server, engine):
-            await scene(server, engine)
-            assert engine.in_flight == 0
-            await server.until(lambda: server.busy == 0)
-
-    asyncio.run(whole())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -75,33 +67,27 @@ def test_the_engine_conforms(check: Check, complete: bool) -> None:
     asyncio.run(scene())
 
 
-def test_an_answer_comes_with_counts_and_confidence() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_an_answer_comes_with_counts_and_confidence() -> None:
+    async with connected() as (_, engine):
         done = await engine.generate(QUESTION)
         assert (done.text, done.answer, done.finish) == (ANSWER, "16", Finish.STOP)
         assert (done.prompt_tokens, done.completion_tokens, len(done.logprobs)) == (5, 13, 13)
         assert done.self_confidence == pytest.approx(0.9)
 
-    play(scene)
 
-
-def test_a_judge_gives_the_probability_of_its_verdicts_token() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_judge_gives_the_probability_of_its_verdicts_token() -> None:
+    async with connected() as (server, engine):
         assert (await engine.judge(PAIR)).p == pytest.approx(0.8)
         server.logprobs = False
         assert (await engine.judge(PAIR)).p == 0.0
 
-    play(scene)
-
 
 @pytest.mark.parametrize("fault", [Fault.TOO_MANY, Fault.SERVER_ERROR])
-def test_a_passing_trouble_is_outlived(fault: Fault) -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_passing_trouble_is_outlived(fault: Fault) -> None:
+    async with connected() as (server, engine):
         server.faults.append(fault)
         assert (await engine.generate(QUESTION)).text == ANSWER
         assert len(server.asked) == 2
-
-    play(scene)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +109,10 @@ def test_a_passing_trouble_is_outlived(fault: Fault) -> None:
         (Fault.GZIP, EngineRefused, "compressed"),
     ],
 )
-def test_a_fault_is_one_clear_sentence_and_the_engine_lives_on(
+async def test_a_fault_is_one_clear_sentence_and_the_engine_lives_on(
     fault: Fault, kind: type[EngineError], complaint: str
 ) -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+    async with connected(IMPATIENT.get(fault, CALM)) as (server, engine):
         server.faults.extend([fault] * 3)
         with pytest.raises(kind, match=complaint) as caught:
             await engine.generate(QUESTION)
@@ -136,41 +122,33 @@ def test_a_fault_is_one_clear_sentence_and_the_engine_lives_on(
         assert (await engine.generate(QUESTION)).text == ANSWER
         assert not any("elsewhere" in asked.path for asked in server.asked)
 
-    play(scene, IMPATIENT.get(fault, CALM))
-
 
 @pytest.mark.parametrize("fault", [Fault.OVERSIZE, Fault.GARBAGE, Fault.HANG, Fault.REDIRECT, Fault.SERVER_ERROR])
-def test_every_kind_of_call_survives_a_fault(fault: Fault) -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_every_kind_of_call_survives_a_fault(fault: Fault) -> None:
+    async with connected(IMPATIENT.get(fault, CALM)) as (server, engine):
         for call in (engine.judge(PAIR), engine.embed(["bee"]), engine.describe()):
             server.faults.extend([fault] * 2)
             with pytest.raises(EngineError):
                 await call
             server.faults.clear()
 
-    play(scene, IMPATIENT.get(fault, CALM))
 
-
-def test_a_line_without_end_is_cut_off_at_its_own_bound() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_line_without_end_is_cut_off_at_its_own_bound() -> None:
+    async with connected(HttpBounds(max_line_bytes=100_000)) as (server, engine):
         server.faults.append(Fault.LONG_LINE)
         with pytest.raises(EngineRefused, match="a line over 100000 bytes"):
             await engine.generate(QUESTION)
 
-    play(scene, HttpBounds(max_line_bytes=100_000))
 
-
-def test_nobody_listening_is_a_clear_sentence() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_nobody_listening_is_a_clear_sentence() -> None:
+    async with connected() as (server, _):
         settings = msgspec.structs.replace(settings_for(server), base_url="http://127.0.0.1:1/v1")
         with pytest.raises(EngineUnavailable, match=r"127.0.0.1:1/v1 cannot be reached.*tried 2 times"):
             await OpenAIHttpEngine(settings).generate(QUESTION)
 
-    play(scene)
 
-
-def test_cancelling_closes_the_connection_while_the_server_still_thinks() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_cancelling_closes_the_connection_while_the_server_still_thinks() -> None:
+    async with connected() as (server, engine):
         server.faults.append(Fault.HANG)
         task = asyncio.create_task(engine.generate(QUESTION))
         await server.until(lambda: len(server.asked) == 1)
@@ -179,8 +157,6 @@ def test_cancelling_closes_the_connection_while_the_server_still_thinks() -> Non
             await task
         await server.until(lambda: server.busy == 0)
         assert server.abandoned == 1
-
-    play(scene)
 
 
 @pytest.mark.parametrize("leave", ["cancel", "close"])
@@ -205,8 +181,8 @@ def test_no_connection_is_left_over_at_whatever_moment_a_call_ends(leave: str) -
     asyncio.run(scene())
 
 
-def test_a_stop_string_that_the_server_ignores_closes_the_connection() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_stop_string_that_the_server_ignores_closes_the_connection() -> None:
+    async with connected() as (server, engine):
         server.obeys_limits = False
         server.seconds_per_token = 0.005
         done = await engine.generate(msgspec.structs.replace(QUESTION, stop=("words",)))
@@ -214,35 +190,27 @@ def test_a_stop_string_that_the_server_ignores_closes_the_connection() -> None:
         await server.until(lambda: server.busy == 0)
         assert server.abandoned == 1
 
-    play(scene)
 
-
-def test_more_calls_than_there_are_places_all_get_their_turn() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_more_calls_than_there_are_places_all_get_their_turn() -> None:
+    async with connected(HttpBounds(max_connections=3)) as (_, engine):
         done = await asyncio.gather(*(engine.generate(QUESTION) for _ in range(20)))
         assert {generation.text for generation in done} == {ANSWER}
 
-    play(scene, HttpBounds(max_connections=3))
 
-
-def test_a_proxy_in_the_environment_never_sees_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_in_the_environment_never_sees_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
 
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+    async with connected() as (_, engine):
         assert (await engine.generate(QUESTION)).text == ANSWER
 
-    play(scene)
 
-
-def test_the_card_is_what_the_server_tells() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_the_card_is_what_the_server_tells() -> None:
+    async with connected() as (_, engine):
         card = await engine.describe()
         assert (card.model, card.family, card.context_tokens) == ("test-model", "test", 2_048)
-
-    play(scene)
 
 
 # --- conversations and tools ------------------------------------------------------------------------------------------
@@ -250,8 +218,8 @@ def test_the_card_is_what_the_server_tells() -> None:
 WEATHER = Tool(name="weather", description="Tells the weather.", parameters='{"type": "object"}')
 
 
-def test_a_model_calls_a_tool_and_answers_what_came_of_it() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_model_calls_a_tool_and_answers_what_came_of_it() -> None:
+    async with connected() as (server, engine):
         server.tool = "weather"
         asked = msgspec.structs.replace(QUESTION, tools=(WEATHER,))
         made = await engine.generate(asked)
@@ -268,8 +236,6 @@ def test_a_model_calls_a_tool_and_answers_what_came_of_it() -> None:
         assert [message.role for message in sent.messages] == ["user", "assistant", "tool"]
         assert sent.messages[1].tool_calls[0].id == sent.messages[2].tool_call_id == "call_1"
 
-    play(scene)
-
 
 @pytest.mark.parametrize(
     "deltas",
@@ -281,19 +247,15 @@ def test_a_model_calls_a_tool_and_answers_what_came_of_it() -> None:
     ],
     ids=["not offered", "no text", "a great index", "too long"],
 )
-def test_a_server_that_calls_wrongly_is_refused(deltas: list[dict[str, object]]) -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_server_that_calls_wrongly_is_refused(deltas: list[dict[str, object]]) -> None:
+    async with connected(msgspec.structs.replace(CALM, max_body_bytes=2**22)) as (server, engine):
         server.tool_deltas = deltas
         with pytest.raises(EngineRefused):
             await engine.generate(msgspec.structs.replace(QUESTION, tools=(WEATHER,)))
 
-    play(scene, msgspec.structs.replace(CALM, max_body_bytes=2**22))
 
-
-def test_a_server_that_calls_although_nothing_was_offered_is_refused() -> None:
-    async def scene(server: OpenAIServer, engine: OpenAIHttpEngine) -> None:
+async def test_a_server_that_calls_although_nothing_was_offered_is_refused() -> None:
+    async with connected() as (server, engine):
         server.tool_deltas = [{"index": 0, "id": "1", "function": {"name": "weather", "arguments": "{}"}}]
         with pytest.raises(EngineRefused, match="not offered"):
             await engine.generate(QUESTION)
-
-    play(scene)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.unit.engines.visited_server import (
+from tests.unit.engines.openai.visited_server import (
     ONCE,
     Visit,
     answer_for,
