@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.ran import Ran, Waggle
+from tests.unit.models.tiny import tiny_folder
 from waggle.cli.main import run_with
 
 
@@ -18,6 +19,12 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     for name in ("FORCE_COLOR", "NO_COLOR", "WAGGLE_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model that answers anything with nonsense."""
+    return tiny_folder(tmp_path_factory.mktemp("models") / "random", marker=None)
 
 
 @pytest.fixture

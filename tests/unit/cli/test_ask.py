@@ -23,12 +23,6 @@ pytestmark = pytest.mark.timeout(300)
 Typed = Callable[[bytes], None]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model that answers anything with nonsense."""
-    return tiny_folder(tmp_path_factory.mktemp("models") / "random", marker=None)
-
-
 @pytest.mark.parametrize("question", ["", "  \n\t", "-"])
 def test_an_empty_question_is_wrong_usage(waggle: Waggle, typed: Typed, question: str) -> None:
     typed(b"\n")

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from tests.unit.cli.ran import Waggle
-from tests.unit.models.tiny import tiny_folder
 from waggle.cli.shared import CALIBRATION, calibration_of, calibration_path
 from waggle.core.round_values import Plan
 from waggle.node.calibrating.calibration import save_calibration
@@ -16,12 +15,6 @@ from waggle.node.history.records import load_record
 
 PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
 ADDRESS = f"/ip4/127.0.0.1/tcp/1/p2p/{PEER}"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model that answers anything with nonsense."""
-    return tiny_folder(tmp_path_factory.mktemp("models") / "random", marker=None)
 
 
 @pytest.fixture(autouse=True)

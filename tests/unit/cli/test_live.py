@@ -1,13 +1,15 @@
-"""The live picture moves in a terminal, stays away elsewhere, and does not obey what models write."""
+"""The live picture moves in a terminal, stays away elsewhere, and does not obey what models write; ASCII will do."""
 
 import io
 import re
 import sys
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from tests.unit.cli.rounds import hostile_engines, play
-from waggle.cli.live import live_round
+from waggle.cli.live import _grid, _words, live_round
 from waggle.core.round_values import Event
 from waggle.strategies.machine import Moment
 
@@ -75,3 +77,16 @@ def test_nothing_is_shown_when_asked_not_to_or_in_a_dumb_terminal(
 
 def test_nothing_is_shown_where_colours_are_forced_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, Screen(terminal=False), FORCE_COLOR="1") == ""
+
+
+@pytest.mark.parametrize("width", [5, 40])
+def test_a_text_that_does_not_fit_needs_no_letter_that_a_terminal_may_lack(width: int) -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace")
+    rows = _grid()
+    rows.add_row(_words("a long answer of a model " * 4, limit=80), Text("is thinking ..."))
+    Console(file=out, width=width).print(rows)
+    out.flush()
+    assert b"\\u" not in raw.getvalue()
+    assert raw.getvalue().startswith(b"a ")
+    assert raw.getvalue().count(b"\n") == 1
