@@ -7,16 +7,15 @@ answer marker was not taught these forms; it is asked in plain words as any othe
 
 import asyncio
 import math
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-from waggle.core.carried import Owner, owner
+from waggle.core.carried import owner
 from waggle.core.engine_values import JudgeMethod, JudgeRequest, Sampling
 from waggle.core.errors import TooLong
 from waggle.engines.local.jobs import GenerateJob, Job, ScoreJob
 from waggle.engines.local.text import encoded
+from waggle.engines.sharing import SharedWork
 from waggle.engines.verdict import clip_reason, find_verdict, judging_prompt
 from waggle.models.hive import ModelCard
 from waggle.models.prompts import VERDICT_MARKER, judging_question
@@ -24,9 +23,6 @@ from waggle.models.tokenizer import ChatTokenizer, Detokenizer
 
 MOST_CHARACTERS = 16  # of a token, on average over a context: a proposal's characters beyond that are not looked at
 REMEMBERED = 256  # workings, and as many scores again for each of 4 proposals
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
 
 
 @dataclass
@@ -61,8 +57,8 @@ class LocalJudge:
         self._card = card
         self._context = context
         self._run = run
-        self._workings = Memo[tuple[Owner, str, str, int], Working](REMEMBERED)
-        self._scores = Memo[tuple[Owner, tuple[int, ...], str], float](4 * REMEMBERED)
+        self._workings = SharedWork[Working](capacity=REMEMBERED, keep_seconds=math.inf)
+        self._scores = SharedWork[float](capacity=4 * REMEMBERED, keep_seconds=math.inf)
 
     async def judge(self, request: JudgeRequest) -> tuple[float | None, str, Spent]:
         """P(first is better) or None, the text that was written, and what it cost."""
@@ -99,7 +95,7 @@ class LocalJudge:
             )
             return self._read(await self._written(job, spent), marker)
 
-        return await self._workings.get((owner(), question, marker, max_tokens), write)
+        return await self._workings.do((owner(), question, marker, max_tokens), write)
 
     def _read(self, job: GenerateJob, marker: str) -> Working:
         text = self._tokenizer.decode(job.written)
@@ -129,7 +125,7 @@ class LocalJudge:
             tokens = await encoded(f" {text[: MOST_CHARACTERS * self._context]}", self._tokenizer.encode)
             return await self._likelihood(prefix, [*tokens, *end][: self._context - len(prefix)], spent)
 
-        return await self._scores.get((owner(), prefix, text), compute)
+        return await self._scores.do((owner(), prefix, text), compute)
 
     async def _judge_in_words(self, request: JudgeRequest, spent: Spent) -> tuple[float | None, str]:
         """Ask in plain words; where a side is named, ask how likely each side was in that place."""
@@ -181,36 +177,6 @@ class LocalJudge:
         if len(prompt) >= self._context:
             raise TooLong(f"judging takes {len(prompt)} tokens, the model's context has {self._context}")
         return prompt or [min(self._tokenizer.end_tokens)]
-
-
-class Memo(Generic[Key, Value]):
-    """The latest results, `most` of them, so that nothing is computed twice, nor while another computes it.
-
-    A computation that fails or is cancelled leaves nothing behind.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._results: OrderedDict[Key, Value] = OrderedDict()
-        self._locks: dict[Key, asyncio.Lock] = {}
-
-    async def get(self, key: Key, compute: Callable[[], Awaitable[Value]]) -> Value:
-        """The result for `key`; one of those who ask at the same time computes it, the others wait for that."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                if key not in self._results:
-                    self._results[key] = await compute()
-                self._results.move_to_end(key)
-                return self._results[key]
-        finally:
-            self._forget(key, lock)
-
-    def _forget(self, key: Key, lock: asyncio.Lock) -> None:
-        if not lock.locked():
-            self._locks.pop(key, None)
-        while len(self._results) > self._most:
-            self._results.popitem(last=False)
 
 
 class _MarkerWatch:

@@ -10,7 +10,7 @@ from tests.unit.models.tiny import vocabulary
 from waggle.core.engine_values import JudgeMethod, JudgeRequest
 from waggle.core.errors import EngineRefused
 from waggle.engines.local.jobs import GenerateJob, Job, ScoreJob
-from waggle.engines.local.judging import LocalJudge, Memo, sigmoid
+from waggle.engines.local.judging import LocalJudge, sigmoid
 from waggle.models.chat_template import ChatTemplate
 from waggle.models.hive import ModelCard
 from waggle.models.prompts import ANSWER_MARKER, CHAT_TEMPLATE, VERDICT_MARKER
@@ -146,56 +146,3 @@ async def test_a_foreign_models_verdict_is_weighed_where_it_stands(said: str) ->
 @pytest.mark.parametrize(("x", "expected"), [(0.0, 0.5), (1_000.0, 1.0), (-1_000.0, 0.0), (1.0, 0.7310585786)])
 def test_sigmoid_does_not_overflow(x: float, expected: float) -> None:
     assert sigmoid(x) == pytest.approx(expected)
-
-
-class Work:
-    """Counts how often it is done; waits until it is let go."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.go = asyncio.Event()
-
-    async def __call__(self) -> str:
-        self.begun += 1
-        await self.go.wait()
-        return f"result {self.begun}"
-
-
-async def test_those_who_ask_at_once_share_one_computation() -> None:
-    memo, work = Memo[str, str](9), Work()
-    tasks = [asyncio.create_task(memo.get("key", work)) for _ in range(3)]
-    await asyncio.sleep(0)
-    work.go.set()
-    assert await asyncio.gather(*tasks) == ["result 1"] * 3
-    assert await memo.get("key", work) == "result 1"
-
-
-async def test_the_next_in_line_computes_when_the_first_is_cancelled() -> None:
-    memo, work = Memo[str, str](9), Work()
-    first, second = (asyncio.create_task(memo.get("key", work)) for _ in range(2))
-    await asyncio.sleep(0)
-    first.cancel()
-    work.go.set()
-    assert await second == "result 2"
-    assert first.cancelled()
-
-
-async def test_a_failure_is_not_remembered() -> None:
-    memo = Memo[str, str](9)
-
-    async def fail() -> str:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        await memo.get("key", fail)
-    work = Work()
-    work.go.set()
-    assert await memo.get("key", work) == "result 1"
-
-
-async def test_the_longest_unused_is_forgotten() -> None:
-    memo, work = Memo[str, str](2), Work()
-    work.go.set()
-    for key in ("a", "b", "a", "c"):
-        await memo.get(key, work)
-    assert [await memo.get(key, work) for key in ("a", "c", "b")] == ["result 1", "result 3", "result 4"]
