@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from waggle.cli.config import shown_value
 
 if TYPE_CHECKING:
     from waggle.engines.protocol import Engine
-    from waggle.gateway.admission import Admission
     from waggle.gateway.options import GatewayOptions
     from waggle.node.config.load import Configuration
     from waggle.node.config.settings import Settings
@@ -94,7 +93,8 @@ async def running_gateway(
     """
     from waggle.dashboard.frame.attach import attach
     from waggle.gateway.app import make_app
-    from waggle.gateway.guard import check_binding
+    from waggle.gateway.door.admission import PAGES
+    from waggle.gateway.door.hosts import check_binding
     from waggle.gateway.keys.live import LiveKeys
     from waggle.gateway.server import serving
     from waggle.node.engines.occupancy import occupancy_of
@@ -115,7 +115,7 @@ async def running_gateway(
             quality=settings.home / QUALITY,
             settings=lambda: values_of(configuration),
             logs=lambda: [_words(line) for line in recent.lines()],
-            place=partial(page_place, app.state.admission),
+            place=partial(app.state.admission.place, PAGES),
         )
         async with serving(app, options) as url:
             yield url
@@ -124,20 +124,6 @@ async def running_gateway(
         if history is not None:
             await asyncio.to_thread(history.close)
         keys.close()
-
-
-@asynccontextmanager
-async def page_place(admission: "Admission") -> AsyncIterator[None]:
-    """Room for one question from a page, in turn with the keys. Raises PeerBusy where there is none."""
-    from waggle.core.errors import PeerBusy
-    from waggle.gateway.admission import PAGES, Busy
-
-    async with AsyncExitStack() as held:
-        try:
-            await held.enter_async_context(admission.place(PAGES))
-        except Busy as busy:
-            raise PeerBusy("the gateway is full now", busy.retry_after) from None
-        yield
 
 
 def _options(settings: "Settings") -> "GatewayOptions":

@@ -8,25 +8,15 @@ from starlette.exceptions import HTTPException
 from waggle import __version__
 from waggle.core.errors import WaggleError
 from waggle.gateway import embeddings
-from waggle.gateway.admission import Admission
 from waggle.gateway.chat import routes as chat
+from waggle.gateway.door.admission import Admission
 from waggle.gateway.door.callers import Keys
-from waggle.gateway.door.heads import Heads
-from waggle.gateway.guard import Guard
+from waggle.gateway.door.guard import Guard
+from waggle.gateway.errors import NO_OBJECT, ApiError, error_body, internal, invalid, no_json_said, of_status, of_waggle
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.responses import routes as responses
 from waggle.gateway.telling import health, models
 from waggle.gateway.telling.description import complete_description
-from waggle.gateway.telling.errors import (
-    NO_OBJECT,
-    ApiError,
-    error_body,
-    internal,
-    invalid,
-    no_json_said,
-    of_status,
-    of_waggle,
-)
 from waggle.gateway.telling.metrics import Metrics, Occupancy
 from waggle.gateway.telling.observed import NamedCalls, ObservedCalls, ObservedService
 from waggle.node.history.history import History
@@ -72,8 +62,7 @@ def make_app(
     complete_description(app)
     for kind in (ApiError, WaggleError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _told)
-    app.add_middleware(Heads)  # the last one added is the first to see a request
-    app.add_middleware(NamedCalls)
+    app.add_middleware(NamedCalls)  # the last one added is the first to see a request
     app.add_middleware(Guard, options=options, keys=keys)
     app.add_middleware(ObservedCalls, metrics=metrics, telemetry=telemetry)
     return app

@@ -17,12 +17,12 @@ from pydantic_core import PydanticCustomError
 from waggle.core.asking import MAX_QUESTION_BYTES
 from waggle.core.errors import EngineRefused, TooLong, WaggleError
 from waggle.gateway.chat.shapes import Label, Shape
+from waggle.gateway.errors import ApiError, of_waggle, too_long, unavailable, unknown_model
 from waggle.gateway.jobs.calling import CLIENT_GONE, charger, place, refuse_extension
 from waggle.gateway.jobs.choosing import SOLO
 from waggle.gateway.jobs.streaming import ClientGone, until_gone
 from waggle.gateway.responses.described import ERRORS
 from waggle.gateway.structured.text import to_json
-from waggle.gateway.telling.errors import ApiError, of_waggle, too_long, unavailable, unknown_model
 from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.services.service import ServedModel, Service
 

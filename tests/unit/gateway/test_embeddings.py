@@ -20,8 +20,8 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import EMBEDDING_LENGTH, ScriptedEngine
 from waggle.gateway.app import make_app
 from waggle.gateway.embeddings import check_vectors, chosen_model
+from waggle.gateway.errors import ApiError
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import make_local_service
 from waggle.node.services.service import ServedModel

@@ -21,9 +21,9 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.app import make_app
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
+from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 from waggle.testing.openai_server import Fault, OpenAIServer, serve_openai

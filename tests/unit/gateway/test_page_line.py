@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from fastapi import FastAPI
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.unit.gateway.conftest import PATIENCE, QUESTION, Serve, bees, make_play, until
-from waggle.cli.gateway import page_place, running_gateway
-from waggle.core.errors import PeerBusy
+from waggle.cli.gateway import running_gateway
 from waggle.dashboard import attach
 from waggle.engines.script import Hanger, Script
-from waggle.gateway.admission import PAGES, Admission
 from waggle.gateway.app import make_app
+from waggle.gateway.door.admission import PAGES
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.node.config.load import load_settings
@@ -34,45 +33,6 @@ in_a_browser = [
 
 def full(waiting: int = 9, waiting_per_key: int = 9) -> GatewayOptions:
     return GatewayOptions(max_running=1, max_waiting=waiting, max_waiting_per_key=waiting_per_key)
-
-
-async def test_pages_and_keys_take_turns() -> None:
-    admission, order, go = Admission.of(full()), list[str](), asyncio.Event()
-
-    async def question(who: str) -> None:
-        async with page_place(admission) if who == PAGES else admission.place(who):
-            order.append(who)
-            await go.wait()
-
-    asking = []
-    for who in ("ann", *[PAGES] * 3, "bob", "bob"):
-        asking.append(asyncio.create_task(question(who)))
-        await until(lambda: len(order) + admission.load.waiting == len(asking))
-    go.set()
-    await asyncio.gather(*asking)
-    assert order == ["ann", PAGES, "bob", PAGES, "bob", PAGES]
-
-
-async def test_pages_have_their_share_of_the_line_and_no_more() -> None:
-    admission = Admission.of(full(waiting=3, waiting_per_key=1))
-    async with AsyncExitStack() as held:
-        await held.enter_async_context(admission.place("ann"))
-        waiting = asyncio.create_task(held.enter_async_context(page_place(admission)))
-        await until(lambda: admission.load.waiting == 1)
-        with pytest.raises(PeerBusy) as busy:
-            async with page_place(admission):
-                pass
-        assert (busy.value.retry_after or 0) > 0
-        assert admission.load.waiting == 1
-        waiting.cancel()
-
-
-async def test_a_failure_of_a_pages_question_stays_what_it_is_and_gives_its_place_back() -> None:
-    admission = Admission.of(full())
-    with pytest.raises(PeerBusy, match="somebody else"):
-        async with page_place(admission):
-            raise PeerBusy("somebody else", 3.0)
-    assert admission.load.running == 0
 
 
 @asynccontextmanager
@@ -119,7 +79,7 @@ async def ask(page: Page, url: str) -> None:
 async def app_of(options: GatewayOptions) -> FastAPI:
     play = await make_play(**bees())
     app = make_app(play.service, options)
-    attach(app, app.state.service, history=None, place=partial(page_place, app.state.admission))
+    attach(app, app.state.service, history=None, place=partial(app.state.admission.place, PAGES))
     return app
 
 

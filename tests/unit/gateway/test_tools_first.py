@@ -17,9 +17,9 @@ from waggle.core.round_values import Budget, Record
 from waggle.gateway.app import make_app
 from waggle.gateway.chat.to_openai import Answer
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job, ToolsFirst
+from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.wanted import Wanted
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 USER = {"role": "user", "content": QUESTION}

@@ -14,6 +14,7 @@ from waggle.core.chat_values import Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
 from waggle.gateway.chat.shapes import MAX_CHOICES, Asked, ChatRequest, CompletionRequest, WaggleOptions
+from waggle.gateway.errors import ApiError, small_budget, unsupported
 from waggle.gateway.jobs.choosing import (
     check_no_round,
     check_round_options,
@@ -33,7 +34,6 @@ from waggle.gateway.jobs.conversation import (
     with_names,
 )
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError, small_budget, unsupported
 from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.services.service import ServedModel
 

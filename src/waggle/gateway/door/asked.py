@@ -1,23 +1,40 @@
-"""What stands before the gateway's door: the facts of one request that the guard decides on, read with bounds.
+"""What stands before the gateway's door: the facts of one request that the guard decides on, and what it is called.
 
 Where two readings of a request are possible (a header twice, a path not in its normal form, two ways to say how long
 the body is), it is refused: what the guard checks and what the routes see are then always the same thing.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from uuid import uuid4
 
-from waggle.gateway.door.refused import refused
+from starlette.types import Scope
 
-Scope = Mapping[str, Any]
+from waggle.gateway.errors import LIMIT, REQUEST, SERVER, ApiError
+
+API = "/v1/"
 MOST_HEADERS = 128
 MOST_HEADER_BYTES = 32 * 1024
 MOST_TARGET_BYTES = 8 * 1024
 ONCE = (b"host", b"authorization", b"origin", b"content-length", b"transfer-encoding", b"sec-fetch-site")
 ODD = re.compile(r"//|\\|[\x00-\x20\x7f#?\ufffd]|(^|/)\.{1,2}(/|$)")
 ODD_ENCODED = re.compile(rb"%(2e|5c|25)|[\x00-\x20\\#\x7f-\xff]", re.IGNORECASE)
+ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+LONGEST_ID = 36
+MOST_REMEMBERED = 50_000
+KINDS = {401: "authentication_error", 403: "permission_error", 429: LIMIT, 503: SERVER}
+
+
+def refused(status: int, message: str, code: str, *, retry_after: float | None = None) -> ApiError:
+    """Why a request stops at the door; the text is always a constant of ours."""
+    return ApiError(status, message, type=KINDS.get(status, REQUEST), code=code, retry_after=retry_after)
+
+
+def is_api(path: str) -> bool:
+    """Whether programs call it, who show their key with every request; a page's session is worth nothing there."""
+    return path.startswith(API)
 
 
 @dataclass(frozen=True)
@@ -82,3 +99,35 @@ def is_normal(path: str, raw_path: bytes) -> bool:
         return False
     first = path.split("/", 2)[1].encode("utf-8", "replace")
     return raw_path.split(b"/", 2)[1] == first
+
+
+class RequestIds:
+    """Names requests, from the HTTP header to the round and its record: 32 hexadecimal digits.
+
+    A caller may name its request itself, with 32 digits or a UUID. A name that was used a while ago, by whomever, is
+    not taken again: rounds and records are kept under it, and one caller's must not be confused with another's. Only
+    requests that were let in use a name, so that nobody without a key can use up the names of others, or have them
+    forgotten.
+    """
+
+    def __init__(self) -> None:
+        """No names yet."""
+        self._used: OrderedDict[str, None] = OrderedDict()
+
+    def name(self, wanted: Sequence[bytes]) -> str:
+        """The caller's own name where it is one and new (`wanted` holds its X-Request-ID headers), else one of ours."""
+        own = _read(wanted)
+        return uuid4().hex if own is None or own in self._used else own
+
+    def use(self, name: str) -> None:
+        """Never give this name again, for as long as it is remembered."""
+        self._used[name] = None
+        if len(self._used) > MOST_REMEMBERED:
+            self._used.popitem(last=False)
+
+
+def _read(wanted: Sequence[bytes]) -> str | None:
+    if len(wanted) != 1 or len(wanted[0]) > LONGEST_ID:
+        return None
+    text = wanted[0].decode("latin-1")
+    return text.replace("-", "").lower() if ID.fullmatch(text) else None

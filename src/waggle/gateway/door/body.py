@@ -5,15 +5,14 @@ room of the gateway until its request has been answered.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from waggle.gateway.door.asked import Asked
-from waggle.gateway.door.refused import refused
+from starlette.types import Message, Receive
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+from waggle.gateway.door.asked import Asked, refused
+
 BODY_SECONDS = 20.0
 DRAINED_BYTES, DRAIN_SECONDS = 32 * 1024 * 1024, 2.0
 BODIES_AT_ONCE = 64

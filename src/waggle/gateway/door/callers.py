@@ -1,22 +1,42 @@
-"""Who is calling: the key that a request shows, and whether it may do what it asks for.
+"""Who is calling: the key that a request shows, which right its path needs, and whether the key gives it.
 
 Two ways only: `Authorization: Bearer KEY`, and for pages the session's cookie. A key that is shown is checked; where it
-is wrong, nothing else counts.
+is wrong, nothing else counts. A path that is not named here needs the most: a new route is closed until it is opened.
 """
 
 import re
 from collections.abc import Callable
+from enum import Enum
 from typing import Protocol
 
 from waggle.core.errors import WaggleError
-from waggle.gateway.door.asked import Asked
-from waggle.gateway.door.refused import refused
-from waggle.gateway.door.routes import Need, is_api
+from waggle.gateway.door.asked import Asked, is_api, refused
 from waggle.gateway.door.sessions import Sessions
-from waggle.gateway.keys.store import KeyInfo
+from waggle.gateway.keys.store import ADMIN, ASK, KeyInfo
 
 BEARER = re.compile(r"bearer +(\S{1,512})", re.IGNORECASE | re.ASCII)
 SHOW = "Authorization: Bearer wk-..."
+LIVE, READY = "/health/live", "/health/ready"
+DESCRIPTIONS = frozenset({"/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+
+
+class Need(Enum):
+    """What a caller must show."""
+
+    NOTHING = "nothing"
+    ANY_KEY = "any key"
+    ASK = ASK
+    ADMIN = ADMIN
+
+
+def need_of(method: str, path: str, *, open_metrics: bool) -> Need:
+    """What this request needs where keys are in use; the path is in its normal form."""
+    reads = method in ("GET", "HEAD")
+    if reads and (path == LIVE or (open_metrics and path in DESCRIPTIONS)):
+        return Need.NOTHING
+    if reads and path == READY:
+        return Need.ANY_KEY
+    return Need.ASK if is_api(path) else Need.ADMIN
 
 
 class Keys(Protocol):

@@ -8,9 +8,8 @@ import re
 from ipaddress import ip_address
 
 from waggle.core.errors import UsageError
-from waggle.gateway.door.asked import Asked
+from waggle.gateway.door.asked import Asked, refused
 from waggle.gateway.door.callers import Keys
-from waggle.gateway.door.refused import refused
 from waggle.gateway.options import GatewayOptions
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -8,8 +8,7 @@ gateway without keys on that person's own machine.
 import re
 from collections.abc import Sequence
 
-from waggle.gateway.door.asked import Asked
-from waggle.gateway.door.refused import refused
+from waggle.gateway.door.asked import Asked, refused
 
 OWN = (None, "same-origin", "none")  # "none": typed by the person
 METHODS = b"GET, POST"

@@ -2,19 +2,31 @@
 
 The cookie holds the key's id and an end, signed with a secret that lives as long as the process. Scripts cannot read it
 (HttpOnly) and no other site's page can make a browser send it (SameSite=Strict). Revoking the key ends its sessions.
+
+After signing in a person goes to the page that was asked for, and never anywhere else. Its address travels through the
+form, so anybody may have written it: only a path of this gateway in its normal form is taken, and gone to only where
+this gateway has a page for people. Everything else leads to the first page.
 """
 
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from html import escape
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
-from waggle.gateway.door.asked import Asked
+from starlette.routing import Match, Mount
+from starlette.types import Scope
+
+from waggle.gateway.door.asked import Asked, is_api, is_normal
 from waggle.gateway.keys.store import KeyInfo
 
+LOGIN, LOGOUT = "/login", "/logout"
+FIRST, GOAL = "/", "next"
+MOST_GOAL_CHARACTERS = 512
+QUERY = re.compile(r"[A-Za-z0-9%&=+._~-]*", re.ASCII)
 COOKIE = "waggle_session"
 SESSION_SECONDS = 12 * 3_600
 MOST_COOKIE_CHARACTERS = 200
@@ -108,8 +120,44 @@ def key_of_form(body: bytes) -> str:
         return ""
 
 
-def page(said: str = "", goal: str = "/") -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
+def page(said: str = "", goal: str = FIRST) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
     """Headers and body of the form, with a word on what went wrong; `goal` is the page to go to afterwards."""
     body = (PAGE % (escape(said), escape(goal))).encode()
     headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", POLICY.encode())]
     return [*headers, (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")], body
+
+
+def sign_in_address(scope: Scope) -> str:
+    """The sign-in form's address for somebody who asked for this page."""
+    query = str(scope.get("query_string", b""), "latin-1")
+    raw = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
+    goal = read_goal(str(raw, "latin-1") + (f"?{query}" if query else ""))
+    return LOGIN if goal == FIRST else f"{LOGIN}?{GOAL}={quote(goal, safe='/')}"
+
+
+def goal_of(form: bytes) -> str:
+    """The page that a form, or a query, names; the first page where it names none that can be one of ours."""
+    try:
+        given = parse_qs(form.decode("ascii"), max_num_fields=4).get(GOAL, [FIRST])
+    except ValueError:
+        return FIRST
+    return read_goal(given[0]) if len(given) == 1 else FIRST
+
+
+def read_goal(text: str) -> str:
+    """The address, where it is a path in its normal form that a page may have; else the first page."""
+    path, _, query = text.partition("?")
+    if len(text) > MOST_GOAL_CHARACTERS or not path.startswith("/") or not QUERY.fullmatch(query):
+        return FIRST
+    plain = unquote(path)
+    if not path.isascii() or not is_normal(plain, path.encode()) or is_api(plain) or plain in (LOGIN, LOGOUT):
+        return FIRST
+    return text
+
+
+def existing(scope: Scope, goal: str) -> str:
+    """The goal, where this gateway has such a page; else the first page."""
+    asked = {"type": "http", "method": "GET", "path": unquote(goal.partition("?")[0]), "root_path": "", "headers": []}
+    routes = getattr(scope.get("app"), "routes", ())
+    found = any(not isinstance(route, Mount) and route.matches(asked)[0] is Match.FULL for route in routes)
+    return goal if found else FIRST

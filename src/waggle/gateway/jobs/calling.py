@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Record
-from waggle.gateway.admission import NO_KEY
 from waggle.gateway.chat.shapes import WaggleOptions
 from waggle.gateway.chat.to_openai import Head
 from waggle.gateway.chat.to_values import Setting
+from waggle.gateway.door.admission import NO_KEY
+from waggle.gateway.errors import ApiError, invalid, of_waggle, renamed, unsupported
 from waggle.gateway.jobs.answering import Answerer, drop
-from waggle.gateway.telling.errors import ApiError, invalid, of_waggle, renamed, unsupported
 
 HEADER = "x-waggle-"
 OWN = "waggle."

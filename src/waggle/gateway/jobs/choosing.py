@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from waggle.core.chat_values import Role, Turn
 from waggle.gateway.chat.shapes import WaggleOptions
-from waggle.gateway.telling.errors import ApiError, unavailable, unknown_model, unsupported
+from waggle.gateway.errors import ApiError, unavailable, unknown_model, unsupported
 from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.services.service import ServedModel
 from waggle.strategies.ways import find_way

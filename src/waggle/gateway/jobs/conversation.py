@@ -23,8 +23,8 @@ from waggle.gateway.chat.shapes import (
     ToolMessage,
     UserMessage,
 )
+from waggle.gateway.errors import ApiError
 from waggle.gateway.structured.schemas import MAX_PATTERNS, BadSchema, check_passed_on
-from waggle.gateway.telling.errors import ApiError
 
 
 def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:

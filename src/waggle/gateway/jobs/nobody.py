@@ -6,7 +6,7 @@ again would cost the same and bring the same.
 
 from waggle.core.failures import Cause
 from waggle.core.round_values import DeadlinePassed, ProposalReceived, Record, RoundStarted
-from waggle.gateway.telling.errors import ApiError, few_tokens, of_waggle, small_budget, too_long, unavailable
+from waggle.gateway.errors import ApiError, few_tokens, of_waggle, small_budget, too_long, unavailable
 from waggle.node.rounds.ending import Ending, ending_of
 
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from waggle.gateway.errors import ApiError, error_body, internal
 from waggle.gateway.structured.text import to_json
-from waggle.gateway.telling.errors import ApiError, error_body, internal
 from waggle.node.observing.logs import facts
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from waggle.core.round_values import Budget
 from waggle.gateway.chat.shapes import MAX_CHOICES
 from waggle.gateway.chat.to_openai import Answer, together, usage_of
 from waggle.gateway.chat.to_values import ForSwarm, Job, Task, ToolsFirst, request_of
+from waggle.gateway.errors import ApiError, of_waggle, small_budget
 from waggle.gateway.structured.answers import JsonFormat
 from waggle.gateway.structured.jobs import LEAST_SECONDS, answer_job_in_json
 from waggle.gateway.structured.strict_tools import Schemas, check_calls
-from waggle.gateway.telling.errors import ApiError, of_waggle, small_budget
 
 Do = Callable[[Job, str], Awaitable[Answer]]
 Try = Callable[[Job, int], Awaitable[Answer]]

@@ -22,6 +22,7 @@ from waggle.gateway.chat.shapes import (
     ToolMessage,
     UserMessage,
 )
+from waggle.gateway.errors import ApiError, renamed, unsupported
 from waggle.gateway.responses.shapes import (
     ChosenFunction,
     FlatFunctionTool,
@@ -34,7 +35,6 @@ from waggle.gateway.responses.shapes import (
     OutputText,
     ResponsesRequest,
 )
-from waggle.gateway.telling.errors import ApiError, renamed, unsupported
 
 RESEND = "nothing is kept between requests: send the whole conversation as input"
 NAMES = {"messages": "input", "max_completion_tokens": "max_output_tokens", "max_tokens": "max_output_tokens"}

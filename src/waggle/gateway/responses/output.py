@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import Finish
 from waggle.gateway.chat.to_openai import Answer, Head, JsonObject
+from waggle.gateway.errors import ApiError
 from waggle.gateway.responses.shapes import ResponsesRequest
-from waggle.gateway.telling.errors import ApiError
 
 RATE = "rate_limit_exceeded"
 DETAILS: JsonObject = {

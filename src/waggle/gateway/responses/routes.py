@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from waggle.gateway.chat.to_openai import Answer, Head
 from waggle.gateway.chat.to_values import ForModel, Job, Task, chat_jobs
+from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.jobs.calling import (
     CLIENT_GONE,
@@ -34,7 +35,6 @@ from waggle.gateway.responses.stream import ResponseEvents, Told
 from waggle.gateway.structured.answers import JsonFormat, read_format
 from waggle.gateway.structured.strict_tools import strict_schemas
 from waggle.gateway.structured.text import to_json
-from waggle.gateway.telling.errors import ApiError
 
 router = APIRouter(prefix="/v1", tags=["responses"])
 

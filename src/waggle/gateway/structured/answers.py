@@ -14,9 +14,9 @@ from typing import Generic, Protocol, TypeVar
 from msgspec.structs import replace
 
 from waggle.core.chat_values import Role, Turn
+from waggle.gateway.errors import REPLY, ApiError
 from waggle.gateway.structured.faults import find_fault
 from waggle.gateway.structured.schemas import MAX_DEPTH, BadSchema, check_schema, depth_of
-from waggle.gateway.telling.errors import REPLY, ApiError
 
 MAX_ANSWER_CHARACTERS = 64 * 1024
 MAX_DIGITS = 300

@@ -12,8 +12,8 @@ from waggle.core.round_values import Budget
 from waggle.gateway.chat.shapes import MAX_CHOICES
 from waggle.gateway.chat.to_openai import Answer, together
 from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job, paid_for, seed_of
+from waggle.gateway.errors import REPLY, ApiError
 from waggle.gateway.structured.answers import TRIES, JsonFormat, answer_in_json
-from waggle.gateway.telling.errors import REPLY, ApiError
 
 LEAST_SECONDS = 0.1
 Do = Callable[[Job, int], Awaitable[Answer]]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from waggle.core.chat_values import ToolCall
 from waggle.gateway.chat.shapes import FunctionTool
+from waggle.gateway.errors import REPLY, ApiError
 from waggle.gateway.structured.answers import JsonFormat, NotJson, read_json
 from waggle.gateway.structured.schemas import BadSchema, check_schema
-from waggle.gateway.telling.errors import REPLY, ApiError
 
 Schemas = Mapping[str, dict[str, object]]
 

@@ -7,9 +7,9 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from waggle.gateway.errors import unknown_model
 from waggle.gateway.jobs.choosing import SOLO
 from waggle.gateway.responses.described import ERRORS
-from waggle.gateway.telling.errors import unknown_model
 from waggle.gateway.telling.strategies import STRATEGIES
 from waggle.node.services.service import ServedModel, Service
 from waggle.strategies.ways import SOLO as ALONE

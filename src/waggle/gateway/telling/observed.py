@@ -7,11 +7,12 @@ starts, and `ObservedService` notes rounds and tokens. Only metadata is noted, a
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waggle.core.asking import AskOptions
 from waggle.core.carried import working_for
@@ -19,6 +20,7 @@ from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, Peer
 from waggle.core.round_values import Record
+from waggle.gateway.door.asked import is_api
 from waggle.gateway.telling.metrics import Metrics, route_of, strategy_of
 from waggle.node.observing.logs import facts, fault_of, logged_request, request_id
 from waggle.node.observing.telemetry import NoTelemetry, Telemetry
@@ -27,13 +29,6 @@ from waggle.strategies.machine import Watch
 
 log = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-API = "/v1/"
 CRASHED, GONE = 500, 499
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics", "pages"})
 """Routes whose requests are logged only at the level debug."""
@@ -53,13 +48,13 @@ _call: ContextVar[Call | None] = ContextVar("call", default=None)
 class NamedCalls:
     """Gives request id and owner to all that is done for a request of the API; inside the guard, which knows them."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         """Wrap an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pages are left alone: what a person does there later is no part of the request that fetched the page."""
-        if scope["type"] != "http" or not scope["path"].startswith(API):
+        if scope["type"] != "http" or not is_api(scope["path"]):
             return await self._app(scope, receive, send)
         call = scope.setdefault("state", {})["call"] = Call()
         before = _call.get()
@@ -76,7 +71,7 @@ class NamedCalls:
 class ObservedCalls:
     """Notes how every request ended, also those that the guard turned away; outside the guard."""
 
-    def __init__(self, app: App, metrics: Metrics, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, telemetry: Telemetry | None = None) -> None:
         """Wrap an application."""
         self._app = app
         self._metrics = metrics

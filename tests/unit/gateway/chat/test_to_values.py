@@ -22,9 +22,9 @@ from waggle.gateway.chat.to_values import (
     request_of,
     seed_of,
 )
+from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.choosing import most_capable
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError
 from waggle.node.services.service import ServedModel
 
 REQUEST = "0123456789abcdef" * 2

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.unit.gateway.raw_http import App, Message, Pairs, Reply, call
-from waggle.gateway.guard import Guard
+from waggle.gateway.door.guard import Guard
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 

@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
+from starlette.types import Message, Receive
 
 from tests.unit.gateway.door.inner import HOST, Inner, guarded
-from tests.unit.gateway.raw_http import Message, call
+from tests.unit.gateway.raw_http import call
 from waggle.gateway.door import body as body_module
 from waggle.gateway.door.asked import Asked
-from waggle.gateway.door.body import Bodies, CallerGone, Receive, replay
-from waggle.gateway.telling.errors import ApiError
+from waggle.gateway.door.body import Bodies, CallerGone, replay
+from waggle.gateway.errors import ApiError
 
 
 async def test_a_body_comes_through_in_one_piece(inner: Inner) -> None:

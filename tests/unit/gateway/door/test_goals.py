@@ -12,7 +12,7 @@ from tests.unit.gateway.conftest import Play
 from tests.unit.gateway.door.inner import HOST, Inner, guarded
 from tests.unit.gateway.raw_http import call
 from waggle.gateway.app import make_app
-from waggle.gateway.door.goals import existing, goal_of, read_goal
+from waggle.gateway.door.sessions import existing, goal_of, read_goal
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 

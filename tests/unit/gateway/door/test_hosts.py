@@ -5,7 +5,7 @@ import pytest
 from tests.unit.gateway.door.inner import HOST, Inner, guarded
 from tests.unit.gateway.raw_http import call
 from waggle.core.errors import UsageError
-from waggle.gateway.guard import check_binding
+from waggle.gateway.door.hosts import check_binding
 from waggle.gateway.keys.store import KeyInfo, KeyStore
 from waggle.gateway.options import GatewayOptions
 

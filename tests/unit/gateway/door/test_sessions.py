@@ -4,7 +4,7 @@ import re
 
 from tests.unit.gateway.door.inner import FAR, HOST, Hand, Inner, bearer, cookie_of, guarded, sign_in
 from tests.unit.gateway.raw_http import call
-from waggle.gateway.guard import Guard
+from waggle.gateway.door.guard import Guard
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.gateway.door.inner import CROSS, HOST, LOCAL, Inner, bearer, cookie_of, guarded, sign_in
 from tests.unit.gateway.raw_http import Message, Pairs
-from waggle.gateway.guard import Guard
+from waggle.gateway.door.guard import Guard
 from waggle.gateway.keys.store import KeyStore
 
 

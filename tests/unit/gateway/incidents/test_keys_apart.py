@@ -16,7 +16,7 @@ from waggle.engines.local.engine import LocalEngine, load_model
 from waggle.engines.local.jobs import Job
 from waggle.engines.protocol import Engine
 from waggle.gateway.app import make_app
-from waggle.gateway.door.ids import MOST_REMEMBERED, RequestIds
+from waggle.gateway.door.asked import MOST_REMEMBERED, RequestIds
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.node.history.history import History

@@ -15,8 +15,8 @@ from tests.unit.gateway.conftest import PATIENCE, FakeService, Standstill, make_
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.engines.script import Script
 from waggle.gateway import server
-from waggle.gateway.admission import Admission
 from waggle.gateway.app import make_app
+from waggle.gateway.door.admission import Admission
 from waggle.gateway.jobs.streaming import EventStream
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions

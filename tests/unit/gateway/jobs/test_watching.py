@@ -9,9 +9,9 @@ from tests.unit.gateway.conftest import QUESTION, Play, Standstill, bees, make_p
 from waggle.core.asking import AskOptions
 from waggle.core.round_picture import RoundPicture
 from waggle.gateway.chat.to_values import ForSwarm
+from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.answering import Answerer
 from waggle.gateway.jobs.watching import watched
-from waggle.gateway.telling.errors import ApiError
 
 NAME = "0" * 32
 JOB = ForSwarm(QUESTION, AskOptions())

@@ -16,7 +16,8 @@ from tests.unit.gateway.door.test_sockets import open_socket
 from tests.unit.gateway.raw_http import Message, call
 from waggle.core.errors import UsageError
 from waggle.dashboard.node_page import KeyNames
-from waggle.gateway.guard import Guard, check_binding
+from waggle.gateway.door.guard import Guard
+from waggle.gateway.door.hosts import check_binding
 from waggle.gateway.keys.live import LOOK_SECONDS, LiveKeys
 from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions

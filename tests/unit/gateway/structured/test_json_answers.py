@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from waggle.core.chat_values import Role, Turn
+from waggle.gateway.errors import ApiError
 from waggle.gateway.structured.answers import JsonFormat, answer_in_json, read_format, read_json, with_schema
-from waggle.gateway.telling.errors import ApiError
 
 PERSON = {
     "type": "object",

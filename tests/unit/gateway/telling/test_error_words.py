@@ -10,10 +10,10 @@ import pytest
 from tests.unit.gateway.conftest import QUESTION, Play, caller
 from waggle.core.errors import PeerBusy
 from waggle.gateway.app import make_app
+from waggle.gateway.errors import of_waggle
 from waggle.gateway.keys.rates import Rates, Reached
 from waggle.gateway.keys.store import KeyInfo, KeyStore
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import of_waggle
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 ASKED: dict[str, object] = {"model": "solo/ant", "messages": [{"role": "user", "content": QUESTION}]}

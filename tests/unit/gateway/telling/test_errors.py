@@ -18,10 +18,9 @@ from waggle.core.errors import (
     UsageError,
     WaggleError,
 )
-from waggle.gateway.admission import Busy
 from waggle.gateway.app import as_api_error
 from waggle.gateway.chat.shapes import ChatRequest, CompletionRequest
-from waggle.gateway.telling.errors import ApiError, error_body, invalid, of_status, of_waggle, param_of, unknown_model
+from waggle.gateway.errors import ApiError, error_body, invalid, of_status, of_waggle, param_of, unknown_model
 
 INSIDE = "/home/somebody/.waggle/key http://10.0.0.7:8080 sk-secret"
 USER = {"role": "user", "content": "Hello"}
@@ -31,7 +30,6 @@ USER = {"role": "user", "content": "Hello"}
     ("error", "status", "code"),
     [
         (PeerBusy(INSIDE, 2.5), 429, "rate_limit_exceeded"),
-        (Busy(1.0), 429, "rate_limit_exceeded"),
         (EngineUnavailable(INSIDE), 503, "unavailable"),
         (EngineRefused(INSIDE), 422, "refused"),
         (EngineError(INSIDE), 503, "unavailable"),

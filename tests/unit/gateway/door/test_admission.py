@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from waggle.gateway.admission import NO_KEY, PAGES, Admission, Busy
+from waggle.core.errors import PeerBusy
+from waggle.gateway.door.admission import NO_KEY, PAGES, Admission
 from waggle.gateway.options import GatewayOptions
 
 
@@ -35,12 +36,13 @@ class Line:
         return tasks
 
 
-async def test_one_who_asks_much_holds_another_up_by_one_turn() -> None:
+@pytest.mark.parametrize("greedy", ["ann", PAGES])
+async def test_one_who_asks_much_holds_another_up_by_one_turn(greedy: str) -> None:
     line = Line(small(waiting=9, waiting_per_key=9))
-    tasks = await line.queue("greedy", "greedy", "greedy", "greedy", "modest", "third")
+    tasks = await line.queue(greedy, greedy, greedy, greedy, "modest", "third")
     line.go.set()
     await asyncio.gather(*tasks)
-    assert line.order == ["greedy", "greedy", "modest", "third", "greedy", "greedy"]
+    assert line.order == [greedy, greedy, "modest", "third", greedy, greedy]
 
 
 async def test_no_more_run_at_once_than_may() -> None:
@@ -62,9 +64,10 @@ async def test_no_more_run_at_once_than_may() -> None:
 async def test_a_full_line_says_when_to_come_again() -> None:
     line = Line(small())
     tasks = await line.queue("a", "a", "b", "b", "c")
-    with pytest.raises(Busy) as busy:
+    with pytest.raises(PeerBusy) as busy:
         async with line.admission.place("d"):
             pass
+    assert busy.value.retry_after is not None
     assert 1.0 <= busy.value.retry_after <= 60.0
     line.go.set()
     await asyncio.gather(*tasks)
@@ -73,7 +76,7 @@ async def test_a_full_line_says_when_to_come_again() -> None:
 async def test_one_key_may_not_fill_the_line() -> None:
     line = Line(small())
     tasks = await line.queue("a", "a", "a", "a")
-    with pytest.raises(Busy):
+    with pytest.raises(PeerBusy):
         async with line.admission.place("a"):
             pass
     tasks += await line.queue("b")
@@ -109,7 +112,7 @@ async def test_a_place_given_to_one_who_is_cancelled_in_that_moment_goes_on_to_t
 async def test_nobody_waits_without_end() -> None:
     line = Line(small(longest_wait=0.02))
     tasks = await line.queue("a")
-    with pytest.raises(Busy):
+    with pytest.raises(PeerBusy):
         async with line.admission.place("b"):
             pass
     assert line.admission.load.waiting == 0
@@ -124,12 +127,13 @@ async def test_the_longest_wait_does_not_end_work_that_has_begun() -> None:
     assert admission.load.running == 0
 
 
-async def test_a_request_that_fails_gives_its_place_back() -> None:
+@pytest.mark.parametrize("failure", [ZeroDivisionError("its own"), PeerBusy("its own", 3.0)])
+async def test_a_request_that_fails_gives_its_place_back_and_its_failure_stays_what_it_is(failure: Exception) -> None:
     admission = small()
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(type(failure), match="its own"):
             async with admission.place("a"):
-                raise ZeroDivisionError
+                raise failure
     assert admission.load.running == 0
 
 
@@ -138,7 +142,7 @@ async def test_the_options_say_how_much_there_is() -> None:
     async with AsyncExitStack() as held:
         await held.enter_async_context(admission.place("a"))
         await held.enter_async_context(admission.place("b"))
-        with pytest.raises(Busy):
+        with pytest.raises(PeerBusy):
             await held.enter_async_context(admission.place("c"))
 
 
@@ -149,4 +153,4 @@ async def test_without_keys_the_whole_line_is_everybodys(key: str, waiting: int)
     assert line.admission.load.waiting == waiting
     line.go.set()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
-    assert sum(isinstance(end, Busy) for end in ends) == 4 - waiting
+    assert sum(isinstance(end, PeerBusy) for end in ends) == 4 - waiting

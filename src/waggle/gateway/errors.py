@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from waggle.core.errors import EngineError, EngineRefused, MeshError, PeerBusy, TooLong, UsageError, WaggleError
-from waggle.gateway.admission import Busy
 
 RETRY_SECONDS = 1.0  # where whoever is busy gave no estimate
 LONGEST_MESSAGE = 500  # characters
@@ -81,7 +80,7 @@ def of_waggle(error: WaggleError | TimeoutError) -> ApiError:
     match error:
         case UsageError():
             return ApiError(400, str(error))
-        case PeerBusy() | Busy():
+        case PeerBusy():
             return busy(error.retry_after)
         case TimeoutError():
             return ApiError(408, "the answer was not ready in time", type=SERVER, code="timeout")

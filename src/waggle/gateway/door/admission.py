@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from waggle.core.errors import PeerBusy, WaggleError
+from waggle.core.errors import PeerBusy
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
 from waggle.gateway.options import GatewayOptions
@@ -18,14 +18,6 @@ from waggle.node.rounds.admission import Admission as Places
 NO_KEY, PAGES = "", "pages"
 """Who stands in line without a key: everybody while there are no keys, to whom the whole line belongs; the pages."""
 LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 1.0, 60.0
-
-
-class Busy(WaggleError):
-    """No room now; come again in `retry_after` seconds."""
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("the gateway is full now")
-        self.retry_after = min(max(retry_after, LEAST_RETRY_SECONDS), MOST_RETRY_SECONDS)
 
 
 class Admission:
@@ -65,14 +57,18 @@ class Admission:
         """Hold a place while the block runs; one who is cancelled while waiting leaves the line.
 
         Raises:
-            Busy: at once where the line is full, and after the longest wait.
+            PeerBusy: at once where the line is full, and after the longest wait; says when to come again.
         """
         async with AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(self._longest_wait):
                     await held.enter_async_context(self._places.place(NodeId(key)))
             except PeerBusy as busy:
-                raise Busy(busy.retry_after or 0.0) from None
+                raise _full(busy.retry_after or 0.0) from None
             except TimeoutError:
-                raise Busy(self._longest_wait) from None
+                raise _full(self._longest_wait) from None
             yield
+
+
+def _full(retry_after: float) -> PeerBusy:
+    return PeerBusy("the gateway is full now", min(max(retry_after, LEAST_RETRY_SECONDS), MOST_RETRY_SECONDS))

@@ -3,37 +3,40 @@
 An ASGI middleware that stands outside everything else and is closed by default: it knows the few routes that need
 nothing, not those that need a key. It asks, in this order: is the request spelled in one way only, is it called by a
 name of ours, by a page of ours, with a key that may, not too often, with a body that fits. What passes carries its
-request id, its key and a way to charge tokens in `scope["state"]` (`request`, `key`, `charge`).
+request id, its key and a way to charge tokens in `scope["state"]` (`request`, `key`, `charge`). A HEAD passes as a GET,
+and only its head comes out: monitors ask so.
 """
 
+import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
 
-from waggle.gateway.door.asked import Asked, read_asked
-from waggle.gateway.door.body import Bodies, CallerGone, Receive, replay
-from waggle.gateway.door.callers import Callers, Keys
-from waggle.gateway.door.goals import existing, goal_of, sign_in_address
-from waggle.gateway.door.hosts import Hosts, check_binding
-from waggle.gateway.door.ids import RequestIds
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from waggle.gateway.door.asked import Asked, RequestIds, is_api, read_asked, refused
+from waggle.gateway.door.body import Bodies, CallerGone, replay
+from waggle.gateway.door.callers import Callers, Keys, need_of
+from waggle.gateway.door.hosts import Hosts
 from waggle.gateway.door.origins import Origins, is_preflight, preflight_headers
-from waggle.gateway.door.refused import refused, reply_of
-from waggle.gateway.door.routes import LOGIN, LOGOUT, is_api, need_of
-from waggle.gateway.door.sessions import MOST_FORM_BYTES, Sessions, key_of_form, page
+from waggle.gateway.door.sessions import (
+    LOGIN,
+    LOGOUT,
+    MOST_FORM_BYTES,
+    Sessions,
+    existing,
+    goal_of,
+    key_of_form,
+    page,
+    sign_in_address,
+)
+from waggle.gateway.errors import ApiError, error_body, in_seconds
 from waggle.gateway.keys.rates import Rates
 from waggle.gateway.keys.store import ADMIN, KeyInfo
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.errors import ApiError, in_seconds
-
-__all__ = ["Guard", "check_binding"]
 
 Headers = Sequence[tuple[bytes, bytes]]
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ALWAYS: Headers = (
     (b"x-content-type-options", b"nosniff"),
@@ -43,6 +46,8 @@ ALWAYS: Headers = (
 )
 MOST_SOCKET_BYTES = 1024 * 1024
 POLICY_VIOLATION, TOO_BIG = 1008, 1009  # closing codes of web sockets (RFC 6455)
+STAYING = (429,)
+"""Elsewhere the connection is closed: a body may still be on its way that nobody will read."""
 
 
 class Guard:
@@ -50,7 +55,7 @@ class Guard:
 
     def __init__(
         self,
-        app: App,
+        app: ASGIApp,
         *,
         options: GatewayOptions,
         keys: Keys | None = None,
@@ -99,6 +104,8 @@ class Guard:
                 return
             except CallerGone:
                 return
+            if asked.method == "HEAD":
+                scope, send = {**scope, "method": "GET"}, _without_body(send)
             await self._app(scope, receive, send)
 
     async def _answered_here(self, scope: Scope, asked: Asked, receive: Receive, send: Send) -> bool:
@@ -209,6 +216,13 @@ def _dressed(send: Send, extra: Sequence[tuple[bytes, bytes]]) -> Send:
     return dressed
 
 
+def _without_body(send: Send) -> Send:
+    async def head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return head
+
+
 def _is_ours(name: bytes, taken: set[bytes]) -> bool:
     return name.startswith(b"access-control-") or (name in taken and name != b"vary")
 
@@ -219,7 +233,18 @@ async def _turn_away(scope: Scope, error: ApiError, send: Send) -> None:
     if error.status == 401 and scope["method"] == "GET" and b"text/html" in accepts and not is_api(scope["path"]):
         await _redirect(send, sign_in_address(scope))
     else:
-        await _reply(send, error.status, *reply_of(error))
+        await _reply(send, error.status, *_told(error))
+
+
+def _told(error: ApiError) -> tuple[Headers, bytes]:
+    """Headers and body of an error in the shape of OpenAI's."""
+    body = json.dumps(error_body(error)).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body))} | error.headers
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if error.status not in STAYING:
+        headers["connection"] = "close"
+    return [(name.encode(), value.encode()) for name, value in headers.items()], body
 
 
 async def _redirect(send: Send, to: str, cookie: str | None = None) -> None:
