@@ -16,14 +16,13 @@ from pydantic_core import PydanticCustomError
 
 from waggle.core.asking import MAX_QUESTION_BYTES
 from waggle.core.errors import EngineRefused, TooLong, WaggleError
-from waggle.gateway.chat.shapes import Label, Shape
-from waggle.gateway.errors import ApiError, of_waggle, too_long, unavailable, unknown_model
-from waggle.gateway.jobs.calling import CLIENT_GONE, charger, place, refuse_extension
-from waggle.gateway.jobs.choosing import SOLO
-from waggle.gateway.jobs.streaming import ClientGone, until_gone
-from waggle.gateway.responses.described import ERRORS
-from waggle.gateway.structured.text import to_json
-from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.gateway.errors import ApiError, fault, of_waggle, too_long, unavailable, unknown_model
+from waggle.gateway.jobs.calling import charger, place, refuse_extension
+from waggle.gateway.jobs.choosing import SOLO, STRATEGIES
+from waggle.gateway.jobs.streaming import answer_whole
+from waggle.gateway.jobs.values import JsonObject
+from waggle.gateway.shapes import Label, ModelName, Shape, text_or_more
+from waggle.gateway.telling.description import ERRORS
 from waggle.node.services.service import ServedModel, Service
 
 router = APIRouter(tags=["embeddings"])
@@ -40,10 +39,6 @@ def _refuse_tokens(value: Any) -> Any:  # noqa: ANN401  # before validation it m
     return value
 
 
-def _kind(value: object) -> str:
-    return "(text)" if isinstance(value, str) else "(texts)"
-
-
 EmbeddedText = Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_BYTES)]
 
 
@@ -52,11 +47,11 @@ class EmbeddingRequest(Shape):
 
     input: Annotated[
         Annotated[EmbeddedText, Tag("(text)")]
-        | Annotated[list[EmbeddedText], Field(min_length=1, max_length=MAX_TEXTS), Tag("(texts)")],
-        Discriminator(_kind),
+        | Annotated[list[EmbeddedText], Field(min_length=1, max_length=MAX_TEXTS), Tag("(more)")],
+        Discriminator(text_or_more),
         BeforeValidator(_refuse_tokens),
     ]
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1, le=MAX_LENGTH)] | None = None
     user: Label | None = None
@@ -90,14 +85,10 @@ class EmbeddingList(BaseModel):
 async def create_embeddings(request: Request, body: EmbeddingRequest) -> Response:
     """Turn texts into vectors."""
     refuse_extension(request)
-    try:
-        made = await until_gone(request.receive, _embedded(request, body))
-    except ClientGone:
-        return Response(status_code=CLIENT_GONE)
-    return Response(to_json(made.model_dump()), media_type="application/json")
+    return await answer_whole(request.receive, _embedded(request, body))
 
 
-async def _embedded(request: Request, body: EmbeddingRequest) -> EmbeddingList:
+async def _embedded(request: Request, body: EmbeddingRequest) -> JsonObject:
     service: Service = request.app.state.service
     texts = [body.input] if isinstance(body.input, str) else body.input
     model, tokens = chosen_model(body.model, service.models()), tokens_in(texts)
@@ -110,23 +101,21 @@ async def _embedded(request: Request, body: EmbeddingRequest) -> EmbeddingList:
             raise of_waggle(error) from error
     check_vectors(vectors, len(texts), body.dimensions)
     charger(request)(tokens)
-    return EmbeddingList(
-        data=[Embedding(index=i, embedding=encoded(v, body.encoding_format)) for i, v in enumerate(vectors)],
-        model=body.model,
-        usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
-    )
+    data = [Embedding(index=i, embedding=encoded(v, body.encoding_format)) for i, v in enumerate(vectors)]
+    usage = EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens)
+    return EmbeddingList(data=data, model=body.model, usage=usage).model_dump()
 
 
 def chosen_model(name: str, models: Sequence[ServedModel]) -> ServedModel:
     """The model that embeds: `solo/NAME` or its bare name. Raises ApiError for others, and for those that cannot."""
     if name in STRATEGIES:
-        raise _not_possible("embeddings come from one model: ask for solo/<model>")
+        raise fault("model", "embeddings come from one model: ask for solo/<model>")
     by_name = {model.name: model for model in models}
     model = by_name.get(name) or by_name.get(name.removeprefix(SOLO))
     if model is None:
         raise unknown_model(name)
     if not model.embeds:
-        raise _not_possible("this model has no embeddings")
+        raise fault("model", "this model has no embeddings")
     return model
 
 
@@ -137,8 +126,7 @@ def check_vectors(vectors: Sequence[Sequence[float]], count: int, dimensions: in
     if not fit or not all(math.isfinite(x) and abs(x) <= 2.0 for vector in vectors for x in vector):
         raise unavailable("the model gave no usable vectors")
     if dimensions not in (None, *lengths):
-        message = f"dimensions: this model's vectors have {max(lengths)} numbers, and cannot be cut"
-        raise ApiError(400, message, code="invalid_value", param="dimensions")
+        raise fault("dimensions", f"this model's vectors have {max(lengths)} numbers, and cannot be cut")
 
 
 def encoded(vector: Sequence[float], form: str | None) -> list[float] | str:
@@ -157,7 +145,3 @@ def _refusal(error: EngineRefused, model: ServedModel) -> ApiError:
     if isinstance(error, TooLong):
         return too_long("input", model.context_tokens)
     return ApiError(422, "the model cannot embed this", code="refused")
-
-
-def _not_possible(message: str) -> ApiError:
-    return ApiError(400, f"model: {message}", code="invalid_value", param="model")

@@ -181,6 +181,11 @@ def invalid(faults: Sequence[Mapping[str, object]]) -> ApiError:
     return ApiError(400, f"{name}: {said}", code="invalid_value", param=param)
 
 
+def fault(param: str, message: str) -> ApiError:
+    """A value that cannot be worked with."""
+    return ApiError(400, f"{param}: {message}", code="invalid_value", param=param)
+
+
 def no_json_said() -> ApiError:
     """A body that does not say what it is, and so is not read as JSON."""
     message = "the body is not read as JSON: send the header Content-Type: application/json"

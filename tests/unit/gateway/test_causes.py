@@ -17,7 +17,7 @@ from waggle.core.failures import Cause, Failure
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher
 from waggle.gateway.app import make_app
-from waggle.gateway.jobs.nobody import why_nobody
+from waggle.gateway.jobs.results import why_nobody
 from waggle.gateway.options import GatewayOptions
 
 LONG = "the question takes 900 tokens, the model's context has 256 http://10.0.0.7"

@@ -20,9 +20,9 @@ from waggle.engines.openai.wire import ChatAsk
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.app import make_app
-from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.answering import Answerer
+from waggle.gateway.jobs.values import ForModel, ForSwarm, Job
 from waggle.gateway.options import GatewayOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service

@@ -15,9 +15,8 @@ from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Record
 from waggle.gateway.app import make_app
-from waggle.gateway.chat.to_openai import Answer
-from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job, ToolsFirst
 from waggle.gateway.errors import ApiError
+from waggle.gateway.jobs.values import Answer, ForModel, ForSwarm, Job, ToolsFirst
 from waggle.gateway.jobs.wanted import Wanted
 from waggle.gateway.options import GatewayOptions
 

@@ -8,27 +8,19 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from waggle.gateway.chat.shapes import Asked, ChatRequest, CompletionRequest, WaggleOptions
+from waggle.gateway.chat.described import ChatResponse, CompletionResponse
+from waggle.gateway.chat.shapes import Asked, ChatRequest, CompletionRequest
 from waggle.gateway.chat.stream import Streaming, all_of, stream_answers
-from waggle.gateway.chat.to_chunks import ChatChunks, Chunks, TextChunks
-from waggle.gateway.chat.to_openai import Answer, Head, JsonObject, chat_completion, text_completion
-from waggle.gateway.chat.to_values import Task, chat_jobs, completion_jobs
-from waggle.gateway.jobs.calling import (
-    CLIENT_GONE,
-    answerer_of,
-    extension_of,
-    in_words_of,
-    place,
-    request_id,
-    setting_of,
-)
-from waggle.gateway.jobs.conversation import fault
-from waggle.gateway.jobs.streaming import ClientGone, EventStream, Write, until_gone
+from waggle.gateway.chat.to_openai import ChatChunks, Chunks, TextChunks, chat_completion, text_completion
+from waggle.gateway.chat.to_values import chat_jobs, completion_jobs
+from waggle.gateway.errors import fault
+from waggle.gateway.jobs.calling import answerer_of, extension_of, in_words_of, place, request_id, setting_of
+from waggle.gateway.jobs.streaming import EventStream, Write, answer_whole
+from waggle.gateway.jobs.values import Answer, Head, JsonObject, Task
 from waggle.gateway.jobs.wanted import Wanted
-from waggle.gateway.responses.described import ANSWERS, ChatResponse, CompletionResponse
-from waggle.gateway.structured.answers import read_format
-from waggle.gateway.structured.strict_tools import strict_schemas
-from waggle.gateway.structured.text import to_json
+from waggle.gateway.shapes import WaggleOptions
+from waggle.gateway.structured.answers import read_format, strict_schemas
+from waggle.gateway.telling.description import ANSWERS
 
 router = APIRouter(prefix="/v1", tags=["completions"])
 
@@ -66,7 +58,7 @@ async def create_chat_completion(body: ChatRequest, request: Request) -> Respons
     extension = extension_of(request, body.waggle)
     form = body.response_format
     wished = None if form is None else form.model_dump(by_alias=True, exclude_none=True)
-    strict = await strict_schemas(body.tools or ())
+    strict = await strict_schemas([tool.function for tool in body.tools or ()])
     one_call = body.parallel_tool_calls is False
     wanted = Wanted(await read_format(wished, "response_format"), extension.budget_tokens, strict, one_call)
     longest = "max_completion_tokens" if body.max_completion_tokens is not None else "max_tokens"
@@ -102,18 +94,15 @@ async def _respond(asked: Call, tasks: Sequence[Task]) -> Response:
     )
     if body.stream:
         return EventStream(partial(_stream, asked, streaming, tasks))
-    try:
-        answers = await until_gone(request.receive, _whole(asked, streaming, tasks))
-    except ClientGone:
-        return Response(status_code=CLIENT_GONE)
-    return Response(to_json(asked.dress.whole(head, answers)), media_type="application/json")
+    return await answer_whole(request.receive, _whole(asked, streaming, tasks))
 
 
-async def _whole(asked: Call, streaming: Streaming, tasks: Sequence[Task]) -> list[Answer]:
-    wanted, named, answer = streaming.wanted, streaming.head.request, streaming.answerer.answer
+async def _whole(asked: Call, streaming: Streaming, tasks: Sequence[Task]) -> JsonObject:
+    wanted, head, answer = streaming.wanted, streaming.head, streaming.answerer.answer
     with asked.named():
         async with place(asked.request):
-            return await all_of([wanted.of(task, named, number, answer) for number, task in enumerate(tasks)])
+            made = await all_of([wanted.of(task, head.request, number, answer) for number, task in enumerate(tasks)])
+    return asked.dress.whole(head, made)
 
 
 async def _stream(asked: Call, streaming: Streaming, tasks: Sequence[Task], write: Write) -> None:

@@ -5,90 +5,32 @@ A request becomes one task per choice. A job for the committee is a question wit
 first, and the committee answers where it calls none.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from waggle.core.asking import AskOptions, prompt_ceiling
+from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
-from waggle.gateway.chat.shapes import MAX_CHOICES, Asked, ChatRequest, CompletionRequest, WaggleOptions
-from waggle.gateway.errors import ApiError, small_budget, unsupported
+from waggle.gateway.chat.conversation import asked_text, question_of, tool_choice_of, tools_of, turns_of, with_names
+from waggle.gateway.chat.shapes import Asked, ChatRequest, CompletionRequest
+from waggle.gateway.errors import ApiError, fault, unsupported
 from waggle.gateway.jobs.choosing import (
+    STRATEGIES,
     check_no_round,
     check_round_options,
     check_tools,
     most_capable,
     named_model,
+    paid_for,
     unread,
     would_answer_alone,
 )
-from waggle.gateway.jobs.conversation import (
-    asked_text,
-    fault,
-    question_of,
-    tool_choice_of,
-    tools_of,
-    turns_of,
-    with_names,
-)
+from waggle.gateway.jobs.values import ForModel, ForSwarm, Job, Setting, Task, ToolsFirst, seed_of
 from waggle.gateway.options import GatewayOptions
-from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.gateway.shapes import MAX_CHOICES, WaggleOptions
 from waggle.node.services.service import ServedModel
 
-SEED_STEP = 0x9E3779B97F4A7C15  # odd, so that no two choices of a request share a seed
-SEED_BITS = 63
 NO_LOGPROBS = "only a model alone (solo/...) has them"
-
-
-@dataclass(frozen=True)
-class ForSwarm:
-    """A question for the committee; its answer is cut at the first of `stop`.
-
-    `ignored` is what of the request nobody who is asked reads; `reads` says whether they read more than the question.
-    """
-
-    question: str
-    options: AskOptions
-    stop: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
-    reads: bool = True
-
-
-@dataclass(frozen=True)
-class ForModel:
-    """Work for one model, which may take `seconds`; `logprobs` says whether those are wanted, the rest as above."""
-
-    model: str
-    asked: GenerateRequest
-    seconds: float
-    logprobs: bool = False
-    ignored: tuple[str, ...] = ()
-    reads: bool = True
-
-
-Job = ForSwarm | ForModel
-
-
-@dataclass(frozen=True)
-class ToolsFirst:
-    """A turn in which a tool may be called: `calling` is done first and, where that calls none, `answering`."""
-
-    calling: ForModel
-    answering: ForSwarm
-
-
-Task = Job | ToolsFirst
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a request is read against: who is there, what the gateway allows, what the request is called."""
-
-    models: Sequence[ServedModel]
-    options: GatewayOptions
-    request: str
 
 
 def chat_jobs(body: ChatRequest, extension: WaggleOptions, setting: Setting) -> tuple[Task, ...]:
@@ -129,18 +71,6 @@ def completion_jobs(body: CompletionRequest, extension: WaggleOptions, setting: 
         return _for_swarm(body, extension, setting, prompts, (), None)
     check_no_round(extension)
     return _for_model(body, extension, setting, model, [GenerateRequest(question=prompt) for prompt in prompts], None)
-
-
-def request_of(request: str, number: int) -> str:
-    """The id of a request's choice: its own for the first, one that follows from it for the others."""
-    if number == 0:
-        return request
-    return hashlib.blake2b(f"{request}/{number}".encode(), digest_size=16).hexdigest()
-
-
-def seed_of(seed: int, number: int) -> int:
-    """The seed of a choice: the request's for the first, one that follows from it for the others."""
-    return seed if number == 0 else (seed + number * SEED_STEP) % 2**SEED_BITS
 
 
 def _for_swarm(
@@ -224,16 +154,6 @@ def _max_tokens(body: Asked, newer: int | None, options: GatewayOptions) -> int:
     if newer is not None and body.max_tokens not in (None, newer):
         raise fault("max_completion_tokens", "max_tokens says something else: send one of them")
     return newer or body.max_tokens or options.max_tokens
-
-
-def paid_for(asked: GenerateRequest, budget: int | None, longest: int) -> int:
-    """How long an answer the budget pays for, where no text has more tokens than bytes. Raises ApiError for none."""
-    if budget is None:
-        return longest
-    room = budget - prompt_ceiling(asked.question, asked.turns, asked.tools)
-    if room < 1:
-        raise small_budget()
-    return min(longest, room)
 
 
 def _stops(body: Asked) -> tuple[str, ...]:

@@ -15,10 +15,9 @@ from waggle.core.carried import counting_waste
 from waggle.core.engine_values import Generation, StreamedToken
 from waggle.core.errors import EngineRefused, TooLong, WaggleError
 from waggle.core.round_values import Event, Record, Spent
-from waggle.gateway.chat.to_openai import Answer, Written, answer_of_generation, answer_of_record, with_wasted
-from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.errors import ApiError, of_waggle, refused, too_long, unavailable, unsupported
-from waggle.gateway.jobs.nobody import is_abstention, why_nobody
+from waggle.gateway.jobs.results import answer_of_generation, answer_of_record, is_abstention, why_nobody, with_wasted
+from waggle.gateway.jobs.values import Answer, ForModel, ForSwarm, Job, Written
 from waggle.node.services.service import Service
 from waggle.strategies.machine import Moment, Watch
 

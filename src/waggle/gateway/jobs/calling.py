@@ -14,12 +14,11 @@ from pydantic import ValidationError
 
 from waggle.core.errors import WaggleError
 from waggle.core.round_values import Record
-from waggle.gateway.chat.shapes import WaggleOptions
-from waggle.gateway.chat.to_openai import Head
-from waggle.gateway.chat.to_values import Setting
 from waggle.gateway.door.admission import NO_KEY
 from waggle.gateway.errors import ApiError, invalid, of_waggle, renamed, unsupported
 from waggle.gateway.jobs.answering import Answerer, drop
+from waggle.gateway.jobs.values import Head, Setting
+from waggle.gateway.shapes import WaggleOptions
 
 HEADER = "x-waggle-"
 OWN = "waggle."

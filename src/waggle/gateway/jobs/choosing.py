@@ -6,14 +6,17 @@ conversations. What nobody can do is refused by name; what nobody reads is told 
 
 from collections.abc import Sequence
 
+from waggle.core.asking import AUTO, prompt_ceiling
 from waggle.core.chat_values import Role, Turn
-from waggle.gateway.chat.shapes import WaggleOptions
-from waggle.gateway.errors import ApiError, unavailable, unknown_model, unsupported
-from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.core.engine_values import GenerateRequest
+from waggle.gateway.errors import ApiError, small_budget, unavailable, unknown_model, unsupported
+from waggle.gateway.shapes import WaggleOptions
 from waggle.node.services.service import ServedModel
-from waggle.strategies.ways import find_way
+from waggle.strategies.ways import find_way, ways
 
-SOLO = "solo/"
+SWARM, SOLO = "swarm", "solo/"
+STRATEGIES = {SWARM: AUTO} | {f"{SWARM}/{way.name}": way.name for way in ways() if way.name != AUTO and not way.takes}
+"""By the name of a model of the API that is none, the way of answering: "swarm" leaves it to the gate."""
 OPTIONAL = ("judges", "proposers")
 """Options that not every way of answering honours."""
 ROUND_ONLY = ("min_confidence", "judges", "proposers", "explain")
@@ -83,6 +86,16 @@ def _refuse(extension: WaggleOptions, names: Sequence[str], why: str) -> None:
     for name in names:
         if getattr(extension, name) not in HARMLESS[name]:
             raise unsupported(f"waggle.{name}", why)
+
+
+def paid_for(asked: GenerateRequest, budget: int | None, longest: int) -> int:
+    """How long an answer the budget pays for, where no text has more tokens than bytes. Raises ApiError for none."""
+    if budget is None:
+        return longest
+    room = budget - prompt_ceiling(asked.question, asked.turns, asked.tools)
+    if room < 1:
+        raise small_budget()
+    return min(longest, room)
 
 
 def unread(turns: Sequence[Turn], readers: Sequence[ServedModel]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Answers sent piece by piece as server-sent events.
+"""Answers on their way out: whole, as JSON in one line, or piece by piece as server-sent events.
 
 Nothing is queued: a piece is made when the one before it has been taken, so a slow reader slows its own answer down and
 holds no memory, and one that takes nothing for long is dropped. When the client goes away the work for it is cancelled.
@@ -6,22 +6,25 @@ Text of a model only ever stands inside JSON strings, so it can neither end the 
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TypeVar
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from waggle.gateway.errors import ApiError, error_body, internal
-from waggle.gateway.structured.text import to_json
 from waggle.node.observing.logs import facts
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
 Write = Callable[[bytes], Awaitable[None]]
 SEND_SECONDS = 30.0  # a reader that takes nothing for this long is dropped
+CLIENT_GONE = 499  # the status of an answer that nobody reads
 DONE = b"data: [DONE]\n\n"
 END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -43,6 +46,23 @@ async def until_gone(receive: Receive, work: Coroutine[object, object, T]) -> T:
         task.cancel()
         gone.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def answer_whole(receive: Receive, work: Coroutine[object, object, object]) -> Response:
+    """What the work makes, as the JSON of one answer; its client may go away meanwhile."""
+    try:
+        made = await until_gone(receive, work)
+    except ClientGone:
+        return Response(status_code=CLIENT_GONE)
+    return Response(to_json(made), media_type="application/json")
+
+
+def to_json(value: object) -> bytes:
+    """A value as JSON in one line; not-a-number becomes null, half a character of an odd model its escape."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value)).encode()
 
 
 async def _disconnected(receive: Receive) -> None:

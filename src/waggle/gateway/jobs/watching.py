@@ -11,9 +11,8 @@ from contextlib import suppress
 
 from waggle.core.round_picture import RoundPicture
 from waggle.core.round_values import Event, ProposalReceived
-from waggle.gateway.chat.to_openai import Answer, Written
-from waggle.gateway.chat.to_values import Job
 from waggle.gateway.jobs.answering import Answerer, Heard
+from waggle.gateway.jobs.values import Answer, Job, Written
 from waggle.strategies.machine import Moment
 
 BETWEEN_SIGNS_SECONDS = 0.05

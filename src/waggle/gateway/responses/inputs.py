@@ -13,10 +13,8 @@ from waggle.gateway.chat.shapes import (
     Call,
     CalledFunction,
     ChatRequest,
-    Function,
     FunctionTool,
     Message,
-    NamedFunction,
     NamedTool,
     SystemMessage,
     ToolMessage,
@@ -25,7 +23,6 @@ from waggle.gateway.chat.shapes import (
 from waggle.gateway.errors import ApiError, renamed, unsupported
 from waggle.gateway.responses.shapes import (
     ChosenFunction,
-    FlatFunctionTool,
     FunctionCallItem,
     FunctionOutputItem,
     InputText,
@@ -65,7 +62,7 @@ def chat_of(body: ResponsesRequest) -> ChatRequest:
         temperature=body.temperature,
         top_p=body.top_p,
         max_completion_tokens=body.max_output_tokens,
-        tools=None if body.tools is None else [_tool(tool) for tool in body.tools],
+        tools=None if body.tools is None else [FunctionTool(type="function", function=tool) for tool in body.tools],
         tool_choice=_choice(body),
         parallel_tool_calls=body.parallel_tool_calls,
         waggle=body.waggle,
@@ -122,13 +119,8 @@ def _call(item: FunctionCallItem) -> Call:
     return Call(id=item.call_id, function=CalledFunction(name=item.name, arguments=item.arguments))
 
 
-def _tool(tool: FlatFunctionTool) -> FunctionTool:
-    function = Function(name=tool.name, description=tool.description, parameters=tool.parameters, strict=tool.strict)
-    return FunctionTool(type="function", function=function)
-
-
 def _choice(body: ResponsesRequest) -> NamedTool | Literal["none", "auto", "required"] | None:
     choice = body.tool_choice
     if not isinstance(choice, ChosenFunction):
         return choice
-    return NamedTool(type="function", function=NamedFunction(name=choice.name))
+    return NamedTool(type="function", function=choice)

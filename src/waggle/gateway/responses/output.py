@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import Finish
-from waggle.gateway.chat.to_openai import Answer, Head, JsonObject
 from waggle.gateway.errors import ApiError
+from waggle.gateway.jobs.values import Answer, Head, JsonObject
 from waggle.gateway.responses.shapes import ResponsesRequest
 
 RATE = "rate_limit_exceeded"

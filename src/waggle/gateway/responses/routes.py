@@ -10,31 +10,20 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from waggle.gateway.chat.to_openai import Answer, Head
-from waggle.gateway.chat.to_values import ForModel, Job, Task, chat_jobs
-from waggle.gateway.errors import ApiError
+from waggle.gateway.chat.to_values import chat_jobs
+from waggle.gateway.errors import ApiError, fault
 from waggle.gateway.jobs.answering import Answerer
-from waggle.gateway.jobs.calling import (
-    CLIENT_GONE,
-    answerer_of,
-    extension_of,
-    in_words_of,
-    place,
-    request_id,
-    setting_of,
-)
-from waggle.gateway.jobs.conversation import fault
-from waggle.gateway.jobs.streaming import ClientGone, EventStream, Write, until_gone
+from waggle.gateway.jobs.calling import answerer_of, extension_of, in_words_of, place, request_id, setting_of
+from waggle.gateway.jobs.streaming import EventStream, Write, answer_whole
+from waggle.gateway.jobs.values import Answer, ForModel, Head, Job, JsonObject, Task
 from waggle.gateway.jobs.wanted import Wanted
 from waggle.gateway.jobs.watching import overheard, watched
-from waggle.gateway.responses.described import ERRORS, WaggleShape
 from waggle.gateway.responses.inputs import chat_of, in_words_of_responses
 from waggle.gateway.responses.output import response_of
 from waggle.gateway.responses.shapes import ResponsesRequest
 from waggle.gateway.responses.stream import ResponseEvents, Told
-from waggle.gateway.structured.answers import JsonFormat, read_format
-from waggle.gateway.structured.strict_tools import strict_schemas
-from waggle.gateway.structured.text import to_json
+from waggle.gateway.structured.answers import JsonFormat, read_format, strict_schemas
+from waggle.gateway.telling.description import ERRORS, WaggleShape
 
 router = APIRouter(prefix="/v1", tags=["responses"])
 
@@ -80,18 +69,14 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
         raise fault("stream_options", "only a stream has them")
     with _named(request, body):
         chat = chat_of(body)
-        strict = await strict_schemas(chat.tools or ())
+        strict = await strict_schemas(body.tools or ())
         (task,) = chat_jobs(chat, extension, setting_of(request))
     head = Head(request=request_id(request), created=int(time.time()), model=body.model)
     wanted = Wanted(form, extension.budget_tokens, strict, body.parallel_tool_calls is False)
     response = _Response(answerer_of(request, head, extension), head, task, wanted, extension.stream == "draft")
     if body.stream:
         return EventStream(partial(_stream, request, body, response))
-    try:
-        answer = await until_gone(request.receive, _whole(request, body, response))
-    except ClientGone:
-        return Response(status_code=CLIENT_GONE)
-    return Response(to_json(response_of(body, head, answer, time.time())), media_type="application/json")
+    return await answer_whole(request.receive, _whole(request, body, response))
 
 
 @dataclass(frozen=True)
@@ -129,10 +114,11 @@ def _named(request: Request, body: ResponsesRequest) -> Iterator[None]:
         raise in_words_of_responses(error) from error
 
 
-async def _whole(request: Request, body: ResponsesRequest, response: _Response) -> Answer:
+async def _whole(request: Request, body: ResponsesRequest, response: _Response) -> JsonObject:
     with _named(request, body):
         async with place(request):
-            return await response.make(request.app.state.options.keep_alive_seconds)
+            answer = await response.make(request.app.state.options.keep_alive_seconds)
+    return response_of(body, response.head, answer, time.time())
 
 
 async def _stream(request: Request, body: ResponsesRequest, response: _Response, write: Write) -> None:

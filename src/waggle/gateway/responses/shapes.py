@@ -1,40 +1,36 @@
-"""What a client may send to /v1/responses: OpenAI's fields, with bounds.
+"""What a client may send to /v1/responses.
 
-As in `chat_shapes`, a standard field that cannot be honoured is declared with the values that change nothing. Nothing
-is kept between requests, so fields that would need that are declared only to be refused with a reason.
+Nothing is kept between requests, so fields that would need that are declared only to be refused with a reason.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from waggle.gateway.chat.shapes import (
+from waggle.gateway.shapes import (
     MAX_ARGUMENTS,
     MAX_MESSAGES,
     MAX_TOOLS,
     CallId,
+    Description,
+    Dialogue,
+    Function,
     Label,
     Name,
+    NamedFunction,
     Neutral,
+    OfFunction,
     Shape,
     Text,
     TokenCount,
     Unset,
-    WaggleOptions,
+    by_field,
+    text_or_more,
 )
 
 Status = Literal["in_progress", "completed", "incomplete"] | None
 Phase = Literal["commentary", "final_answer"] | None
 Nothing = Annotated[list[Unset], Field(max_length=0)] | None
-
-
-def _kind(value: object) -> str:
-    return "(text)" if isinstance(value, str) else "(list)"
-
-
-def _part(value: object) -> str:
-    found = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"({found})"
 
 
 class InputText(Shape):
@@ -65,15 +61,15 @@ Part = Annotated[
     | Annotated[OutputText, Tag("(output_text)")]
     | Annotated[OutputRefusal, Tag("(refusal)")],
     Discriminator(
-        _part,
+        by_field("type"),
         custom_error_type="unknown_part",
         custom_error_message="only text is taken: a part's type is one of input_text, output_text and refusal",
     ),
 ]
 Parts = Annotated[list[Part], Field(min_length=1, max_length=256)]
 TextParts = Annotated[list[InputText], Field(min_length=1, max_length=256)]
-Content = Annotated[Annotated[Text, Tag("(text)")] | Annotated[Parts, Tag("(list)")], Discriminator(_kind)]
-ToolText = Annotated[Annotated[Text, Tag("(text)")] | Annotated[TextParts, Tag("(list)")], Discriminator(_kind)]
+Content = Annotated[Annotated[Text, Tag("(text)")] | Annotated[Parts, Tag("(more)")], Discriminator(text_or_more)]
+ToolText = Annotated[Annotated[Text, Tag("(text)")] | Annotated[TextParts, Tag("(more)")], Discriminator(text_or_more)]
 
 
 class MessageItem(Shape):
@@ -108,48 +104,34 @@ class FunctionOutputItem(Shape):
     status: Status = None
 
 
-def _type_of(value: object) -> str:
-    found = value.get("type", "message") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"({found})"
-
-
 Item = Annotated[
     Annotated[MessageItem, Tag("(message)")]
     | Annotated[FunctionCallItem, Tag("(function_call)")]
     | Annotated[FunctionOutputItem, Tag("(function_call_output)")],
     Discriminator(
-        _type_of,
+        by_field("type", "message"),
         custom_error_type="unknown_item",
         custom_error_message="an item's type is one of message, function_call and function_call_output",
     ),
 ]
 Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES)]
-Input = Annotated[Annotated[Text, Tag("(text)")] | Annotated[Items, Tag("(list)")], Discriminator(_kind)]
+Input = Annotated[Annotated[Text, Tag("(text)")] | Annotated[Items, Tag("(more)")], Discriminator(text_or_more)]
 
 
-class FlatFunctionTool(Shape):
-    """A function on offer; `parameters` is a JSON Schema. OpenAI's own tools are not run here."""
-
-    type: Literal["function"]
-    name: Name
-    description: Annotated[str, Field(max_length=MAX_ARGUMENTS)] | None = None
-    parameters: dict[str, object] | None = None
-    strict: bool | None = None
+class FlatFunctionTool(Function, OfFunction):
+    """A function on offer."""
 
 
-class ChosenFunction(Shape):
+class ChosenFunction(NamedFunction, OfFunction):
     """The one function that has to be called."""
-
-    type: Literal["function"]
-    name: Name
 
 
 ToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("(text)")] | Annotated[ChosenFunction, Tag("(list)")],
-    Discriminator(_kind),
+    Annotated[Literal["none", "auto", "required"], Tag("(text)")] | Annotated[ChosenFunction, Tag("(more)")],
+    Discriminator(text_or_more),
 ]
 Conversation = Annotated[
-    Annotated[Label, Tag("(text)")] | Annotated[dict[str, object], Tag("(list)")], Discriminator(_kind)
+    Annotated[Label, Tag("(text)")] | Annotated[dict[str, object], Tag("(more)")], Discriminator(text_or_more)
 ]
 
 
@@ -160,7 +142,7 @@ class TextFormat(Shape):
 
     type: Literal["text", "json_object", "json_schema"]
     name: Name | None = None
-    description: Annotated[str, Field(max_length=MAX_ARGUMENTS)] | None = None
+    description: Description | None = None
     schema_: Annotated[dict[str, object] | None, Field(alias="schema")] = None
     strict: bool | None = None
 
@@ -186,35 +168,22 @@ class ResponseStreamOptions(Shape):
     include_obfuscation: Annotated[Literal[False] | None, Neutral] = None
 
 
-class ResponsesRequest(Shape):
+class ResponsesRequest(Dialogue):
     """The body of POST /v1/responses."""
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
     input: Input
     instructions: Text | None = None
     tools: Annotated[list[FlatFunctionTool], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     max_output_tokens: TokenCount | None = None
     text: TextConfig | None = None
-    stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
-    metadata: Annotated[dict[Label, Label], Field(max_length=16)] | None = None
-    user: Label | None = None
-    safety_identifier: Label | None = None
-    prompt_cache_key: Label | None = None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
-    service_tier: Annotated[Literal["auto", "default"] | None, Neutral] = None
     truncation: Annotated[Literal["disabled"] | None, Neutral] = None
     reasoning: Reasoning | None = None
     include: Annotated[list[Unset] | None, Field(max_length=0), Neutral] = None
-    top_logprobs: Annotated[Literal[0] | None, Neutral] = None
     max_tool_calls: Unset = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: Label | None = None
     conversation: Conversation | None = None
     prompt: dict[str, object] | None = None
-    waggle: WaggleOptions | None = None

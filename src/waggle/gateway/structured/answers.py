@@ -1,20 +1,22 @@
-"""Answers that have to be JSON: the schema is put before the model, and only what fits it is given out.
+"""Answers that have to be JSON, and calls of strict tools: only what fits its schema is given out.
 
-An answer that does not fit is asked for again, with what was wrong with it, as often as `tries` and the budget allow.
-After that it is an error: JSON that is broken or does not fit is never an answer.
+The schema of an answer is put before the model. One that does not fit is asked for again, with what was wrong with it,
+as often as `tries` and the budget allow. After that it is an error: JSON that is broken or does not fit is never an
+answer.
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from waggle.core.chat_values import Role, Turn
-from waggle.gateway.errors import REPLY, ApiError
+from waggle.core.chat_values import Role, ToolCall, Turn
+from waggle.gateway.errors import REPLY, ApiError, fault
+from waggle.gateway.shapes import Function
 from waggle.gateway.structured.faults import find_fault
 from waggle.gateway.structured.schemas import MAX_DEPTH, BadSchema, check_schema, depth_of
 
@@ -33,6 +35,7 @@ class Written(Protocol):
         ...
 
 
+Schemas = Mapping[str, dict[str, object]]
 T = TypeVar("T", bound=Written)
 Write = Callable[[tuple[Turn, ...], tuple[T, ...]], Awaitable[T | None]]
 
@@ -79,8 +82,7 @@ async def read_format(form: object, param: str) -> JsonFormat | None:
                 raise ApiError(400, f"{param}: {error}", code="invalid_json_schema", param=param) from None
             return JsonFormat(schema, _described(form))
         case _:
-            message = f"{param}: its type is text, json_object or json_schema, the last with a schema"
-            raise ApiError(400, message, code="invalid_value", param=param)
+            raise fault(param, "its type is text, json_object or json_schema, the last with a schema")
 
 
 def _described(form: object) -> str:
@@ -192,3 +194,32 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) < len(pairs):
         raise NotJson("an object has a key twice")
     return members
+
+
+async def strict_schemas(tools: Sequence[Function]) -> Schemas:
+    """The schemas of the strict tools, by name. Raises ApiError for one that answers cannot be checked against."""
+    strict = {}
+    for index, tool in enumerate(tools):
+        if not tool.strict:
+            continue
+        schema = strict[tool.name] = tool.parameters or {}
+        try:
+            await asyncio.to_thread(check_schema, schema)
+        except BadSchema as error:
+            param = f"tools[{index}].function.parameters"
+            raise ApiError(400, f"{param}: {error}", code="invalid_function_parameters", param=param) from None
+    return strict
+
+
+async def check_calls(calls: Sequence[ToolCall], strict: Schemas) -> None:
+    """Raise ApiError where a strict tool is called with what does not fit."""
+    for call in calls:
+        if (schema := strict.get(call.name)) is None:
+            continue
+        try:
+            text, _ = await asyncio.to_thread(read_json, call.arguments, JsonFormat(schema))
+            if text != call.arguments.strip():
+                raise NotJson("there is more than the JSON")
+        except NotJson:
+            message = "the model called a strict tool with arguments that do not fit its schema"
+            raise ApiError(422, message, type=REPLY, code="invalid_tool_call") from None

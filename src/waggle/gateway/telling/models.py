@@ -8,9 +8,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from waggle.gateway.errors import unknown_model
-from waggle.gateway.jobs.choosing import SOLO
-from waggle.gateway.responses.described import ERRORS
-from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.gateway.jobs.choosing import SOLO, STRATEGIES
+from waggle.gateway.telling.description import ERRORS
 from waggle.node.services.service import ServedModel, Service
 from waggle.strategies.ways import SOLO as ALONE
 

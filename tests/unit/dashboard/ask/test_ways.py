@@ -7,7 +7,7 @@ import pytest
 from waggle.core.ids import NodeId
 from waggle.dashboard.ask.asking import Form, seconds_fault, strategies, tokens_fault, unread_words
 from waggle.dashboard.frame.words import strategy_words
-from waggle.gateway.telling.strategies import STRATEGIES
+from waggle.gateway.jobs.choosing import STRATEGIES
 from waggle.node.services.service import ServedModel
 
 READER = ServedModel(name="sage", nodes=(NodeId("a"),))

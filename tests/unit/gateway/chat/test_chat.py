@@ -30,11 +30,13 @@ from waggle.core.errors import EngineUnavailable, PeerBusy, UsageError
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Hanger, Script, Shill
 from waggle.gateway.app import make_app
-from waggle.gateway.chat.shapes import ChatRequest, WaggleOptions
-from waggle.gateway.chat.to_openai import ABSTAINED
-from waggle.gateway.chat.to_values import Setting, ToolsFirst, chat_jobs
+from waggle.gateway.chat.shapes import ChatRequest
+from waggle.gateway.chat.to_values import chat_jobs
 from waggle.gateway.jobs.answering import Answerer
+from waggle.gateway.jobs.results import ABSTAINED
+from waggle.gateway.jobs.values import Setting, ToolsFirst
 from waggle.gateway.options import GatewayOptions
+from waggle.gateway.shapes import WaggleOptions
 from waggle.node.clock import SystemClock
 from waggle.node.services.service import ServedModel
 

@@ -10,21 +10,13 @@ from hypothesis import strategies as st
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
-from waggle.gateway.chat.shapes import ChatRequest, CompletionRequest, WaggleOptions
-from waggle.gateway.chat.to_values import (
-    ForModel,
-    ForSwarm,
-    Setting,
-    Task,
-    ToolsFirst,
-    chat_jobs,
-    completion_jobs,
-    request_of,
-    seed_of,
-)
+from waggle.gateway.chat.shapes import ChatRequest, CompletionRequest
+from waggle.gateway.chat.to_values import chat_jobs, completion_jobs
 from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.choosing import most_capable
+from waggle.gateway.jobs.values import ForModel, ForSwarm, Setting, Task, ToolsFirst, request_of, seed_of
 from waggle.gateway.options import GatewayOptions
+from waggle.gateway.shapes import WaggleOptions
 from waggle.node.services.service import ServedModel
 
 REQUEST = "0123456789abcdef" * 2

@@ -14,7 +14,7 @@ from waggle.core.failures import Cause, Failure
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Mute, Script
 from waggle.gateway.app import make_app
-from waggle.gateway.jobs.nobody import is_abstention
+from waggle.gateway.jobs.results import is_abstention
 from waggle.gateway.options import GatewayOptions
 from waggle.node.history.history import History
 

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from tests.unit.gateway.conftest import QUESTION, Play, Standstill, bees, make_play
 from waggle.core.asking import AskOptions
 from waggle.core.round_picture import RoundPicture
-from waggle.gateway.chat.to_values import ForSwarm
 from waggle.gateway.errors import ApiError
 from waggle.gateway.jobs.answering import Answerer
+from waggle.gateway.jobs.values import ForSwarm
 from waggle.gateway.jobs.watching import watched
 
 NAME = "0" * 32

@@ -11,11 +11,10 @@ from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, ToolCall, Turn
 from waggle.core.engine_values import GenerateRequest, Sampling
 from waggle.core.round_values import Budget
-from waggle.gateway.chat.to_openai import Answer
-from waggle.gateway.chat.to_values import ForModel, ForSwarm, Job
 from waggle.gateway.errors import ApiError
+from waggle.gateway.jobs.values import Answer, ForModel, ForSwarm, Job
+from waggle.gateway.jobs.wanted import answer_job_in_json, turns_of_job
 from waggle.gateway.structured.answers import JsonFormat
-from waggle.gateway.structured.jobs import answer_job_in_json, turns_of_job
 
 OBJECT = JsonFormat()
 SPENT = {"proposing_tokens": 8, "judging_tokens": 2, "prompt_tokens": 4, "seconds": 0.5}

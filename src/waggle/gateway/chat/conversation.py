@@ -12,7 +12,6 @@ from waggle.core.asking import check_question, check_turns
 from waggle.core.chat_values import Role, Tool, ToolCall, Turn
 from waggle.core.errors import UsageError
 from waggle.gateway.chat.shapes import (
-    MAX_ARGUMENTS,
     AssistantMessage,
     ChatRequest,
     Message,
@@ -23,7 +22,8 @@ from waggle.gateway.chat.shapes import (
     ToolMessage,
     UserMessage,
 )
-from waggle.gateway.errors import ApiError
+from waggle.gateway.errors import ApiError, fault
+from waggle.gateway.shapes import MAX_ARGUMENTS
 from waggle.gateway.structured.schemas import MAX_PATTERNS, BadSchema, check_passed_on
 
 
@@ -145,8 +145,3 @@ def asked_text(text: str, param: str) -> str:
 
 def _too_much(param: str, error: UsageError) -> ApiError:
     return ApiError(400, f"{param}: {error}", code="string_above_max_length", param=param)
-
-
-def fault(param: str, message: str) -> ApiError:
-    """A value that cannot be worked with."""
-    return ApiError(400, f"{param}: {message}", code="invalid_value", param=param)
