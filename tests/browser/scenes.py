@@ -20,7 +20,7 @@ from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Load, ModelOffer, Peer
 from waggle.core.round_values import Record
-from waggle.dashboard import attach
+from waggle.dashboard.attach import attach
 from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Hanger, Script, Shill
 from waggle.engines.scripted import ScriptedEngine

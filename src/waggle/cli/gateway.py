@@ -91,7 +91,7 @@ async def running_gateway(
     Raises:
         UsageError: the address is taken, or is not loopback while there is no key.
     """
-    from waggle.dashboard.frame.attach import attach
+    from waggle.dashboard.attach import attach
     from waggle.gateway.app import make_app
     from waggle.gateway.door.admission import PAGES
     from waggle.gateway.door.hosts import check_binding

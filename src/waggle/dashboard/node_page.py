@@ -7,12 +7,11 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from waggle.dashboard.frame.context import Context, page
-from waggle.dashboard.frame.down_notice import down_words
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
+from waggle.dashboard.frame.notices import down_words
 from waggle.dashboard.frame.words import one_line, plain, short_id
-from waggle.dashboard.own_name import own_name
-from waggle.dashboard.settings_table import show_settings
+from waggle.dashboard.settings_table import own_name, show_settings
 from waggle.node.rounds.swarm import HERE
 from waggle.node.services.service import ServedModel, Service
 

@@ -1,16 +1,19 @@
-"""The settings of a node as a page shows them: those that somebody chose, the others folded."""
+"""The settings of a node as a page shows them: those that somebody chose, the others folded; and its own name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from waggle.core.errors import WaggleError
+from waggle.dashboard.frame.context import Context
 from waggle.dashboard.frame.elements import box, empty_state, words
-from waggle.dashboard.frame.words import one_line, plain
+from waggle.dashboard.frame.words import one_line, plain, short_id
 from waggle.node.config.table import SETTINGS
+from waggle.node.rounds.swarm import HERE
 
 UNSET = ("default", "")
 FLAG = "--"
 HOME = "home"
+NAMELESS = ("", "–")
 Source = Callable[[], Mapping[str, object]] | None
 
 
@@ -37,6 +40,14 @@ def read_settings(source: Source) -> Mapping[str, object]:
         return source() if source is not None else {}
     except WaggleError:
         return {}
+
+
+def own_name(context: Context) -> str:
+    """What this node is called: by its settings, else by its id; a process that is no node of a swarm is just that."""
+    if context.service.id == HERE:
+        return "one process"
+    name = setting_words(read_settings(context.settings).get("name", ""))[0]
+    return short_id(context.service.id) if name in NAMELESS else one_line(name, 60)
 
 
 def by_origin(values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:

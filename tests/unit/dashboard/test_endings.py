@@ -6,7 +6,7 @@ from waggle.core.ids import NodeId, RoundId
 from waggle.core.mesh_values import Load
 from waggle.core.round_values import BallotCount, CandidateResult, Outcome, Plan, Record, Spent, Standing
 from waggle.dashboard.ask.page import welcome_words
-from waggle.dashboard.frame.down_notice import down_words
+from waggle.dashboard.frame.notices import down_words
 from waggle.dashboard.rounds.page import answer_words, state_chip
 from waggle.dashboard.rounds.verdict_view import cost_words, runner_up_words, verdict_kind, who_answers
 from waggle.dashboard.swarm.page import Seen, models_words, network_words, own_models

@@ -8,8 +8,8 @@ from waggle.core.round_picture import CandidatePicture, Part, Phase, ProposerPic
 from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
 from waggle.dashboard.rounds.ballot_strip import MOST, tick_kinds
 from waggle.dashboard.rounds.heat_map import tint
-from waggle.dashboard.rounds.proposer_rows import note, said
 from waggle.dashboard.rounds.round_view import ballot_words, step_notes, step_states
+from waggle.dashboard.rounds.rows import note, said
 from waggle.dashboard.settings_table import by_origin, setting_words
 
 A = NodeId("a")

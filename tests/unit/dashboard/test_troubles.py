@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from waggle.core.ids import NodeId
-from waggle.dashboard import attach
+from waggle.dashboard.attach import attach
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.network.twins import THEY_END

@@ -14,7 +14,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from tests.unit.gateway.conftest import PATIENCE, QUESTION, Serve, bees, make_play, until
 from waggle.cli.gateway import running_gateway
-from waggle.dashboard import attach
+from waggle.dashboard.attach import attach
 from waggle.engines.script import Hanger, Script
 from waggle.gateway.app import make_app
 from waggle.gateway.door.admission import PAGES

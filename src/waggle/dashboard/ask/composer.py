@@ -7,7 +7,7 @@ from nicegui import ui
 
 from waggle.dashboard.ask.options_panel import OptionsPanel
 from waggle.dashboard.frame.elements import box, icon, words
-from waggle.dashboard.frame.offline import REASON
+from waggle.dashboard.frame.notices import NOT_SENT
 
 ENTER = "(e) => { if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); emit(); } }"
 MOST_CHARACTERS = 60_000
@@ -26,7 +26,7 @@ class Composer:
         """Build it where elements are being put just now."""
         self._asking, self._talked = False, False
         with box("composer"):
-            words(REASON, "composer-reason small", "p", role="status")
+            words(NOT_SENT, "composer-reason small", "p", role="status")
             with box("composer-box", "form", onsubmit="return false"):
                 with box("composer-row"):
                     self._text = ui.textarea(placeholder="Ask the swarm a question")

@@ -10,8 +10,8 @@ from msgspec import Struct
 from nicegui import Client
 
 from waggle.dashboard.ask.composer import MOST_CHARACTERS
-from waggle.dashboard.frame.offline import ASKED
-from waggle.dashboard.rounds.finding import ROUND_ID
+from waggle.dashboard.frame.notices import ASKED
+from waggle.dashboard.rounds.record_page import ROUND_ID
 
 ROUNDS = "waggle-rounds"
 MOST_ROUNDS = 30

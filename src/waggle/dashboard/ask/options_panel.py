@@ -7,8 +7,7 @@ from nicegui.elements.number import Number
 from nicegui.events import GenericEventArguments
 
 from waggle.dashboard.ask.asking import Form, seconds_fault, tokens_fault
-from waggle.dashboard.frame.elements import box, words
-from waggle.dashboard.frame.slider import slide, slider
+from waggle.dashboard.frame.elements import box, slide, slider, words
 from waggle.dashboard.frame.words import percent
 
 MOST_WANTED = 0.99

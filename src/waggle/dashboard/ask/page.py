@@ -16,10 +16,10 @@ from waggle.dashboard.ask.exchange import Exchange, reveal, show_past
 from waggle.dashboard.ask.kept import MOST_ROUNDS, TALKED, Kept, TabMemory
 from waggle.dashboard.ask.options_panel import OptionsPanel
 from waggle.dashboard.frame.context import Context, page
-from waggle.dashboard.frame.down_notice import show_down
 from waggle.dashboard.frame.elements import box, empty_state, icon, words
 from waggle.dashboard.frame.layout import frame
-from waggle.dashboard.rounds.finding import find_rounds
+from waggle.dashboard.frame.notices import show_down
+from waggle.dashboard.rounds.record_page import find_rounds
 from waggle.node.services.service import ServedModel
 
 MOST_SHOWN = MOST_ROUNDS

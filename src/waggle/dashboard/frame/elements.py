@@ -1,10 +1,18 @@
-"""The few building blocks that all pages are made of: boxes, words, links, drawings. Words are always text."""
+"""The few building blocks that all pages are made of: boxes, words, links, drawings, sliders. Words are always text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nicegui import ui
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
+from nicegui.events import GenericEventArguments
+
+SLID = """(e) => {
+  const at = e.target;
+  at.style.setProperty("--fill", (at.value - at.min) / Math.max(1e-9, at.max - at.min));
+  emit(Number(at.value));
+}"""
+"""What a slider does in the browser; our own style draws it, so that it looks alike everywhere, by day and night."""
 
 
 class Words(TextElement):
@@ -65,3 +73,19 @@ def empty_state(sign: str, title: str, text: str, command: str = "", *, kind: st
         if command:
             words(command, "command", "code")
     return made
+
+
+def slider(most: float, step: float, moved: Callable[[GenericEventArguments], None], name: str = "") -> Element:
+    """A slider from 0 to `most`; `name` is for those who cannot see what stands beside it."""
+    made = box("slider", "input", type="range", min="0", max=f"{most:g}", step=f"{step:g}")
+    if name:
+        with_attributes(made, {"aria_label": name})
+    made.on("input", moved, js_handler=SLID)
+    return made
+
+
+def slide(made: Element, value: float) -> None:
+    """Put a slider where a value is."""
+    made.props["value"] = f"{value:g}"
+    made.style(f"--fill: {value / max(1e-9, float(made.props['max'])):.4f}")
+    made.update()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nicegui import ui
 
-from waggle.dashboard.frame import long_text, offline
+from waggle.dashboard.frame import long_text, notices
 from waggle.dashboard.frame.elements import box, icon
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ SWITCH = """() => {
 def dress_page() -> None:
     """Give the page that is being built its style; without a choice of the person it follows the system."""
     ui.add_head_html(f"<style>{STYLE}</style>")
-    for script in (CHOSEN, long_text.SCRIPT, offline.SCRIPT):
+    for script in (CHOSEN, long_text.SCRIPT, notices.OFFLINE):
         ui.add_body_html(script)
 
 

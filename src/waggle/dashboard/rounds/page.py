@@ -13,11 +13,11 @@ from waggle.dashboard.frame.context import Context, page
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.words import NOT_KEPT, ago, duration, one_line, percent, strategy_words
+from waggle.dashboard.rounds.record_page import FLUSH_SECONDS
 from waggle.node.history.history import History, RoundSummary
 
 PAGE_ROUNDS = 25
 SEARCH_PAUSE_MS = 250
-FLUSH_SECONDS = 5.0
 MOST_CHARACTERS = 200
 LEAD = (
     "Every question that was put to the swarm here, with its record. What the API asks of one model alone is not kept."

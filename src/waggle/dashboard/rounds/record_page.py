@@ -1,6 +1,8 @@
-"""One past round: how it ended, who beat whom, who said what, and all of it again step by step."""
+"""One past round, found by its id: how it ended, who beat whom, who said what, and all of it again step by step."""
 
 import asyncio
+import re
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 from nicegui import ui
@@ -13,14 +15,16 @@ from waggle.dashboard.frame.elements import box, empty_state, icon, link, words
 from waggle.dashboard.frame.layout import frame
 from waggle.dashboard.frame.long_text import long_text
 from waggle.dashboard.frame.words import NOT_KEPT, duration, one_line, percent, plain, short_id, strategy_words
-from waggle.dashboard.rounds.finding import find_rounds
 from waggle.dashboard.rounds.heat_map import draw_heat_map
 from waggle.dashboard.rounds.replay_view import ReplayView
 from waggle.dashboard.rounds.verdict_view import show_verdict
+from waggle.node.history.history import History
 from waggle.node.history.records import replay_record
 from waggle.node.observing.names import names_of
 from waggle.strategies.machine import Moment
 
+FLUSH_SECONDS = 5.0
+ROUND_ID = re.compile(r"[0-9a-f]{1,64}")
 MOST_EVENTS = 5_000
 NOT_FOUND = 404
 TITLE = 160
@@ -43,6 +47,20 @@ def add(app: FastAPI, context: Context) -> None:
                 empty_state("search_off", "There is no such round", text)
             else:
                 _show(record, steps)
+
+
+async def find_rounds(history: History, names: Sequence[str]) -> list[Record]:
+    """The records of these rounds, in this order; those that are not there, or are no ids, are left out.
+
+    Whoever may open the pages may see every round of this node.
+    """
+    wanted = [name for name in names if ROUND_ID.fullmatch(name)]
+    found = await asyncio.to_thread(lambda: {name: history.get(name) for name in wanted})
+    missing = [name for name, record in found.items() if record is None]
+    if missing:  # a round that has just ended may still wait to be written
+        await asyncio.to_thread(history.flush, FLUSH_SECONDS)
+        found |= await asyncio.to_thread(lambda: {name: history.get(name) for name in missing})
+    return [record for name in wanted if (record := found[name]) is not None]
 
 
 async def _find(context: Context, round_id: str) -> Record | None:

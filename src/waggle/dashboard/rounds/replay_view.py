@@ -7,8 +7,7 @@ from nicegui.events import GenericEventArguments
 
 from waggle.core.round_values import Record
 from waggle.core.words import many
-from waggle.dashboard.frame.elements import box, icon, with_attributes, words
-from waggle.dashboard.frame.slider import slide, slider
+from waggle.dashboard.frame.elements import box, icon, slide, slider, with_attributes, words
 from waggle.dashboard.frame.words import duration
 from waggle.dashboard.rounds.round_view import RoundView
 from waggle.strategies.machine import Moment

@@ -11,9 +11,8 @@ from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, words
 from waggle.dashboard.frame.words import duration, percent
 from waggle.dashboard.rounds.ballot_strip import BallotStrip
-from waggle.dashboard.rounds.candidate_rows import CandidateRows
 from waggle.dashboard.rounds.event_words import event_words
-from waggle.dashboard.rounds.proposer_rows import ProposerRows
+from waggle.dashboard.rounds.rows import CandidateRows, ProposerRows
 from waggle.node.observing.names import names_of
 
 STEPS = ("Propose", "Rank", "Decide")

@@ -10,11 +10,11 @@ from nicegui import ui
 from waggle.core.mesh_values import Load, Peer
 from waggle.core.words import many
 from waggle.dashboard.frame.context import Context, page
-from waggle.dashboard.frame.down_notice import show_down
 from waggle.dashboard.frame.elements import box, empty_state, words
 from waggle.dashboard.frame.layout import frame
+from waggle.dashboard.frame.notices import show_down
 from waggle.dashboard.frame.words import duration, one_line, short_id
-from waggle.dashboard.own_name import own_name
+from waggle.dashboard.settings_table import own_name
 from waggle.dashboard.swarm.gone import Gallery, Gone
 from waggle.dashboard.swarm.network_layout import Own, peer_kind, peer_name
 from waggle.dashboard.swarm.network_picture import draw_network

@@ -8,9 +8,9 @@ from waggle.core.failures import Cause, Failure
 from waggle.core.ids import RoundId
 from waggle.core.round_picture import Phase, RoundPicture
 from waggle.core.round_values import Plan
-from waggle.dashboard.rounds.candidate_rows import leader_look
 from waggle.dashboard.rounds.page import address_of, short_of, state_chip
 from waggle.dashboard.rounds.replay_view import step_words
+from waggle.dashboard.rounds.rows import leader_look
 from waggle.dashboard.rounds.verdict_view import failure_lines, verdict_kind
 from waggle.node.rounds.ending import Ending
 

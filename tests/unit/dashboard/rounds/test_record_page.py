@@ -8,7 +8,7 @@ import pytest
 from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
-from waggle.dashboard.rounds.finding import find_rounds
+from waggle.dashboard.rounds.record_page import find_rounds
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.history import History

@@ -1,13 +1,14 @@
-"""One row a proposer: what it is at, what it said, how sure it is of itself."""
+"""The rows of a round: one a proposer, with what it is at; one a candidate, with its odds and its supporters."""
 
 from collections.abc import Mapping
 
-from waggle.core.round_picture import Part, ProposerPicture, RoundPicture
+from waggle.core.round_picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
 from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, words
 from waggle.dashboard.frame.words import duration, one_line, percent, short_id, with_names
 from waggle.node.observing.names import names_of
 
+EMPTY = "Equal answers become one candidate when all proposals are in."
 REASON = 160  # characters
 SAYS = {
     Part.WAITING: "waits",
@@ -21,11 +22,11 @@ SAID = {Part.ANSWERED: "said cut", Part.FAILED: "said words bad-words"}
 
 
 class ProposerRows:
-    """The rows, in the plan's order."""
+    """The proposers, in the plan's order."""
 
     def __init__(self) -> None:
         """Build an empty list where elements are being put just now."""
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, _Proposer] = {}
         self._list = box("proposers", "div", role="list")
         self._standby = words("", "dim small", "p")
 
@@ -36,14 +37,14 @@ class ProposerRows:
         for node, proposer in shown.items():
             if node not in self._rows:
                 with self._list:
-                    self._rows[node] = _Row(proposer, names)
+                    self._rows[node] = _Proposer(proposer, names)
             self._rows[node].show(proposer, names)
         for name, row in self._rows.items():
             row.box.set_visibility(name in shown)
         self._standby.text = f"{many(picture.standby, 'more node')} on standby" if picture.standby else ""
 
 
-class _Row:
+class _Proposer:
     def __init__(self, proposer: ProposerPicture, names: Mapping[str, str]) -> None:
         with box("proposer", role="listitem") as self.box:
             self._dot = box("dot", "span", aria_hidden="true")
@@ -79,3 +80,57 @@ def note(proposer: ProposerPicture) -> str:
     if proposer.ballots:
         parts.append(many(proposer.ballots, "ballot"))
     return " · ".join(parts)
+
+
+class CandidateRows:
+    """The candidates, with a bar as long as their odds; the strongest comes first without being moved in the page."""
+
+    def __init__(self) -> None:
+        """Build an empty list where elements are being put just now."""
+        self._rows: dict[int, _Candidate] = {}
+        self._empty = words(EMPTY, "dim small", "p")
+        self._list = box("stack candidates", role="list").style("gap: 0")
+
+    def show(self, picture: RoundPicture) -> None:
+        """Bring every row up to date; make those that are missing."""
+        leads, names = leader_look(picture), names_of(picture.plan)
+        for place, candidate in enumerate(picture.candidates):
+            if candidate.number not in self._rows:
+                with self._list:
+                    self._rows[candidate.number] = _Candidate()
+            self._rows[candidate.number].show(candidate, leads if place == 0 else "", place, names)
+        shown = {candidate.number for candidate in picture.candidates}
+        for number, row in self._rows.items():
+            row.box.set_visibility(number in shown)
+        self._empty.set_visibility(not shown)
+        self._empty.text = "Nobody proposed an answer." if picture.phase is Phase.DONE else EMPTY
+
+
+def leader_look(picture: RoundPicture) -> str:
+    """The look of the strongest: one that the swarm is not sure enough of is no winner."""
+    return "first unsure" if picture.outcome is not None and picture.outcome.abstained else "first"
+
+
+class _Candidate:
+    def __init__(self) -> None:
+        with box("candidate", role="listitem") as self.box:
+            with box("candidate-head"):
+                self._answer = words("", "cut")
+                self._strength = words("", "dim small num")
+            with box("track"):
+                self._fill = box("fill")
+            self._supporters = box("supporters")
+        self._names: tuple[str, ...] = ()
+
+    def show(self, candidate: CandidatePicture, look: str, place: int, names: Mapping[str, str]) -> None:
+        self.box.style(f"order: {place}")
+        self.box.classes(replace=f"candidate {look}")
+        self._answer.text = one_line(candidate.answer, 300) or "(an empty answer)"
+        self._strength.text = "" if candidate.strength is None else f"{candidate.strength:+.2f}".replace("-", "−")
+        self._fill.style(f"width: {100 * (candidate.odds or 0.0):.1f}%")
+        if self._names != candidate.supporters:
+            self._names = candidate.supporters
+            self._supporters.clear()
+            with self._supporters:
+                for name in candidate.supporters:
+                    words(short_id(names.get(name, name)), "chip", title=one_line(name, 200))
