@@ -15,7 +15,7 @@ from waggle.gateway.door.guard import Guard
 from waggle.gateway.errors import NO_OBJECT, ApiError, error_body, internal, invalid, no_json_said, of_status, of_waggle
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.responses import routes as responses
-from waggle.gateway.telling import health, models
+from waggle.gateway.telling import models
 from waggle.gateway.telling.description import complete_description
 from waggle.gateway.telling.metrics import Metrics, Occupancy
 from waggle.gateway.telling.observed import NamedCalls, ObservedCalls, ObservedService
@@ -23,7 +23,7 @@ from waggle.node.history.history import History
 from waggle.node.observing.telemetry import Telemetry
 from waggle.node.services.service import Service
 
-ROUTERS = (chat.router, responses.router, models.router, embeddings.router, health.router)
+ROUTERS = (chat.router, responses.router, models.router, embeddings.router)
 
 
 def make_app(

@@ -106,7 +106,7 @@ def test_keys_headers_and_what_the_door_refuses_are_described(description: OpenA
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_what_may_be_sent_is_answered_as_described(description: OpenApiSchema, method: str, path: str) -> None:
     statuses = play_against(description, method, path, GenerationMode.POSITIVE, FEW)
-    assert statuses <= {200, 400, 404, 422}
+    assert statuses <= {200, 400, 404, 408, 422}  # 408: a time may be asked for that is too short
     assert statuses & {200, 404}
 
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from waggle.core.round_picture import RoundPicture
 from waggle.gateway.chat.to_openai import Chunks, chunk
 from waggle.gateway.jobs.answering import Answerer
-from waggle.gateway.jobs.progress import draft_of, progress_of
 from waggle.gateway.jobs.results import usage_of
 from waggle.gateway.jobs.streaming import DONE, Write, comment, event
 from waggle.gateway.jobs.values import Answer, ForModel, Head, Job, JsonObject, Task, Written
 from waggle.gateway.jobs.wanted import Wanted
-from waggle.gateway.jobs.watching import overheard, watched
+from waggle.gateway.jobs.watching import draft_of, overheard, progress_of, watched
 
 PIECE = 256  # characters of a winner's text to a chunk
 DRAFT = "waggle.draft"

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from waggle.core.chat_values import ToolCall
 from waggle.core.round_picture import RoundPicture
 from waggle.gateway.errors import ApiError
-from waggle.gateway.jobs.progress import draft_of, progress_of
 from waggle.gateway.jobs.streaming import Write, comment, event, note_failure
 from waggle.gateway.jobs.values import Answer, Head, JsonObject, Written
+from waggle.gateway.jobs.watching import draft_of, progress_of
 from waggle.gateway.responses import output as shapes
 from waggle.gateway.responses.shapes import ResponsesRequest
 

@@ -1,10 +1,13 @@
-"""GET /v1/models: what can be asked for by name. The swarm in each of its ways, and every model of it alone."""
+"""GET /v1/models: what can be asked for by name. The swarm in each of its ways, and every model of it alone.
+
+GET /health/live and /health/ready are for whoever starts, stops and watches the gateway. They say nothing else.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from waggle.gateway.errors import unknown_model
@@ -13,7 +16,7 @@ from waggle.gateway.telling.description import ERRORS
 from waggle.node.services.service import ServedModel, Service
 from waggle.strategies.ways import SOLO as ALONE
 
-router = APIRouter(tags=["models"])
+router = APIRouter()
 CREATED = int(time.time())
 """Models of a swarm come and go; all are said to be as old as this process."""
 OWNER = "waggle"
@@ -56,14 +59,14 @@ class ModelList(BaseModel):
     data: list[ModelEntry]
 
 
-@router.get("/v1/models", responses=ERRORS)
+@router.get("/v1/models", tags=["models"], responses=ERRORS)
 async def list_models(request: Request) -> ModelList:
     """List the models that can be asked for now."""
     service: Service = request.app.state.service
     return ModelList(data=list(entries_of(service.models())))
 
 
-@router.get("/v1/models/{name:path}", responses=ERRORS)
+@router.get("/v1/models/{name:path}", tags=["models"], responses=ERRORS)
 async def show_model(request: Request, name: str) -> ModelEntry:
     """Describe one model."""
     service: Service = request.app.state.service
@@ -107,3 +110,19 @@ def _facts_of(model: ServedModel) -> ModelFacts:
         down={str(node): reason for node, reason in model.down.items()},
         skills=model.skills,
     )
+
+
+@router.get("/health/live", tags=["health"])
+async def live() -> dict[str, str]:
+    """Tell that the process answers."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready", tags=["health"], responses={503: {"description": "No model can be asked now"}})
+async def ready(request: Request, response: Response) -> dict[str, str]:
+    """Tell whether questions can be answered: some node has a model whose engine works."""
+    service: Service = request.app.state.service
+    if any(model.usable for model in service.models()):
+        return {"status": "ready"}
+    response.status_code = 503
+    return {"status": "no model can be asked now"}

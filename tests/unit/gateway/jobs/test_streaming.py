@@ -36,8 +36,8 @@ from waggle.engines.script import Hanger, Script, Shill
 from waggle.gateway.app import make_app
 from waggle.gateway.chat.stream import PIECE
 from waggle.gateway.errors import ApiError, unavailable
-from waggle.gateway.jobs.progress import draft_of, progress_of
 from waggle.gateway.jobs.streaming import ClientGone, EventStream, Write, comment, event, until_gone
+from waggle.gateway.jobs.watching import draft_of, progress_of
 from waggle.gateway.options import GatewayOptions
 from waggle.strategies.committee.state import Candidate, State
 from waggle.strategies.committee.view import picture_of
