@@ -24,7 +24,7 @@ from waggle.gateway.chat.shapes import (
 )
 from waggle.gateway.errors import ApiError, fault
 from waggle.gateway.shapes import MAX_ARGUMENTS
-from waggle.gateway.structured.schemas import MAX_PATTERNS, BadSchema, check_passed_on
+from waggle.gateway.structured.schemas import MAX_TOOL_PATTERNS, BadSchema, check_passed_on
 
 
 def turns_of(messages: Sequence[Message]) -> tuple[Turn, ...]:
@@ -82,8 +82,8 @@ def tools_of(body: ChatRequest) -> tuple[Tool, ...]:
         if len(text) > MAX_ARGUMENTS:
             raise fault(f"{param}.parameters", f"longer than {MAX_ARGUMENTS} bytes")
         patterns += _count_patterns(schema, f"{param}.parameters")
-        if patterns > MAX_PATTERNS:
-            raise fault("tools", f"there are more than {MAX_PATTERNS} patterns")
+        if patterns > MAX_TOOL_PATTERNS:
+            raise fault("tools", f"there are more than {MAX_TOOL_PATTERNS} patterns")
         tools[function.name] = Tool(name=function.name, description=function.description or "", parameters=text)
     return tuple(tools.values())
 

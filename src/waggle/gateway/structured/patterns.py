@@ -1,136 +1,94 @@
-"""How much work a regular expression may make: an upper bound from its syntax tree, so that none can stall us.
+r"""Regular expressions of strangers, run by RE2: a search takes as long as expression and text are long, never longer.
 
-A search that goes back tries one way after the other of matching a text. `most_steps` bounds their number for texts of
-a given length, and what may be too many is refused before it is ever run. What is repeated counts as a single repeated
-character where it can be read in one way only (`json_repeats`), so `^[a-z]+(-[a-z]+)*$` is served; of what else is
-repeated the bound is coarse: `(a+)+b` is refused, and so are some that are harmless. Knows nothing of JSON.
+Expressions are those of JSON Schema (ECMA-262), as far as RE2 has them: `\d`, `\w` and `\b` know ASCII alone, `\s` is
+every space, `$` the very end. What looks back or around or refers to what was found is refused, and so is what repeats
+something more than 1,000 times. Knows nothing of JSON.
 """
 
 import re
-from functools import lru_cache
-from math import comb
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Protocol, cast
 
-from waggle.gateway.structured.repeats import tries_in_one_way
-
-if TYPE_CHECKING:
-    import sre_parse
-else:
-    from re import _parser as sre_parse
+import re2
 
 MAX_PATTERN_CHARACTERS = 256
-SURE_CHARACTERS = 64
-"""A pattern that is not quick on texts of this length is refused outright."""
-MAX_STEPS = 100_000_000
-"""At most a fifth of a second: most of them are of the cheapest kind."""
-_MAX_WIDE = 12
-_NARROW = 8
-_ONE_WAY = {"LITERAL", "NOT_LITERAL", "ANY", "IN", "AT"}
-_OWN_FLAGS = re.compile(r"\(\?[a-zA-Z-]*[a-zA-Z]:")
-_REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
+MAX_STEPS = 50_000_000
+"""Instructions of an expression times bytes of a text: some 10 ns each where RE2 has to try all of them."""
+LARGE = 8_000
+"""Instructions from which on an expression counts as several: to make so many takes some 10 ms."""
+SPACES = r"\t-\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}"
+OTHERS = (
+    r"\x{0}-\x{8}\x{e}-\x{1f}!-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}"
+    r"\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{fefe}\x{ff00}-\x{10ffff}"
+)
+"""All but the spaces, for `\\S` among other characters."""
+_MARKS = re.compile(r"\\u[0-9a-fA-F]{4}|\\.|\[\^?\]?|\]", re.DOTALL)
+_OPTIONS = re2.Options()
+_OPTIONS.max_mem = 1024 * 1024  # of one expression: RE2 keeps the last 128
+_OPTIONS.log_errors = False
+_OPTIONS.never_capture = True
 
 
 class UnsafePattern(ValueError):
-    """The expression is broken, or may take too long."""
+    """The expression is broken, or too large."""
 
 
-class _Ways(NamedTuple):
-    """Ways to match: so many parts of any length, one after the other, and so many choices besides."""
+class _Program(Protocol):
+    """What RE2 made of an expression."""
 
-    wide: int = 0
-    choices: int = 1
-
-    def checked(self) -> "_Ways":
-        if self.wide > _MAX_WIDE or self.choices > MAX_STEPS:
-            raise UnsafePattern("a pattern may take too long: it repeats what itself can match in several ways")
-        return self
+    @property
+    def programsize(self) -> int: ...
+    def search(self, text: bytes) -> object | None: ...
 
 
-def check_pattern(pattern: str) -> None:
-    """Raise UnsafePattern unless this is a regular expression that is quick on short texts."""
-    if len(pattern) > MAX_PATTERN_CHARACTERS:
-        raise UnsafePattern(f"a pattern has more than {MAX_PATTERN_CHARACTERS} characters")
-    if most_steps(pattern, SURE_CHARACTERS) > MAX_STEPS:
-        raise UnsafePattern("a pattern may take too long: too many of its parts can be of any length")
+def check_patterns(patterns: Iterable[str], most: int) -> int:
+    """Raise UnsafePattern unless all of them can be run, and are not more than so many; gives their number.
 
-
-def is_quick(pattern: str, characters: int) -> bool:
-    """Whether a search in a text of this length surely ends soon."""
-    try:
-        return most_steps(pattern, characters) <= MAX_STEPS
-    except UnsafePattern:
-        return False
-
-
-@lru_cache(maxsize=1024)
-def most_steps(pattern: str, characters: int) -> int:
-    """At most how many characters a search in a text of this length looks at.
-
-    `^a+b+$` on 9 characters: two parts share them in comb(11, 2) = 55 ways of 10 steps each: 550.
-
-    Raises:
-        UnsafePattern: no regular expression, or one that looks back or around, or repeats what is repeated.
+    Equal ones count once, a large one counts as several.
     """
+    number = 0
+    for pattern in dict.fromkeys(patterns):
+        if len(pattern) > MAX_PATTERN_CHARACTERS:
+            raise UnsafePattern(f"a pattern has more than {MAX_PATTERN_CHARACTERS} characters")
+        number += 1 + _compiled(pattern).programsize // LARGE
+        if number > most:
+            raise UnsafePattern(f"there are more than {most} patterns, where a large one counts as several")
+    return number
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether a part of the text is what a checked pattern says; no, where that would take too long to find out."""
+    program, searched = _compiled(pattern), text.encode(errors="surrogatepass")
+    return program.programsize * len(searched) <= MAX_STEPS and program.search(searched) is not None
+
+
+def _compiled(pattern: str) -> _Program:
     try:
-        tree = sre_parse.parse(pattern)
-        re.compile(pattern)
-        if _OWN_FLAGS.search(pattern):
-            tree.state.flags |= re.IGNORECASE  # flags for a part of it: nothing is sure then about what it repeats
-    except (re.error, RecursionError, OverflowError, FutureWarning):
-        raise UnsafePattern("a pattern is no regular expression that can be used here") from None
-    wide, choices = _of_sequence(tree, characters)
-    parts = wide if _is_anchored(tree) else wide + 1
-    return comb(characters + parts, parts) * choices * (characters + 1)
+        return cast(_Program, re2.compile(_translated(pattern).encode(errors="surrogatepass"), _OPTIONS))
+    except re2.error as error:
+        if b"repetition size" in error.args[0] or b"too large" in error.args[0]:
+            raise UnsafePattern("a pattern is too large, or repeats something more than 1,000 times") from None
+        message = "a pattern is no regular expression that can be used here: none may look back or around"
+        raise UnsafePattern(message) from None
 
 
-def _is_anchored(tree: "sre_parse.SubPattern") -> bool:
-    """Whether a match can begin at the first character only."""
-    first = str(tree.data[0][1]) if tree.data and str(tree.data[0][0]) == "AT" else ""
-    return first in ("AT_BEGINNING", "AT_BEGINNING_STRING") and not tree.state.flags & re.MULTILINE
+def _translated(pattern: str) -> str:
+    """What ECMA-262 writes or means otherwise than RE2, in RE2's words."""
+    within = False  # a set of characters
 
+    def mark(found: re.Match[str]) -> str:
+        nonlocal within
+        text = found[0]
+        if text.startswith("\\u") and len(text) > 2:
+            return f"\\x{{{text[2:]}}}"
+        if text in (r"\s", r"\S"):
+            among = SPACES if text == r"\s" else OTHERS
+            return among if within else f"[{among}]"
+        if text[0] == "[" and within:  # no set within a set: RE2 would read [[:alpha:]] as one of POSIX
+            within = not text.endswith("]")
+            return f"\\{text}"
+        if text[0] in "[]":
+            within = text[0] == "["
+        return text
 
-def _of_sequence(tree: "sre_parse.SubPattern", characters: int) -> _Ways:
-    wide, choices = 0, 1
-    for operator, argument in tree.data:
-        ways = _of_node(str(operator), argument, characters)
-        wide, choices = _Ways(wide + ways.wide, choices * ways.choices).checked()
-    return _Ways(wide, choices)
-
-
-def _of_node(operator: str, argument: Any, characters: int) -> _Ways:  # noqa: ANN401  # a tree without types
-    if operator in _ONE_WAY:
-        return _Ways()
-    if operator in _REPEATS:
-        least, most, body = argument
-        return _of_repeat(int(least), int(most), body, characters)
-    if operator == "BRANCH":
-        branches = [_of_sequence(branch, characters) for branch in argument[1]]
-        return _Ways(max(ways.wide for ways in branches), sum(ways.choices for ways in branches)).checked()
-    if operator in ("SUBPATTERN", "ATOMIC_GROUP"):
-        return _of_sequence(argument[-1] if operator == "SUBPATTERN" else argument, characters)
-    raise UnsafePattern("a pattern may not look back, look around or refer to what it found")
-
-
-def _of_repeat(least: int, most: int, body: "sre_parse.SubPattern", characters: int) -> _Ways:
-    """What is read in one way may end anywhere; else all ways of so many repetitions are counted."""
-    if most > 1 and int(body.getwidth()[0]) == 0:
-        raise UnsafePattern("a pattern repeats what may be empty")
-    tries = tries_in_one_way(body) if most > 1 else None
-    try:
-        counted = _count_repeats(least, most, body, characters)
-    except UnsafePattern:
-        if tries is None:
-            raise
-        return _Ways(wide=1, choices=tries)
-    return counted if tries is None else min(counted, _Ways(wide=1, choices=tries))
-
-
-def _count_repeats(least: int, most: int, body: "sre_parse.SubPattern", characters: int) -> _Ways:
-    """Each number of repetitions is a choice, and each repetition may be matched in any of the body's ways."""
-    once, longest = _of_sequence(body, characters), min(most, characters)
-    numbers = longest - min(least, longest) + 1
-    if once == _Ways():
-        return _Ways(choices=numbers) if numbers <= _NARROW else _Ways(wide=1)
-    if longest > SURE_CHARACTERS:
-        return _Ways(_MAX_WIDE + 1).checked()
-    return _Ways(once.wide * longest, numbers * once.choices**longest).checked()
+    return _MARKS.sub(mark, pattern)

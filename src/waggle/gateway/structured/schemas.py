@@ -1,25 +1,26 @@
 """JSON Schemas from strangers: which of them are served.
 
 Draft 2020-12 without what reaches outside the schema or can take endless work: references are local, name a place
-where a schema stands, and never lead back to the value that they are applied to; patterns are counted before they run.
-`format` is a remark, as the draft has it. Knows no answers: `json_faults` checks them.
+where a schema stands, and never lead back to the value that they are applied to; patterns are those that RE2 runs.
+`format` is a remark, as the draft has it. Knows no answers: `faults` checks them.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 
-from waggle.gateway.structured.patterns import UnsafePattern, check_pattern
+from waggle.gateway.structured.patterns import UnsafePattern, check_patterns
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_DEPTH = 32
 MAX_PLACES = 1_000
 MAX_IN_PLACE = 2_000
-MAX_PATTERNS = 64  # in all tools of a request
+MAX_PATTERNS, MAX_TOOL_PATTERNS = 256, 64  # in the form of an answer, in all tools of a request
+NO_FORMATS = FormatChecker(())  # else patterns have to be such as Python reads
 TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _ONE = ("items", "additionalProperties", "contains", "propertyNames", "contentSchema")
 _MANY = ("properties", "$defs", "definitions")
@@ -55,7 +56,7 @@ def check_schema(schema: Mapping[str, object]) -> None:
     try:
         if len(json.dumps(schema, allow_nan=False)) > MAX_SCHEMA_BYTES:
             raise BadSchema(f"the schema is larger than {MAX_SCHEMA_BYTES // 1024} KiB")
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, format_checker=NO_FORMATS)
     except (SchemaError, RecursionError) as error:
         place = error.json_path[:80] if isinstance(error, SchemaError) else "$"
         raise BadSchema(f"the schema is no JSON Schema (draft 2020-12): see {place}") from None
@@ -63,25 +64,23 @@ def check_schema(schema: Mapping[str, object]) -> None:
         raise error if isinstance(error, BadSchema) else BadSchema("the schema is not JSON") from None
     for place, found in places.items():
         _check_keywords(found, place, places)
+    _check_patterns(places.values(), MAX_PATTERNS)
     _check_loops(places)
 
 
 def check_passed_on(schema: Mapping[str, object]) -> int:
     """Raise BadSchema where a tool's schema, which is not run here, could hurt whoever runs it; counts its patterns.
 
-    Patterns that are broken or may take long, unknown types and references to elsewhere do not pass.
+    Patterns that are broken or too large, unknown types and references to elsewhere do not pass.
     """
     if depth_of(schema) > MAX_DEPTH:
         raise BadSchema(f"the schema is nested deeper than {MAX_DEPTH}")
-    places = list(islice(_places(schema, "#"), MAX_PLACES + 1))
+    places = [found for _, found in islice(_places(schema, "#"), MAX_PLACES + 1)]
     if len(places) > MAX_PLACES:
         raise BadSchema(f"the schema holds more than {MAX_PLACES} schemas")
-    patterns = sum("pattern" in found for _, found in places)
-    if patterns > MAX_PATTERNS:
-        raise BadSchema(f"there are more than {MAX_PATTERNS} patterns")
-    for _, found in places:
+    for found in places:
         _check_words(found)
-    return patterns
+    return _check_patterns(places, MAX_TOOL_PATTERNS)
 
 
 def _check_words(schema: Mapping[str, object]) -> None:
@@ -93,9 +92,11 @@ def _check_words(schema: Mapping[str, object]) -> None:
         raise BadSchema("the schema has an unknown type")
     if not isinstance(pattern, str):
         raise BadSchema("the schema has a pattern that is no text")
+
+
+def _check_patterns(schemas: Iterable[Mapping[str, object]], most: int) -> int:
     try:
-        if pattern:
-            check_pattern(pattern)
+        return check_patterns([str(schema["pattern"]) for schema in schemas if "pattern" in schema], most)
     except UnsafePattern as error:
         raise BadSchema(f"the schema is refused: {error}") from None
 
@@ -140,14 +141,9 @@ def _check_keywords(schema: Mapping[str, object], place: str, places: Mapping[st
     refused = sorted(REFUSED & set(schema) - (ROOT_ONLY if place == "#" else set()))
     if refused:
         raise BadSchema(f"the schema's keyword {refused[0]} is not supported here")
-    reference, pattern = schema.get("$ref"), schema.get("pattern")
+    reference = schema.get("$ref")
     if reference is not None and reference not in places:
         raise BadSchema("the schema has a $ref that is not of the form #/$defs/NAME: nothing outside it is read")
-    if isinstance(pattern, str):
-        try:
-            check_pattern(pattern)
-        except UnsafePattern as error:
-            raise BadSchema(f"the schema is refused: {error}") from None
 
 
 def _check_loops(places: Mapping[str, Mapping[str, object]]) -> None:

@@ -33,7 +33,8 @@ HOSTILE: dict[str, dict[str, object]] = {
     "nested too deep": json.loads('{"not":' * 40 + "{}" + "}" * 40),
     "too large": {"description": "a" * 70_000},
     "too many schemas": {"properties": {f"p{i}": {} for i in range(2_000)}},
-    "nested quantifiers": {"properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}},
+    "a pattern that is too large": {"properties": {"a": {"type": "string", "pattern": "^(a{1,99}){1,99}$"}}},
+    "too many patterns": {"properties": {f"p{i}": {"pattern": f"^{i}$"} for i in range(300)}},
     "patterns of names": {"patternProperties": {"^(a+)+$": {}}},
     "what is left": {"unevaluatedProperties": False},
     "another draft's rule": {"dependencies": {"a": ["b"]}},
@@ -79,7 +80,11 @@ SLOW: dict[str, tuple[dict[str, object], object]] = {
         {"properties": {"a": {"$ref": "#"}}, "anyOf": [{"properties": {"a": {"$ref": "#"}}}] * 2},
         json.loads('{"a":' * 30 + "1" + "}" * 30),
     ),
-    "a long text and its pattern": ({"pattern": "^a*a*$"}, "a" * 60_000),
+    "a long text and its pattern": ({"pattern": "[ab]{1,900}a[ab]{1,900}c|a"}, "a" * 60_000),
+    "a long text and many patterns": (
+        {"allOf": [{"pattern": f"([ab]{{1,900}}a[ab]{{1,9{n}}}c|.)$"} for n in range(50)]},
+        "a" * 12_000,
+    ),
     "every branch tells a long story": ({"anyOf": [{"type": "null"}] * 900}, ["x" * 60_000]),
     "many things that may be equal": ({"uniqueItems": True}, [{"a": i % 5_000} for i in range(9_000)]),
 }
