@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from waggle.node.rounds.planning import AskOptions
 
 from waggle.core.asking import AskOptions
 from waggle.core.errors import MeshError, PeerUnreachable
