@@ -239,14 +239,14 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer: str | None
     confidence: float
     abstained: bool
-    candidates: tuple[CandidateResult, ...]
-    runner_up: str | None
-    confusion_p: float | None
-    ballots: BallotCount
-    connected: bool
-    failures: dict[str, Failure]
-    spent: Spent
-    reason: str
+    candidates: tuple[CandidateResult, ...] = ()
+    runner_up: str | None = None
+    confusion_p: float | None = None
+    ballots: BallotCount = BallotCount()
+    connected: bool = False
+    failures: dict[str, Failure] = {}
+    spent: Spent = Spent()
+    reason: str = ""
     features: dict[str, float] = {}
 
     @property

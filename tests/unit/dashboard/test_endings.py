@@ -17,19 +17,7 @@ WELL = ServedModel(name="sage", nodes=(NodeId("a"),))
 ILL = ServedModel(name="thyme", down={NodeId("b"): "it cannot be\nreached"})
 
 
-ENDED = Outcome(
-    answer="42",
-    confidence=0.9,
-    abstained=False,
-    candidates=(),
-    runner_up=None,
-    confusion_p=None,
-    ballots=BallotCount(),
-    connected=True,
-    failures={},
-    spent=Spent(),
-    reason="",
-)
+ENDED = Outcome(answer="42", confidence=0.9, abstained=False)
 PLAN = Plan(round_id=RoundId("a"), question="?", proposers=(), judges=())
 
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_picture import CandidatePicture, Part, Phase, ProposerPicture, RoundPicture
-from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal, Spent
+from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposal
 from waggle.dashboard.rounds.ballot_strip import MOST, tick_kinds
 from waggle.dashboard.rounds.heat_map import tint
 from waggle.dashboard.rounds.round_view import ballot_words, step_notes, step_states
@@ -55,19 +55,7 @@ def test_phases_say_how_far_they_are() -> None:
 
 
 def outcome(answer: str | None, *, abstained: bool = False) -> Outcome:
-    return Outcome(
-        answer=answer,
-        confidence=0.8 if answer else 0.0,
-        abstained=abstained,
-        candidates=(),
-        runner_up=None,
-        confusion_p=None,
-        ballots=BallotCount(),
-        connected=True,
-        failures={},
-        spent=Spent(),
-        reason="",
-    )
+    return Outcome(answer=answer, confidence=0.8 if answer else 0.0, abstained=abstained)
 
 
 def test_a_failed_round_looks_failed_where_it_failed() -> None:

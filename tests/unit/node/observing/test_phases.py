@@ -11,7 +11,6 @@ from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import (
     Ballot,
-    BallotCount,
     BallotFailed,
     BallotReceived,
     DeadlinePassed,
@@ -47,10 +46,7 @@ def rung(at: float) -> Event:
 
 def record(events: Sequence[Event], seconds: float) -> Record:
     plan = Plan(round_id=RoundId("0" * 31 + "1"), question="q", proposers=(), judges=())
-    outcome = Outcome(
-        answer="42", confidence=0.5, abstained=False, candidates=(), runner_up=None, confusion_p=None,
-        ballots=BallotCount(), connected=True, failures={}, spent=Spent(seconds=seconds), reason="",
-    )  # fmt: skip
+    outcome = Outcome(answer="42", confidence=0.5, abstained=False, spent=Spent(seconds=seconds))
     return Record(plan=plan, events=(RoundStarted(), *events), outcome=outcome)
 
 

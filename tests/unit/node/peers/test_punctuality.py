@@ -11,7 +11,6 @@ from waggle.core.round_values import (
     ProposalCommitted,
     ProposalReceived,
     Record,
-    Spent,
     Standing,
 )
 from waggle.node.peers.punctuality import LATE_SECONDS, MAX_KNOWN, Punctuality
@@ -30,19 +29,8 @@ def record(*events: Event, failures: dict[NodeId, Failure] | None = None) -> Rec
         standby=tuple(Standing(node=node) for node in (CAT, *(failures or {})) if node not in (ANT, BEE)),
         judges=(),
     )
-    outcome = Outcome(
-        answer=None,
-        confidence=0.0,
-        abstained=True,
-        candidates=(),
-        runner_up=None,
-        confusion_p=None,
-        ballots={},  # type: ignore[arg-type]  # not looked at
-        connected=False,
-        failures={str(node): failure for node, failure in (failures or {}).items()},
-        spent=Spent(),
-        reason="",
-    )
+    told = {str(node): failure for node, failure in (failures or {}).items()}
+    outcome = Outcome(answer=None, confidence=0.0, abstained=True, failures=told)
     return Record(plan=plan, events=events, outcome=outcome)
 
 
