@@ -2,7 +2,8 @@
 
 A row says what a way is called and what it does, how it makes a plan, which machine plays the plan, and what of a
 question's options it honours. Command line, gateway, pages, calibration, benches and metrics read it. A package of
-somebody else's adds a row by an entry point of the group `waggle.strategies`: its name there, its value a `Way`.
+somebody else's adds a row by an entry point of the group `waggle.strategies`: its name there, its value a `Way`; a
+program adds one for its own process by `add_way`.
 
 Vote, best and solo are rounds of the committee's machine with other proposers and no judges: so they share deadlines,
 budgets, records and confidence.
@@ -36,6 +37,10 @@ def _committee() -> "Machine[Any]":
     return CommitteeMachine()
 
 
+def _unchanged(plan: Plan, options: AskOptions, trusted: Sequence[Standing]) -> Plan:
+    return plan
+
+
 @dataclass(frozen=True)
 class Way:
     """One way of answering.
@@ -48,7 +53,7 @@ class Way:
 
     name: str
     says: str
-    shape: Shape
+    shape: Shape = _unchanged
     machine: "Callable[[], Machine[Any]]" = _committee
     honours: frozenset[str] = field(default_factory=frozenset)
     confidence: str = ""
@@ -149,14 +154,34 @@ _ROWS = (
     Way("best", "the node that is best at this kind of question", _first, confidence=SOLO),
     Way(SOLO, "this model alone", _named, confidence=SOLO, takes="MODEL"),
 )
-_BUILT_IN = {way.name: way for way in _ROWS}
-BUILT_IN = tuple(_BUILT_IN)
+_known = {way.name: way for way in _ROWS}
+BUILT_IN = tuple(_known)
 """The names of those that come with waggle."""
+
+
+def add_way(way: Way) -> None:
+    """Have one more way in this process; whoever replays its rounds elsewhere needs it there as well.
+
+    Raises:
+        UsageError: the name is taken, or cannot be one.
+    """
+    if not way.name or ":" in way.name:
+        raise UsageError(f"a way cannot be called {way.name!r}: a colon parts its name from what it takes")
+    if way.name in names():
+        raise UsageError(f"there is a way {way.name!r} already: give yours another name")
+    _known[way.name] = way
+
+
+def remove_way(name: str) -> None:
+    """Take away a way that was added. Raises UsageError for another one."""
+    if name in BUILT_IN or name not in _known:
+        raise UsageError(f"no way {name!r} was added in this process")
+    del _known[name]
 
 
 def names() -> tuple[str, ...]:
     """The names of all ways, those of other packages last; none of their code is imported for it."""
-    return (*BUILT_IN, *(name for name in _installed() if name not in _BUILT_IN))
+    return (*_known, *(name for name in _installed() if name not in _known))
 
 
 def ways() -> Iterator[Way]:
@@ -166,7 +191,7 @@ def ways() -> Iterator[Way]:
 
 def spoken(which: Sequence[str] | None = None) -> str:
     """How all ways are asked for, or those named, in words: "auto, committee, vote, best and solo:MODEL"."""
-    written = [_BUILT_IN[name].written if name in _BUILT_IN else name for name in which or names()]
+    written = [_known[name].written if name in _known else name for name in which or names()]
     return f"{', '.join(written[:-1])} and {written[-1]}"
 
 
@@ -212,7 +237,7 @@ def _installed() -> "Mapping[str, EntryPoint]":
 
 
 def _row(name: str) -> Way:
-    return _BUILT_IN[name] if name in _BUILT_IN else _load(name)
+    return _known[name] if name in _known else _load(name)
 
 
 @cache
