@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waggle.cli.config import takes_settings
-from waggle.cli.shared import Seed, calibration_path, check_target, engines_of, plain_console, progress_bars
+from waggle.cli.shared import Seed, check_target, engines_of, plain_console, progress_bars
 
 if TYPE_CHECKING:
     from waggle.node.config.load import Configuration
@@ -41,6 +41,7 @@ def calibrate(
     from waggle.node.calibrating.calibrate import calibrate as measure
     from waggle.node.calibrating.calibration import Calibration, save_calibration
     from waggle.node.calibrating.cards import write_skills
+    from waggle.node.calibrating.kept import kept_at
 
     async def run(engines: dict[NodeId, RememberingEngine]) -> Calibration:
         try:
@@ -54,7 +55,7 @@ def calibrate(
                 await wrapped.close()
 
     settings = configuration.settings
-    target = out or calibration_path(settings)
+    target = out or kept_at(settings.engines, settings.home)
     if out is None:
         target.parent.mkdir(parents=True, exist_ok=True)
     check_target(target)

@@ -10,7 +10,6 @@ import typer
 
 from waggle.cli.config import takes_settings
 from waggle.cli.findings import Row, Screen, screen
-from waggle.cli.shared import CALIBRATION
 from waggle.core.inert import one_line
 from waggle.core.words import id_end, many
 
@@ -201,7 +200,7 @@ def _hive() -> Row:
 
 
 def _measured() -> Row:
-    from waggle.models.hive import hive_root
+    from waggle.node.calibrating.kept import kept_at
 
-    fine = (hive_root() / CALIBRATION).exists()
+    fine = kept_at((), Path()).exists()
     return "calibration", "found" if fine else "missing", "" if fine else "run waggle calibrate", fine

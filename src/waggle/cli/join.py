@@ -9,7 +9,7 @@ import typer
 from waggle.cli.ask import OF_QUESTIONS
 from waggle.cli.config import takes_settings
 from waggle.cli.gateway import OF_GATEWAYS, beside_of, check_gateway
-from waggle.cli.shared import bundled_calibration, calibration_of, engines_of, plain_console
+from waggle.cli.shared import engines_of, plain_console
 
 if TYPE_CHECKING:
     import asyncio
@@ -109,6 +109,7 @@ async def _run(
     import asyncio
 
     from waggle.cli.stopping import stop_on_signals, until
+    from waggle.node.calibrating.kept import bundled_calibration, calibration_of
     from waggle.node.running.running import run_node
 
     told, stop, is_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -129,7 +130,8 @@ async def _run(
         try:
             named = {str(name): engine for name, engine in engines.items()}
             settings = configuration.settings
-            calibration = calibration_of(settings) or bundled_calibration()  # others may have the bundled models
+            # others may have the bundled models
+            calibration = calibration_of(settings.engines, settings.home) or bundled_calibration()
             node = run_node(settings, invites, named, calibration, stop=stop, ready=settle, beside=beside)
             await until(told, node, leave)
         finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from waggle.cli.answer import print_answer
 from waggle.cli.gateway import running_gateway
 from waggle.cli.lines import Lines, standard_input
-from waggle.cli.shared import bundled_calibration, engines_of, plain_console
+from waggle.cli.shared import engines_of, plain_console
 from waggle.cli.stopping import stop_on_signals, until
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ async def _until_stopped(work: Coroutine[None, None, None]) -> None:
 async def _run(
     configuration: "Configuration", engines: "dict[NodeId, Engine]", node: "Settings", recent: "RecentLogs"
 ) -> None:
+    from waggle.node.calibrating.kept import bundled_calibration
     from waggle.node.config.settings import NO_PORT
     from waggle.node.network.memory_swarm import start_in_memory
     from waggle.node.running.running import options_of

@@ -1,4 +1,4 @@
-"""What several verbs share: option texts, the console, progress bars, where calibrations lie. Imports nothing heavy."""
+"""What several verbs share: option texts, the console, progress bars. Imports nothing heavy."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
     from waggle.core.ids import NodeId
     from waggle.engines.protocol import Engine
-    from waggle.node.calibrating.calibration import Calibration
+
     from waggle.node.calibrating.known import Progress
     from waggle.node.config.settings import Settings
     from waggle.node.rounds.swarm import Swarm
 
 LARGEST_SEED = 2**32 - 1  # what every generator of random numbers takes
-CALIBRATION = "calibration.json"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[
@@ -45,35 +44,6 @@ def plain_console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
-def calibration_path(settings: "Settings") -> Path:
-    """Where a new calibration goes: that of the bundled models into the package, one for named engines to the user."""
-    from waggle.models.hive import hive_root
-
-    return (settings.home if settings.engines else hive_root()) / CALIBRATION
-
-
-def bundled_calibration() -> "Calibration | None":
-    """What was measured of the bundled models, if anything."""
-    from waggle.models.hive import hive_root
-    from waggle.node.calibrating.calibration import load_calibration
-
-    path = hive_root() / CALIBRATION
-    return load_calibration(path) if path.exists() else None
-
-
-def calibration_of(settings: "Settings") -> "Calibration | None":
-    """What was measured of the engines: in the user's own file; of bundled models that it does not know, in ours."""
-    from waggle.node.calibrating.calibration import load_calibration
-    from waggle.node.engines.opening import HIVE, is_bundled
-
-    only_ours = is_bundled(settings.engines)
-    if settings.engines and (own := settings.home / CALIBRATION).exists():
-        found = load_calibration(own)
-        if not only_ours or all(spec.removeprefix(HIVE) in found.nodes for spec in settings.engines):
-            return found
-    return bundled_calibration() if only_ours else None
-
-
 def check_target(path: Path | None) -> None:
     """Raise UsageError where a file could not be written, before hours of work are put into it."""
     from waggle.core.errors import UsageError
@@ -91,9 +61,10 @@ def engines_of(settings: "Settings", specs: "Sequence[str] | None" = None) -> "d
 
 def swarm_of(settings: "Settings") -> "Swarm":
     """The swarm of the engines that the settings name, with its calibration where one was made."""
+    from waggle.node.calibrating.kept import calibration_of
     from waggle.node.rounds.swarm import Swarm
 
-    return Swarm(engines_of(settings), calibration_of(settings))
+    return Swarm(engines_of(settings), calibration_of(settings.engines, settings.home))
 
 
 @contextmanager

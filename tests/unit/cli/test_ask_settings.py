@@ -3,14 +3,11 @@
 import os
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.unit.cli.ran import Waggle
-from waggle.cli.shared import CALIBRATION, calibration_of, calibration_path
+
 from waggle.core.round_values import Plan
-from waggle.node.calibrating.calibration import save_calibration
-from waggle.node.config.settings import Settings
 from waggle.node.history.records import load_record
 
 PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
@@ -63,25 +60,3 @@ def test_engines_of_the_file_do_not_stand_in_the_way_of_via(waggle: Waggle) -> N
         2,
         "--via asks models elsewhere: leave out --engine and --key-variable",
     )
-
-
-def test_the_users_own_calibration_is_that_of_the_home_in_the_settings(tmp_path: Path) -> None:
-    home = tmp_path / "elsewhere"
-    assert calibration_path(Settings(home=home, engines=("a",))) == home / CALIBRATION
-    assert home not in calibration_path(Settings(home=home)).parents
-
-
-def test_bundled_models_that_are_named_keep_what_was_measured_of_them(tmp_path: Path) -> None:
-    ours = calibration_of(Settings(home=tmp_path))
-    assert ours is not None
-    assert calibration_of(Settings(home=tmp_path, engines=("hive:acacia", "hive:sage"))) == ours
-    assert calibration_of(Settings(home=tmp_path, engines=("hive:acacia", "./mine"))) is None
-
-
-def test_the_users_own_calibration_counts_for_the_models_that_it_knows(tmp_path: Path) -> None:
-    ours = calibration_of(Settings(home=tmp_path))
-    assert ours is not None
-    own = msgspec.structs.replace(ours, nodes={"acacia": ours.nodes["acacia"]}, seed=77)
-    save_calibration(own, tmp_path / CALIBRATION)
-    for engines, expected in {("hive:acacia",): own, ("hive:sage",): ours, ("./mine",): own, (): ours}.items():
-        assert calibration_of(Settings(home=tmp_path, engines=engines)) == expected
