@@ -7,7 +7,6 @@ order of calls, no clock but the one it is given. It knows nothing of rounds; th
 
 import asyncio
 import math
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
@@ -25,8 +24,9 @@ from waggle.core.engine_values import (
 )
 from waggle.core.errors import EngineUnavailable
 from waggle.engines.actor import Actor, shifted
-from waggle.engines.answer import answer_start, cut_at_stop, last_generation, self_confidence, split_answer
+from waggle.engines.answer import answer_start, last_generation, self_confidence, split_answer
 from waggle.engines.script import Crasher, Hanger, Script, share
+from waggle.engines.words import bounded, count_tokens, prompt_tokens
 
 EMBEDDING_LENGTH = 64
 REMEMBERED = 64
@@ -90,12 +90,12 @@ class ScriptedEngine:
                 await call.spend(self.script.seconds_per_token)
                 yield StreamedToken(text="", generation=_calling(called, request, call.seconds))
                 return
-            pieces, finish = _bounded(self._actor.completion(request), request)
+            pieces, finish = bounded(self._actor.completion(request), request)
             logprobs = [self._actor.logprob(request, index, piece) for index, piece in enumerate(pieces)]
-            call.used = (_prompt_tokens(request), 0)
+            call.used = (prompt_tokens(request), 0)
             for index, (piece, logprob) in enumerate(zip(pieces, logprobs, strict=True), start=1):
                 await call.spend(self.script.seconds_per_token)
-                call.used = (_prompt_tokens(request), index)
+                call.used = (prompt_tokens(request), index)
                 yield StreamedToken(text=piece, logprob=logprob)
             call.used = (0, 0)
             text, marker = "".join(pieces), self.script.answer_marker
@@ -104,7 +104,7 @@ class ScriptedEngine:
                 text=text,
                 answer=answer,
                 trace=trace,
-                prompt_tokens=_prompt_tokens(request),
+                prompt_tokens=prompt_tokens(request),
                 completion_tokens=len(pieces),
                 seconds=call.seconds,
                 finish=finish,
@@ -197,43 +197,18 @@ class _Call:
             raise EngineUnavailable(f"{self._engine.script.name} is closed: make a new engine")
 
 
-def tokens_of(text: str) -> list[str]:
-    """Words with the spaces before them; they add up to the text."""
-    return re.findall(r"\s*\S+|\s+\Z", text)
-
-
-def count_tokens(text: str) -> int:
-    """How many tokens a text is; a prompt has at least one."""
-    return max(1, len(tokens_of(text)))
-
-
-def _prompt_tokens(request: GenerateRequest) -> int:
-    """Those of the whole conversation, where there is one."""
-    said = [text for turn in request.turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))]
-    return sum(map(count_tokens, said)) if said else count_tokens(request.question)
-
-
 def _calling(called: tuple[ToolCall, ...], request: GenerateRequest, seconds: float) -> Generation:
     spent = sum(count_tokens(f"{call.name} {call.arguments}") for call in called)
     return Generation(
         text="",
         answer="",
         trace="",
-        prompt_tokens=_prompt_tokens(request),
+        prompt_tokens=prompt_tokens(request),
         completion_tokens=min(spent, max(1, request.max_tokens)),
         seconds=seconds,
         finish=Finish.TOOL_CALLS,
         tool_calls=called,
     )
-
-
-def _bounded(text: str, request: GenerateRequest) -> tuple[list[str], Finish]:
-    pieces = tokens_of(text)
-    kept = pieces[: max(0, request.max_tokens)]
-    before = cut_at_stop("".join(kept), request.stop)
-    if before is not None:
-        return tokens_of(before), Finish.STOP
-    return kept, Finish.STOP if len(kept) == len(pieces) else Finish.LENGTH
 
 
 def _bag_of_words(text: str) -> list[float]:

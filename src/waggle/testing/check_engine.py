@@ -183,8 +183,11 @@ async def check_cancelled_generation_stops(engine: Engine, subject: Subject) -> 
 
 
 async def check_cancelled_judgement_stops(engine: Engine, subject: Subject) -> None:
-    """The same for judging."""
-    await assert_cancellable(engine.judge(subject.pair()), subject)
+    """The same for judging, where there is any work in it."""
+    if subject.judges:
+        await assert_cancellable(engine.judge(subject.pair()), subject)
+    else:
+        assert (await engine.judge(subject.pair())).p is None, "it judges, though said not to"
 
 
 async def check_abandoned_stream_stops(engine: Engine, subject: Subject) -> None:

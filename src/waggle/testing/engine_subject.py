@@ -31,6 +31,7 @@ class Subject:
         proposals: two answers to be judged.
         max_tokens: enough for the whole completion, or at least for 4 tokens.
         embeds: False where `embed` must be EngineRefused.
+        judges: False where every verdict must be None at once.
         patience_s: what one check may take.
         settle_s: how soon cancelled work must have ended.
     """
@@ -41,6 +42,7 @@ class Subject:
     proposals: tuple[str, str] = ("42", "32")
     max_tokens: int = 64
     embeds: bool = True
+    judges: bool = True
     patience_s: float = 50.0
     settle_s: float = 2.0
 

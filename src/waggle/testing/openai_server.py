@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from waggle.engines.answer import cut_at_stop
 from waggle.engines.openai.wire import ChatAsk, EmbeddingAsk
-from waggle.engines.scripted import count_tokens, tokens_of
+from waggle.engines.words import count_tokens, tokens_of
 
 MAX_REQUEST_BYTES = 4 * 2**20
 OVERSIZE_CHUNK = b"data: " + b" " * 2**16 + b"\n"

@@ -1,6 +1,7 @@
 """The conformance suite passes good engines, and each of its checks fails an engine broken in just that way."""
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
@@ -332,6 +333,12 @@ def test_an_engine_without_embeddings_must_refuse() -> None:
     run_virtual(run_check(suite.check_embeddings_are_unit_vectors, subject_of(Refuses, embeds=False)))
     with pytest.raises(AssertionError, match="though said not to"):
         run_virtual(run_check(suite.check_embeddings_are_unit_vectors, subject_of(Sound, embeds=False)))
+
+
+def test_an_engine_that_does_not_judge_must_not() -> None:
+    subject = dataclasses.replace(subject_of(Sound), judges=False)
+    with pytest.raises(AssertionError, match="though said not to"):
+        run_virtual(run_check(suite.check_cancelled_judgement_stops, subject))
 
 
 @pytest.mark.parametrize("check", [suite.check_cancelled_generation_stops, suite.check_close_stops_running_work])

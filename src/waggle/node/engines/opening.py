@@ -16,18 +16,21 @@ SCRIPTED = "scripted:"
 """An engine without a model, for trying and measuring everything around it: right in three sums of four."""
 
 
-def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) -> Engines:
-    """One engine per spec, named after its model; without specs, the bundled hive.
+def open_engines(
+    specs: Sequence[str] = (), *, key_variable: str | None = None, others: Sequence[tuple[str, Engine]] = ()
+) -> Engines:
+    """One engine per spec, named after its model, and the others; the bundled hive where there are neither.
 
     Args:
         specs: `http://host:port/v1#model` for an OpenAI-compatible server, `hive:NAME` for a bundled model,
             `scripted:NAME` for an engine without one, else a folder with a checkpoint.
         key_variable: name of the environment variable that holds the servers' key, if they want one.
+        others: engines that were made already, each with its model's name.
 
     Raises:
         UsageError: a spec is neither; CheckpointError: a folder cannot be loaded.
     """
-    if not specs:
+    if not specs and not others:
         return open_hive()
     if not all(spec.strip() for spec in specs):
         raise UsageError("an engine without a name: give a model folder or an address like http://host:port/v1#model")
@@ -37,7 +40,7 @@ def open_engines(specs: Sequence[str] = (), *, key_variable: str | None = None) 
     named = [_open_server(spec, key_variable) for spec in servers]
     named += [(name or "scripted", _open_scripted(name)) for name in scripted]
     named += _open_folders(folders)
-    return _distinct(named)
+    return _distinct([*named, *others])
 
 
 def is_bundled(specs: Sequence[str]) -> bool:
