@@ -8,7 +8,7 @@ its engine that one call.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable
@@ -43,7 +43,7 @@ class FunctionEngine:
         self._name = name
         self._answer = answer
         self._compare = judge
-        self._calls: set[asyncio.Future[object]] = set()
+        self._calls: set[asyncio.Future[Any]] = set()
         self._closed = False
 
     async def generate(self, request: GenerateRequest) -> Generation:
@@ -80,7 +80,7 @@ class FunctionEngine:
             self._refuse_when_closed()
             return Judgement(p=None, reason="it judges nothing", prompt_tokens=0, completion_tokens=0, seconds=0.0)
         p = await self._call(lambda: compare(request.question, request.first, request.second))
-        if p is not None and not (isinstance(p, float | int) and 0 <= p <= 1):
+        if not _is_verdict(p):
             raise EngineRefused(f"{self._name} judged {p!r}, which is no probability")
         shown = count_tokens(f"{request.question} {request.first} {request.second}")
         seconds = time.monotonic() - began
@@ -124,6 +124,10 @@ class FunctionEngine:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise EngineUnavailable(f"{self._name} is closed: make a new engine")
+
+
+def _is_verdict(p: object) -> bool:
+    return p is None or (isinstance(p, float | int) and 0 <= p <= 1)
 
 
 def _is_cancelled() -> bool:

@@ -49,7 +49,7 @@ def fails(answer: Answering, judge: Comparing | None = None) -> str:
     """What an engine says that is refused its answer, or its verdict where it judges."""
     made = engine("mine", answer, judge=judge)
     with pytest.raises(EngineRefused) as caught:
-        asyncio.run(made.judge(PAIR) if judge else made.generate(GenerateRequest(question="?")))  # type: ignore[arg-type]
+        asyncio.run(made.judge(PAIR) if judge else made.generate(GenerateRequest(question="?")))
     return str(caught.value)
 
 
