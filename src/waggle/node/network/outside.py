@@ -36,24 +36,49 @@ async def passer_by() -> AsyncIterator[tuple[Libp2pTransport, NodeKey]]:
             await transport.close()
 
 
-async def ask_via(
-    invites: Sequence[Sequence[str]], network: str, question: str, options: AskOptions, watch: Watch | None = None
-) -> Record:
-    """Ask a swarm that others run.
+class Caller:
+    """Asks a swarm that others run, as often as wanted; `calling` makes one."""
+
+    def __init__(self, client: Client, visitor: Visitor, first: NodeId) -> None:
+        """Ask by way of those whom the visitor knows, `first` of all."""
+        self._client = client
+        self._visitor = visitor
+        self._first = first
+
+    async def ask(self, question: str, options: AskOptions, watch: Watch | None = None) -> Record:
+        """Answer one question.
+
+        Raises:
+            UsageError: nothing that can be asked. MeshError: nobody answers in time.
+            EngineUnavailable: the swarm says why it cannot answer.
+        """
+        check_question(question)
+        return await self._client.ask(_in_order(self._first, self._visitor), request_of(question, options), watch)
+
+
+@asynccontextmanager
+async def calling(invites: Sequence[Sequence[str]], network: str) -> AsyncIterator[Caller]:
+    """Be at a swarm that others run, without being part of it.
 
     Args:
         invites: the multiaddrs of one node each; one that answers is enough.
 
     Raises:
-        UsageError: the question is no text that can be asked. MeshError: nobody answers in time.
-        EngineUnavailable: the swarm says why it cannot answer.
+        MeshError: nobody answers in time.
     """
-    check_question(question)
     async with passer_by() as (transport, key):
         visitor = Visitor(transport, network)
         first = await _enter(visitor, invites)
-        client = Client(transport, key, visitor.reach)
-        return await client.ask(_in_order(first, visitor), request_of(question, options), watch)
+        yield Caller(Client(transport, key, visitor.reach), visitor, first)
+
+
+async def ask_via(
+    invites: Sequence[Sequence[str]], network: str, question: str, options: AskOptions, watch: Watch | None = None
+) -> Record:
+    """Ask a swarm that others run one question; arguments and errors as those of `calling` and `Caller.ask`."""
+    check_question(question)
+    async with calling(invites, network) as caller:
+        return await caller.ask(question, options, watch)
 
 
 async def _enter(visitor: Visitor, invites: Sequence[Sequence[str]]) -> NodeId:
