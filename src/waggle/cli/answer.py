@@ -53,15 +53,6 @@ def _cost(record: Record) -> str:
     return f"confidence {outcome.confidence:.0%}, {tokens} ({parts}), {spent.seconds:.1f} s{failed}"
 
 
-def no_answer(record: Record) -> str:
-    """Why there is no answer at all."""
-    names = names_of(record.plan)
-    failures = "; ".join(
-        f"{names.get(NodeId(node), node)}: {reason}" for node, reason in record.outcome.reasons.items()
-    )
-    return f"no answer: {failures or record.outcome.reason}"
-
-
 def print_explanation(record: Record) -> None:
     """Who said what, who stands behind which candidate, and who beat whom by how much."""
     console, outcome, names = plain_console(), record.outcome, names_of(record.plan)

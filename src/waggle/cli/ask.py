@@ -63,11 +63,11 @@ def ask(
     """
     import asyncio
 
-    from waggle.cli.answer import no_answer, print_round
+    from waggle.cli.answer import print_round
     from waggle.cli.live import live_round
     from waggle.core.errors import EngineError
     from waggle.node.history.records import save_record
-    from waggle.node.rounds.ending import Ending, ending_of
+    from waggle.node.rounds.ending import Ending, ending_of, why_none
 
     check_target(record)
     _refuse_engines_elsewhere(configuration, via, here=here or node is not None)
@@ -84,7 +84,7 @@ def ask(
     if record is not None:
         save_record(done, record)
     if ending_of(done.outcome, done.events) is Ending.FAILED:
-        raise EngineError(no_answer(done))
+        raise EngineError(why_none(done))
     raise typer.Exit(ABSTAINED if done.outcome.abstained else 0)
 
 

@@ -17,7 +17,7 @@ def read_invites(texts: Sequence[str], configuration: "Configuration") -> "list[
         UsageError: one is no invite, or they lead to another network than was set, or to several.
     """
     from waggle.core.errors import UsageError
-    from waggle.mesh.invite import parse_invite
+    from waggle.mesh.invite import network_of, parse_invite
     from waggle.node.config.load import DEFAULT
 
     network, origin = configuration.settings.network, configuration.origins["network"]
@@ -28,8 +28,8 @@ def read_invites(texts: Sequence[str], configuration: "Configuration") -> "list[
                 f"this invite is for the network {invite.network!r}, and {origin} says {network!r}: "
                 "leave that out, or get an invite to it"
             )
-    if len(names := sorted({invite.network for invite in found})) > 1:
-        raise UsageError(f"these lead to different networks ({', '.join(names)}): give invites to one of them")
+    if found:
+        network_of(found)
     return found
 
 

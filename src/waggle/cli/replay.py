@@ -17,12 +17,12 @@ def replay(
 
     No model is asked. Exit status: 0 replayed, 1 its outcome does not follow from its events, 2 wrong usage.
     """
-    from waggle.cli.answer import no_answer, print_round
+    from waggle.cli.answer import print_round
     from waggle.core.inert import one_line
     from waggle.node.history.records import load_record
-    from waggle.node.rounds.ending import Ending, ending_of
+    from waggle.node.rounds.ending import Ending, ending_of, why_none
 
     done = load_record(record)
     print_round(done, explain=explain, as_json=as_json)
     if not as_json and ending_of(done.outcome, done.events) is Ending.FAILED:
-        print(one_line(no_answer(done), 2_000))
+        print(one_line(why_none(done), 2_000))

@@ -8,7 +8,7 @@ A bare multiaddr is an invite too. Whoever gives one to us is trusted with what 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -61,6 +61,16 @@ def parse_invite(text: str, *, network: str | None = None) -> Invite:
     if network is not None and found != network:
         raise UsageError(f"this invite is for the network {found!r}, not for {network!r}: say --network {found}")
     return Invite(addresses=tuple(address.text for address in addresses), network=found)
+
+
+def network_of(invites: Sequence[Invite]) -> str:
+    """The network that all of them lead to. Raises UsageError: there is none, or several."""
+    names = sorted({invite.network for invite in invites})
+    if not names:
+        raise UsageError(f"no invite was given: {_FORM}")
+    if len(names) > 1:
+        raise UsageError(f"these lead to different networks ({', '.join(names)}): give invites to one of them")
+    return names[0]
 
 
 def format_invite(addresses: Iterable[str], network: str = USUAL_NETWORK) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.cli.rounds import agreed_round, answering, assert_inert, crashing, hostile_engines, play
-from waggle.cli.answer import no_answer, print_answer, print_explanation, print_json
+from waggle.cli.answer import print_answer, print_explanation, print_json
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
+from waggle.node.rounds.ending import why_none
 
 KEYS = [
     "answer", "confidence", "abstained", "candidates", "runner_up", "confusion_p", "ballots", "spent", "seed",
@@ -68,7 +69,7 @@ def test_markup_of_a_model_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
 
 def test_why_nobody_answered_is_told() -> None:
     record = play({NodeId("mal"): crashing()})
-    assert no_answer(record).startswith("no answer: mal: ")
+    assert why_none(record).startswith("no answer: mal: ")
 
 
 def test_nothing_usable_is_said_and_nobody_heard_is_not(capsys: pytest.CaptureFixture[str]) -> None:
