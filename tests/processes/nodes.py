@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,25 @@ def finish(process: subprocess.Popen[str], seconds: float = COMMAND_SECONDS) -> 
 def run(home: Path, *arguments: str, seconds: float = COMMAND_SECONDS) -> Ran:
     """Run one command line to its end."""
     return finish(begin(home, *arguments), seconds)
+
+
+@contextmanager
+def running(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command of waggle, whose output goes to the file `out`; what is left of it in the end is killed."""
+    command = begin(root, *words, out=root / "out")
+    try:
+        yield command
+    finally:
+        send(signal.SIGKILL, *processes_of(root))
+        command.wait()
+
+
+def url_in(root: Path) -> str:
+    """Where the gateway says that it serves."""
+    found = until(
+        lambda: re.search(r"(http://\S+)/v1", (root / "out").read_text()), PATIENCE_SECONDS, "the gateway is up"
+    )
+    return found[1]
 
 
 class Node:

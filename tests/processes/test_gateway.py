@@ -1,17 +1,15 @@
 """A swarm of processes behind one endpoint: the openai client asks it, a node dies, nothing is left behind."""
 
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from openai import BadRequestError, OpenAI
 
-from tests.processes.nodes import begin, run
+from tests.processes.nodes import run, running, url_in
 from tests.processes.proc import PATIENCE_SECONDS, processes_of, send, until
 from tests.processes.server import ANSWER, HeldServer
 from waggle.node.home.home import NodeHome
@@ -19,25 +17,6 @@ from waggle.node.home.home import NodeHome
 pytestmark = pytest.mark.timeout(400)
 
 QUESTION = "How many 1 bits are there in the number 1453?"
-
-
-@contextmanager
-def running(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command of waggle; what is left of it in the end is killed."""
-    command = begin(root, *words, out=root / "out")
-    try:
-        yield command
-    finally:
-        send(signal.SIGKILL, *processes_of(root))
-        command.wait()
-
-
-def url_in(root: Path) -> str:
-    """Where the gateway says that it serves."""
-    found = until(
-        lambda: re.search(r"(http://\S+)/v1", (root / "out").read_text()), PATIENCE_SECONDS, "the gateway is up"
-    )
-    return found[1]
 
 
 def names_of(client: OpenAI) -> list[str]:
