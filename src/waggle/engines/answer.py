@@ -6,10 +6,11 @@ add up to the text before the first stop string, however the text was cut into p
 """
 
 import math
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from waggle.core.engine_values import Generation, StreamedToken
+from waggle.core.engine_values import Finish, GenerateRequest, Generation, StreamedToken
 
 
 def split_answer(text: str, marker: str | None) -> tuple[str, str]:
@@ -120,3 +121,32 @@ async def last_generation(stream: AsyncGenerator[StreamedToken, None]) -> Genera
             if token.generation is not None:
                 return token.generation
     raise AssertionError("a stream ended without its generation")
+
+
+# --- words in place of tokens, for engines without a tokenizer --------------------------------------------------------
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words with the spaces before them; they add up to the text."""
+    return re.findall(r"\s*\S+|\s+\Z", text)
+
+
+def count_tokens(text: str) -> int:
+    """How many tokens a text is; a prompt has at least one."""
+    return max(1, len(tokens_of(text)))
+
+
+def prompt_tokens(request: GenerateRequest) -> int:
+    """Those of the whole conversation, where there is one."""
+    said = [text for turn in request.turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))]
+    return sum(map(count_tokens, said)) if said else count_tokens(request.question)
+
+
+def bounded(text: str, request: GenerateRequest) -> tuple[list[str], Finish]:
+    """As much of a text as was asked for, in tokens, and why it ends there."""
+    pieces = tokens_of(text)
+    kept = pieces[: max(0, request.max_tokens)]
+    before = cut_at_stop("".join(kept), request.stop)
+    if before is not None:
+        return tokens_of(before), Finish.STOP
+    return kept, Finish.STOP if len(kept) == len(pieces) else Finish.LENGTH

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable
-from waggle.engines.answer import last_generation
-from waggle.engines.words import bounded, count_tokens, prompt_tokens
+from waggle.engines.answer import bounded, count_tokens, last_generation, prompt_tokens
 
 Answering = Callable[[str], Awaitable[str]]
 """Given a question, the answer."""

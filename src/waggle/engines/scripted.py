@@ -24,9 +24,16 @@ from waggle.core.engine_values import (
 )
 from waggle.core.errors import EngineUnavailable
 from waggle.engines.actor import Actor, shifted
-from waggle.engines.answer import answer_start, last_generation, self_confidence, split_answer
+from waggle.engines.answer import (
+    answer_start,
+    bounded,
+    count_tokens,
+    last_generation,
+    prompt_tokens,
+    self_confidence,
+    split_answer,
+)
 from waggle.engines.script import Crasher, Hanger, Script, share
-from waggle.engines.words import bounded, count_tokens, prompt_tokens
 
 EMBEDDING_LENGTH = 64
 REMEMBERED = 64

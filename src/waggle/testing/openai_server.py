@@ -15,9 +15,8 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from waggle.engines.answer import cut_at_stop
+from waggle.engines.answer import count_tokens, cut_at_stop, tokens_of
 from waggle.engines.openai.wire import ChatAsk, EmbeddingAsk
-from waggle.engines.words import count_tokens, tokens_of
 
 MAX_REQUEST_BYTES = 4 * 2**20
 OVERSIZE_CHUNK = b"data: " + b" " * 2**16 + b"\n"
