@@ -136,12 +136,6 @@ def count_tokens(text: str) -> int:
     return max(1, len(tokens_of(text)))
 
 
-def prompt_tokens(request: GenerateRequest) -> int:
-    """Those of the whole conversation, where there is one."""
-    said = [text for turn in request.turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))]
-    return sum(map(count_tokens, said)) if said else count_tokens(request.question)
-
-
 def bounded(text: str, request: GenerateRequest) -> tuple[list[str], Finish]:
     """As much of a text as was asked for, in tokens, and why it ends there."""
     pieces = tokens_of(text)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from waggle.core.engine_values import EngineCard, GenerateRequest, Generation, Judgement, JudgeRequest, StreamedToken
 from waggle.core.errors import EngineError, EngineRefused, EngineUnavailable
-from waggle.engines.answer import bounded, count_tokens, last_generation, prompt_tokens
+from waggle.engines.answer import bounded, count_tokens, last_generation
 
 Answering = Callable[[str], Awaitable[str]]
 """Given a question, the answer."""
@@ -65,7 +65,7 @@ class FunctionEngine:
             text=written,
             answer=written.strip(),
             trace="",
-            prompt_tokens=prompt_tokens(request),
+            prompt_tokens=count_tokens(request.question),
             completion_tokens=len(pieces),
             seconds=time.monotonic() - began,
             finish=finish,

@@ -29,7 +29,6 @@ from waggle.engines.answer import (
     bounded,
     count_tokens,
     last_generation,
-    prompt_tokens,
     self_confidence,
     split_answer,
 )
@@ -99,10 +98,10 @@ class ScriptedEngine:
                 return
             pieces, finish = bounded(self._actor.completion(request), request)
             logprobs = [self._actor.logprob(request, index, piece) for index, piece in enumerate(pieces)]
-            call.used = (prompt_tokens(request), 0)
+            call.used = (_prompt_tokens(request), 0)
             for index, (piece, logprob) in enumerate(zip(pieces, logprobs, strict=True), start=1):
                 await call.spend(self.script.seconds_per_token)
-                call.used = (prompt_tokens(request), index)
+                call.used = (_prompt_tokens(request), index)
                 yield StreamedToken(text=piece, logprob=logprob)
             call.used = (0, 0)
             text, marker = "".join(pieces), self.script.answer_marker
@@ -111,7 +110,7 @@ class ScriptedEngine:
                 text=text,
                 answer=answer,
                 trace=trace,
-                prompt_tokens=prompt_tokens(request),
+                prompt_tokens=_prompt_tokens(request),
                 completion_tokens=len(pieces),
                 seconds=call.seconds,
                 finish=finish,
@@ -204,13 +203,19 @@ class _Call:
             raise EngineUnavailable(f"{self._engine.script.name} is closed: make a new engine")
 
 
+def _prompt_tokens(request: GenerateRequest) -> int:
+    """Those of the whole conversation, where there is one."""
+    said = [text for turn in request.turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))]
+    return sum(map(count_tokens, said)) if said else count_tokens(request.question)
+
+
 def _calling(called: tuple[ToolCall, ...], request: GenerateRequest, seconds: float) -> Generation:
     spent = sum(count_tokens(f"{call.name} {call.arguments}") for call in called)
     return Generation(
         text="",
         answer="",
         trace="",
-        prompt_tokens=prompt_tokens(request),
+        prompt_tokens=_prompt_tokens(request),
         completion_tokens=min(spent, max(1, request.max_tokens)),
         seconds=seconds,
         finish=Finish.TOOL_CALLS,
