@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from waggle.core.ids import NodeId
     from waggle.engines.protocol import Engine
-
     from waggle.node.calibrating.known import Progress
     from waggle.node.config.settings import Settings
     from waggle.node.rounds.swarm import Swarm

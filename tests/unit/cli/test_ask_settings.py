@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.ran import Waggle
-
 from waggle.core.round_values import Plan
 from waggle.node.history.records import load_record
 
