@@ -157,7 +157,7 @@ async def make(scene: str, folder: Path) -> FastAPI:
     app = FastAPI(openapi_url=None)
     if scene == "hive":
         from waggle.models.hive import hive_root
-        from waggle.node.calibrating.calibration import load_calibration
+        from waggle.node.calibration import load_calibration
         from waggle.node.engines.opening import open_hive
 
         swarm = Swarm(open_hive(), load_calibration(hive_root() / "calibration.json"))

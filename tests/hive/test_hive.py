@@ -10,7 +10,7 @@ from waggle.bench.quality.lessons import KnownSet
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
 from waggle.models.hive import hive_folder, hive_names, hive_root, read_card
-from waggle.node.calibrating.calibration import load_calibration
+from waggle.node.calibration import load_calibration
 from waggle.node.engines.opening import open_hive
 from waggle.node.history.records import load_record, save_record
 from waggle.node.rounds.swarm import Swarm

@@ -10,7 +10,7 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import ProposalReceived, Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.chance import draw
 from waggle.node.rounds.swarm import Swarm
 from waggle.strategies.machine import check_record

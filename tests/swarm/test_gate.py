@@ -8,7 +8,7 @@ from waggle.core.asking import AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Script
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.peers.client import request_of
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount

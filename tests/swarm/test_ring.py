@@ -18,8 +18,8 @@ from waggle.core.round_values import Record
 from waggle.engines.actor import shifted
 from waggle.engines.script import Script, Shill
 from waggle.node.calibrating.calibrate import Lessons, calibrate
-from waggle.node.calibrating.calibration import Calibration
 from waggle.node.calibrating.known import KnownQuestion
+from waggle.node.calibration import Calibration
 from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)

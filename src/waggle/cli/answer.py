@@ -10,8 +10,8 @@ from waggle.core.ids import NodeId
 from waggle.core.inert import inert, one_line
 from waggle.core.round_picture import pairwise
 from waggle.core.round_values import BallotReceived, Proposal, ProposalReceived, Record
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.node.observing.names import names_of
-from waggle.node.rounds.ending import Ending, ending_of
 
 WORDS, LABEL, REASON = 40, 24, 200  # characters shown of an answer, of a row's answer, of a name or failure
 LEAST = 8  # to which answers are folded on a narrow screen

@@ -67,7 +67,7 @@ def ask(
     from waggle.cli.live import live_round
     from waggle.core.errors import EngineError
     from waggle.node.history.records import save_record
-    from waggle.node.rounds.ending import Ending, ending_of, why_none
+    from waggle.node.observing.ending import Ending, ending_of, why_none
 
     check_target(record)
     _refuse_engines_elsewhere(configuration, via, here=here or node is not None)

@@ -39,9 +39,9 @@ def calibrate(
     from waggle.core.ids import NodeId
     from waggle.engines.remembering import RememberingEngine
     from waggle.node.calibrating.calibrate import calibrate as measure
-    from waggle.node.calibrating.calibration import Calibration, save_calibration
     from waggle.node.calibrating.cards import write_skills
     from waggle.node.calibrating.kept import kept_at
+    from waggle.node.calibration import Calibration, save_calibration
 
     async def run(engines: dict[NodeId, RememberingEngine]) -> Calibration:
         try:

@@ -20,7 +20,7 @@ def replay(
     from waggle.cli.answer import print_round
     from waggle.core.inert import one_line
     from waggle.node.history.records import load_record
-    from waggle.node.rounds.ending import Ending, ending_of, why_none
+    from waggle.node.observing.ending import Ending, ending_of, why_none
 
     done = load_record(record)
     print_round(done, explain=explain, as_json=as_json)

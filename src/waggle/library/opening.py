@@ -13,8 +13,8 @@ from waggle.library.answers import Answer
 from waggle.library.asking import Asking
 from waggle.library.swarm import Swarm
 from waggle.mesh.invite import network_of, parse_invite
-from waggle.node.calibrating.calibration import Calibration, load_calibration
 from waggle.node.calibrating.kept import calibration_of
+from waggle.node.calibration import Calibration, load_calibration
 from waggle.node.config.load import load_settings
 from waggle.node.engines.opening import open_engines
 from waggle.node.network.outside import calling

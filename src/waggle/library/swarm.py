@@ -10,8 +10,8 @@ from waggle.core.round_picture import RoundPicture
 from waggle.core.round_values import Event, Record
 from waggle.library.answers import Answer
 from waggle.library.asking import Asking, options_of
+from waggle.node.observing.ending import Ending, ending_of, why_none
 from waggle.node.observing.watching import Watched
-from waggle.node.rounds.ending import Ending, ending_of, why_none
 from waggle.strategies.machine import Moment, Watch
 
 Ask = Callable[[str, AskOptions, Watch | None], Awaitable[Record]]

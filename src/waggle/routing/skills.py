@@ -80,8 +80,10 @@ def expected_skill(
         raise UsageError(f"probabilities of kinds add up to at most 1, got {known}")
     if not (0 <= chance < 1 and 0 <= certainty <= 1):
         raise UsageError(f"chance and certainty are shares, got {chance} and {certainty}")
-    by_kind = fsum(p * _skill_at(kind, counts, chance) for kind, p in kind_probabilities.items())
-    return certainty * by_kind + max(0.0, 1 - certainty * known) * _untested(counts, chance)
+    base = _untested(counts, chance)  # what differs from it is summed, so that who was never asked is exactly at chance
+    return base + certainty * fsum(
+        p * (_skill_at(kind, counts, chance) - base) for kind, p in kind_probabilities.items()
+    )
 
 
 def weigh(

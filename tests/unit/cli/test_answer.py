@@ -11,7 +11,7 @@ from tests.unit.cli.rounds import agreed_round, answering, assert_inert, crashin
 from waggle.cli.answer import print_answer, print_explanation, print_json
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
-from waggle.node.rounds.ending import why_none
+from waggle.node.observing.ending import why_none
 
 KEYS = [
     "answer", "confidence", "abstained", "candidates", "runner_up", "confusion_p", "ballots", "spent", "seed",

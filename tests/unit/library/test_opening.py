@@ -17,8 +17,8 @@ from waggle.core.round_picture import Phase
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.library import opening
-from waggle.node.calibrating.calibration import Calibration, save_calibration
 from waggle.node.calibrating.kept import FILE, bundled_calibration
+from waggle.node.calibration import Calibration, save_calibration
 
 QUESTION = "What is 17 + 25?"
 THREE = ("scripted:ann", "scripted:bob", "scripted:cat")

@@ -18,8 +18,8 @@ from waggle.bench.scores import Bootstrap, gap_closed
 from waggle.consensus.calibration import bins_of, expected_calibration_error
 from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
-from waggle.node.calibrating.calibration import load_calibration
 from waggle.node.calibrating.known import Progress
+from waggle.node.calibration import load_calibration
 from waggle.node.engines.opening import open_hive
 from waggle.node.home.files import replace_file
 from waggle.node.rounds.swarm import Swarm

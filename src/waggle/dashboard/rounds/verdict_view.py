@@ -7,8 +7,8 @@ from waggle.core.round_values import Outcome, Record
 from waggle.core.words import many
 from waggle.dashboard.frame.elements import box, link, words
 from waggle.dashboard.frame.words import duration, one_line, percent, plain, short_id, with_names
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.node.observing.names import names_of
-from waggle.node.rounds.ending import Ending, ending_of
 
 SILENT = "no answer"
 UNHEARD = (Cause.LATE, Cause.EMPTY, Cause.UNREACHABLE)

@@ -14,7 +14,7 @@ from waggle.core.failures import Cause
 from waggle.core.round_values import DeadlinePassed, Outcome, ProposalReceived, Record, RoundStarted
 from waggle.gateway.errors import ApiError, few_tokens, of_waggle, small_budget, too_long, unavailable
 from waggle.gateway.jobs.values import Answer, JsonObject, Written
-from waggle.node.rounds.ending import Ending, ending_of
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.strategies.ways import SOLO
 
 ABSTAINED = "The swarm abstained: it is not sure enough of any answer."

@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from waggle.core.errors import WaggleError
 from waggle.core.mesh_values import Liveness, Load
 from waggle.core.round_values import ProposalReceived, Record
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.node.observing.phases import phases_of
-from waggle.node.rounds.ending import Ending, ending_of
 from waggle.node.services.service import Service
 from waggle.strategies.ways import names
 

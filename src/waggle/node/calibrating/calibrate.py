@@ -21,8 +21,8 @@ from waggle.core.errors import EngineError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, ConfidenceModel, Outcome
 from waggle.engines.protocol import Engine
-from waggle.node.calibrating.calibration import Calibration
 from waggle.node.calibrating.known import IsRight, KnownQuestion, Progress, each
+from waggle.node.calibration import Calibration
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount

@@ -3,7 +3,7 @@
 import msgspec
 
 from waggle.models.hive import hive_folder, hive_names, read_card, write_card
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.routing.skills import SkillCount
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from waggle.models.hive import hive_root
-from waggle.node.calibrating.calibration import Calibration, load_calibration
+from waggle.node.calibration import Calibration, load_calibration
 from waggle.node.engines.opening import HIVE, is_bundled
 
 FILE = "calibration.json"

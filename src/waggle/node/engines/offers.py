@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from waggle.core.engine_values import EngineCard
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import ModelOffer
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 
 MAX_OFFERS = 16  # what an advert holds
 MAX_SKILLS = 32

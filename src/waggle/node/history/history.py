@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from waggle.core.round_values import Record
 from waggle.node.history.records import MAX_RECORD_BYTES
 from waggle.node.history.store import HistoryStore, RoundSummary, Totals, is_broken
-from waggle.node.rounds.ending import Ending, ending_of
+from waggle.node.observing.ending import Ending, ending_of
 
 __all__ = ["History", "RoundSummary", "Totals"]
 

@@ -6,7 +6,7 @@ from random import Random
 from waggle.core.ids import NodeId
 from waggle.engines.protocol import Engine
 from waggle.mesh.memory import Conditions, MemoryNetwork
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.network.mesh_node import MeshNode, NodeOptions, make_node
 from waggle.trust.keys import NodeKey
 

@@ -26,7 +26,7 @@ from waggle.mesh.members.membership import Membership
 from waggle.mesh.members.own_advert import Description
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.mesh.transport import Stream, Transport
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.engines.offers import MAX_OFFERS, choose_by, offer_of
 from waggle.node.engines.watch import EngineWatch
 from waggle.node.network.mesh_party import MeshParty

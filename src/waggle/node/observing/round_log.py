@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from waggle.core.round_values import Event, Outcome, Plan
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.node.observing.logs import facts, question_fact
-from waggle.node.rounds.ending import Ending, ending_of
 
 log = logging.getLogger(__name__)
 

@@ -38,8 +38,8 @@ from waggle.core.round_values import (
     Record,
     RoundStarted,
 )
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.node.observing.phases import JUDGE, PROPOSE, Phase, phases_of
-from waggle.node.rounds.ending import Ending, ending_of
 
 MOST_ASKS = 512
 """Spans of one round's asks; a large committee has thousands."""

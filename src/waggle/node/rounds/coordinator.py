@@ -16,7 +16,7 @@ from waggle.core.asking import AskOptions, check_question
 from waggle.core.errors import EngineUnavailable, PeerBusy
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Plan, Record, Standing
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.chance import draw
 from waggle.node.clock import Clock, SystemClock
 from waggle.node.rounds.runner import RoundRunner

@@ -7,7 +7,7 @@ from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Plan, Record
 from waggle.engines.protocol import Engine
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.clock import Clock, SystemClock
 from waggle.node.engines.watch import reads_conversations, trouble_of
 from waggle.node.rounds.admission import Admission

@@ -22,7 +22,7 @@ from waggle.mesh.libp2p.settings import Settings as Libp2pSettings
 from waggle.mesh.libp2p.transport import Libp2pTransport, start_libp2p
 from waggle.mesh.members.multicast import Multicast
 from waggle.mesh.members.visit import Visitor
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.config.settings import EVERYWHERE, Settings
 from waggle.node.control.server import ControlServer
 from waggle.node.home.home import NodeHome, RunInfo

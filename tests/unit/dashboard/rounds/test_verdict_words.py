@@ -12,7 +12,7 @@ from waggle.dashboard.rounds.page import address_of, short_of, state_chip
 from waggle.dashboard.rounds.replay_view import step_words
 from waggle.dashboard.rounds.rows import leader_look
 from waggle.dashboard.rounds.verdict_view import failure_lines, verdict_kind
-from waggle.node.rounds.ending import Ending
+from waggle.node.observing.ending import Ending
 
 PLAN = Plan(round_id=RoundId("0" * 32), question="?", proposers=(), judges=())
 LATE = Failure(Cause.LATE, "no answer in time")

@@ -14,8 +14,8 @@ from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.calibrating.calibrate import Answered, Lessons, calibrate, hard_negatives
-from waggle.node.calibrating.calibration import Calibration
 from waggle.node.calibrating.known import KnownQuestion
+from waggle.node.calibration import Calibration
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.skills import SkillCount
 from waggle.testing.clock import run_virtual

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from waggle.node.calibrating.calibration import save_calibration
 from waggle.node.calibrating.kept import FILE, bundled_calibration, calibration_of, kept_at
+from waggle.node.calibration import save_calibration
 
 
 def test_a_calibration_of_named_engines_goes_to_the_users_home(tmp_path: Path) -> None:

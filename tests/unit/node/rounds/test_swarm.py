@@ -10,7 +10,7 @@ from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, ConfidenceModel, Plan, Standing
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.node.calibrating.calibration import Calibration
+from waggle.node.calibration import Calibration
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount

@@ -11,7 +11,7 @@ from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
 from waggle.core.round_values import ConfidenceModel
-from waggle.node.calibrating.calibration import MAX_FILE_BYTES, Calibration, load_calibration, save_calibration
+from waggle.node.calibration import MAX_FILE_BYTES, Calibration, load_calibration, save_calibration
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
 

@@ -12,7 +12,7 @@ from waggle.core.round_values import Record
 from waggle.engines.script import Conduct, Crasher, Honest, Mute, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.history import History
-from waggle.node.rounds.ending import Ending, ending_of
+from waggle.node.observing.ending import Ending, ending_of
 from waggle.node.rounds.swarm import Swarm
 
 QUESTION = "What is 6 * 7?"
