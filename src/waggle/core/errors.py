@@ -10,7 +10,8 @@
     |   `-- EngineRefused       it answered, but not with anything usable
     |       `-- TooLong         it was asked for more tokens than its context has
     |-- MeshError               the network could not do it
-    |   |-- PeerUnreachable     no link, link lost, or no answer in time
+    |   |-- PeerUnreachable     no link, or the link was lost
+    |   |   `-- PeerSilent      no answer in time
     |   |-- PeerBusy            the peer has no room now: ask it again later, or another one
     |   `-- PeerRefused         it does not serve this, or failed at it
     |-- InvalidBallots          weights or shapes that no honest round produces
@@ -66,7 +67,11 @@ class MeshError(WaggleError):
 
 
 class PeerUnreachable(MeshError):
-    """No link to the peer, the link was lost, or no answer came in time."""
+    """No link to the peer, the link was lost, or (`PeerSilent`) no answer came in time."""
+
+
+class PeerSilent(PeerUnreachable):
+    """Nothing came from the peer in time."""
 
 
 class PeerBusy(MeshError):

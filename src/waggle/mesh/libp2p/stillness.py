@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 
-from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerUnreachable, RemoteProtocolError
+from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerSilent, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.transport import Link
 
@@ -68,7 +68,7 @@ class Stillness:
             async with asyncio.timeout(seconds):
                 await hold.wait()
         except TimeoutError:
-            raise PeerUnreachable(f"no answer within {seconds:g} s") from None
+            raise PeerSilent(f"no answer within {seconds:g} s") from None
 
     @contextmanager
     def beginning(self, peer: NodeId) -> Iterator[None]:

@@ -7,7 +7,7 @@ addresses that passed the checks of `addresses`, so nothing else is ever dialled
 import asyncio
 from collections.abc import Callable, Sequence
 
-from waggle.core.errors import PeerUnreachable, UsageError
+from waggle.core.errors import PeerSilent, PeerUnreachable, UsageError
 from waggle.core.ids import NodeId
 from waggle.mesh.addresses import Scope, in_dialling_order, scope_of_link
 from waggle.mesh.transport import Transport
@@ -42,7 +42,7 @@ class Dialer:
                 await self.reach(node)
                 return await self._transport.call(node, protocol, request, seconds=seconds)
         except TimeoutError:
-            raise PeerUnreachable(f"no answer from {node} within {seconds:g} s") from None
+            raise PeerSilent(f"no answer from {node} within {seconds:g} s") from None
         except PeerUnreachable:
             self._linked.discard(node)
             raise

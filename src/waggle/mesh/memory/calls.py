@@ -4,7 +4,7 @@ import asyncio
 import logging
 from functools import partial
 
-from waggle.core.errors import LocalProtocolError, MeshError, PeerBusy, PeerUnreachable, RemoteProtocolError
+from waggle.core.errors import LocalProtocolError, MeshError, PeerBusy, PeerSilent, PeerUnreachable, RemoteProtocolError
 from waggle.mesh.limits import MAX_CALL_BYTES
 from waggle.mesh.memory.links import End
 from waggle.mesh.memory.wires import Wires
@@ -60,7 +60,7 @@ class Asked:
     def _expire(self) -> None:
         if not self._future.done():
             self._withdraw()
-            self._settle(PeerUnreachable(f"no answer from {self.end.peer} in time"))
+            self._settle(PeerSilent(f"no answer from {self.end.peer} in time"))
 
     def _settle(self, outcome: bytes | MeshError) -> None:
         if not self._future.done():

@@ -9,7 +9,7 @@ from time import monotonic
 
 from msgspec import Struct
 
-from waggle.core.errors import MeshError, PeerUnreachable, RemoteProtocolError, UsageError
+from waggle.core.errors import MeshError, PeerSilent, PeerUnreachable, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
 from waggle.core.inert import one_line
 from waggle.mesh.addresses import Scope, parse_address
@@ -60,8 +60,8 @@ async def dial(transport: Transport, address: str) -> NodeId:
         peer = await transport.connect([address], seconds=DIAL_SECONDS)
         used = {way_of(each) for link in await transport.links() if link.peer == peer for each in link.addresses}
     except MeshError as error:
-        silent = "no answer" in str(error)
-        raise PeerUnreachable(f"no answer: {SILENCE[way]}" if silent else str(error)) from None
+        told = f"no answer: {SILENCE[way]}" if isinstance(error, PeerSilent) else str(error)
+        raise PeerUnreachable(told) from None
     if way not in used and way != RELAY:  # a relayed link may have become a direct one by now
         raise PeerUnreachable(f"{way} does not; the link came about by {' and '.join(sorted(used)) or 'nothing'}")
     return peer

@@ -35,8 +35,8 @@ from waggle.mesh.transport import Stream, Transport
 from waggle.node.observing.logs import Fact, facts, logged_request
 from waggle.node.peers.heartbeat import keep_saying_still_here
 from waggle.node.rounds.work import NodeWork
-from waggle.strategies.committee.commit import promise_of
 from waggle.strategies.limits import check_proposal
+from waggle.strategies.promises import promise_of
 from waggle.trust.keys import NodeKey
 
 log = logging.getLogger(__name__)

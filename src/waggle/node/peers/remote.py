@@ -34,7 +34,7 @@ from waggle.mesh.messages import (
 )
 from waggle.mesh.transport import Stream
 from waggle.node.peers.heartbeat import SILENT_SECONDS, Hearing
-from waggle.strategies.committee.commit import promise_of
+from waggle.strategies.promises import check_kept
 from waggle.trust.keys import NodeKey
 
 T = TypeVar("T")
@@ -76,8 +76,7 @@ class RemoteWorker:
         if self._plan.commit_reveal:
             return promise
         reveal = await self.reveal()
-        if promise_of(reveal) != promise:
-            raise RemoteProtocolError(f"{self._peer}: the answer is not the one it committed to")
+        check_kept(promise.digest, self._peer, reveal.proposal.answer, reveal.nonce)
         return reveal.proposal
 
     async def _bound(self, ask: AskProposal) -> Promise:

@@ -14,7 +14,7 @@ from waggle.core.failures import clipped
 from waggle.core.round_effects import AskBallot, AskProposal
 from waggle.core.round_values import Ballot, Promise, Proposal, Reveal
 from waggle.engines.protocol import Engine
-from waggle.strategies.committee.commit import promise_of
+from waggle.strategies.promises import promise_of
 
 
 class Worker(Protocol):

@@ -5,36 +5,18 @@ has passed, the coordinator asks for the answers; one that does not match its co
 copycat has nothing to copy. Inside one process, where nobody can listen, a plan leaves this out.
 """
 
-import hashlib
 import re
 
 from msgspec.structs import replace
 
 from waggle.core.errors import RemoteProtocolError
 from waggle.core.failures import Cause, Failure
-from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect
-from waggle.core.round_values import Promise, ProposalCommitted, ProposalReceived, Reveal
+from waggle.core.round_values import ProposalCommitted, ProposalReceived
 from waggle.strategies.committee.state import NOT_ASKED, State, awaits_proposal, issue
+from waggle.strategies.promises import check_kept
 
 DIGEST = re.compile("[0-9a-f]{64}")
-DOMAIN = b"waggle/commit/1"
-
-
-def commitment(node: NodeId, answer: str, nonce: str) -> str:
-    """What binds a node to an answer: SHA-256 (hex) over domain, node id, nonce and answer, each after its length.
-
-    Raises:
-        UnicodeEncodeError: the answer holds lone surrogates.
-    """
-    parts = (DOMAIN, node.encode(), nonce.encode(), answer.encode())
-    return hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).hexdigest()
-
-
-def promise_of(reveal: Reveal) -> Promise:
-    """What its node is bound by until it reveals this."""
-    proposal = reveal.proposal
-    return Promise(digest=commitment(proposal.node, proposal.answer, reveal.nonce), tokens=proposal.tokens)
 
 
 def receive(state: State, event: ProposalCommitted) -> tuple[State, list[Effect]]:
@@ -67,12 +49,7 @@ def check_reveal(state: State, event: ProposalReceived) -> None:
         return
     if not state.revealing or node not in state.commits:
         raise RemoteProtocolError(f"{node}: an answer before it was asked to reveal one")
-    try:
-        digest = commitment(node, event.proposal.answer, event.nonce)
-    except UnicodeEncodeError:
-        raise RemoteProtocolError(f"{node}: the answer is not valid Unicode text") from None
-    if digest != state.commits[node]:
-        raise RemoteProtocolError(f"{node}: the answer is not the one it committed to")
+    check_kept(state.commits[node], node, event.proposal.answer, event.nonce)
 
 
 def reveal_if_complete(state: State, effects: list[Effect]) -> tuple[State, list[Effect]]:

@@ -27,11 +27,11 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
-from waggle.strategies.committee.commit import commitment
 from waggle.strategies.committee.hedge import SLOWER
 from waggle.strategies.committee.round import step
 from waggle.strategies.committee.state import State
 from waggle.strategies.machine import replay
+from waggle.strategies.promises import commitment
 from waggle.strategies.ways import begin
 
 NODES = tuple(NodeId(name) for name in "abc")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerUnreachable, RemoteProtocolError
+from waggle.core.errors import MeshError, PeerBusy, PeerRefused, PeerSilent, PeerUnreachable, RemoteProtocolError
 from waggle.core.ids import NodeId
 from waggle.mesh.files.manifest import Chunk, address
 from waggle.mesh.files.wire import (
@@ -66,7 +66,7 @@ class Lane:
             return _content(frame)
         except TimeoutError:
             await self.close()
-            raise PeerUnreachable(f"no answer within {CALL_SECONDS:g} s") from None
+            raise PeerSilent(f"no answer within {CALL_SECONDS:g} s") from None
         except (MeshError, RemoteProtocolError):
             await self.close()
             raise

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable, RemoteProtocolError
+from waggle.core.errors import MeshError, PeerRefused, PeerSilent, PeerUnreachable, RemoteProtocolError
 from waggle.mesh.libp2p.p2pd import wire
 from waggle.mesh.libp2p.p2pd.delimited import DelimitedBuffer, delimit, varint
-from waggle.mesh.libp2p.p2pd.reasons import plain
+from waggle.mesh.libp2p.p2pd.reasons import SILENT, plain
 from waggle.mesh.limits import KIB
 
 CONTROL_SECONDS = 5.0
@@ -59,7 +59,9 @@ def failure(reason: str) -> MeshError:
         return PeerUnknown("no address of this peer is known")
     if reason.startswith(BROKEN):
         return LinkBroke(f"the link broke before the answer came: {plain(reason)}")
-    return PeerUnreachable(f"the peer cannot be reached: {plain(reason)}")
+    said = plain(reason)
+    kind = PeerSilent if SILENT in said else PeerUnreachable
+    return kind(f"the peer cannot be reached: {said}")
 
 
 class Requests:
@@ -75,7 +77,7 @@ class Requests:
             async with asyncio.timeout(seconds):
                 response = await self._exchange(request)
         except TimeoutError:
-            raise PeerUnreachable(f"no answer within {seconds:g} s") from None
+            raise PeerSilent(f"no answer within {seconds:g} s") from None
         except (OSError, ValueError, asyncio.IncompleteReadError):
             raise PeerUnreachable("the libp2p daemon is not there") from None
         if response.error is not None:
@@ -104,7 +106,7 @@ class Requests:
             async with asyncio.timeout(seconds):
                 return await self._exchange_with_peer(request, message, most)
         except TimeoutError:
-            raise PeerUnreachable(f"no answer within {seconds:g} s") from None
+            raise PeerSilent(f"no answer within {seconds:g} s") from None
         except (OSError, asyncio.IncompleteReadError):
             raise PeerUnreachable("the peer hung up") from None
         except ValueError as error:
@@ -216,7 +218,7 @@ class Calls(asyncio.BufferedProtocol):
                 await self._room.wait()
                 return await future
         except TimeoutError:
-            raise PeerUnreachable(f"no answer within {seconds:g} s") from None
+            raise PeerSilent(f"no answer within {seconds:g} s") from None
         finally:
             del self._pending[call]
             self._give_up(call, future)

@@ -8,6 +8,7 @@ MAX_REASONS = 4
 
 NO_WAY = "there is no way to its network from here"
 NO_LOOPBACK = "the loopback interface of this machine is down"
+SILENT = "no answer in time"
 WORDS = (
     ("error opening hop stream", "the node in between does not relay"),
     ("no_reservation", "it holds no place at that relay any longer"),
@@ -22,10 +23,10 @@ WORDS = (
     ("network is unreachable", NO_WAY),
     ("operation not permitted", "a firewall of this machine forbids it"),
     ("permission denied", "a firewall of this machine forbids it"),
-    ("deadline exceeded", "no answer in time"),
-    ("i/o timeout", "no answer in time"),
-    ("no recent network activity", "no answer in time"),
-    ("handshake did not complete", "no answer in time"),
+    ("deadline exceeded", SILENT),
+    ("i/o timeout", SILENT),
+    ("no recent network activity", SILENT),
+    ("handshake did not complete", SILENT),
     ("message did not have trailing newline", "what answers there is no waggle node"),
     ("security protocol: eof", "it hung up at once: is it a waggle node?"),
     ("security protocol: unexpected eof", "what answers there is no waggle node"),
