@@ -61,7 +61,7 @@ def test_the_command_asks_by_it_and_its_record_replays_where_it_is_installed(pac
 
 @pytest.mark.parametrize("command", [("serve",), ("up", "--mesh", "memory", "--nodes", "2")], ids=["alone", "mesh"])
 def test_the_gateway_offers_it_and_answers_by_it(package: Path, root: Path, command: tuple[str, ...]) -> None:
-    """In a mesh the nodes commit themselves first."""
+    """In the mesh the longest answer is that of another node, which commits itself first."""
     with running(root, *command, *ENGINES, "--gateway-port", "0"):
         url = f"{url_in(root)}/v1"
         models = httpx.get(f"{url}/models", timeout=PATIENCE_SECONDS).json()["data"]

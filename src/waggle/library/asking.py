@@ -8,6 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from waggle.core.asking import AskOptions
+from waggle.core.bounds import Probability, Seed
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import UsageError
 from waggle.strategies.ways import find_way
@@ -28,10 +29,10 @@ class Asking(TypedDict, total=False):
     strategy: str
     budget_tokens: Annotated[int, Meta(ge=1)] | None
     budget_seconds: Annotated[float, Meta(gt=0.0, le=86_400.0)]
-    min_confidence: Annotated[float, Meta(ge=0.0, le=1.0)]
+    min_confidence: Probability
     max_tokens: Annotated[int, Meta(ge=1, le=2**20)]
     temperature: Annotated[float, Meta(ge=0.0, le=100.0)]
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    seed: Seed
     turns: Sequence[Turn]
     proposers: Annotated[int, Meta(ge=1, le=64)] | None
     judges: Annotated[int, Meta(ge=0, le=64)] | None
