@@ -14,7 +14,8 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 SCENES = Path(__file__).with_name("scenes.py")
 WAIT_MS = 60_000
 
-Open = Callable[[str], Page]
+Scene = Callable[[str], str]
+"""Gives the address of a scene by its name."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Gives the address of a scene by its name; its process is started once."""
     addresses: dict[str, str] = {}
 
@@ -77,6 +78,12 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of that person's."""
+    return context.new_page()
+
+
+@pytest.fixture
 def phone(browser: Browser) -> Iterator[BrowserContext]:
     """A person with a phone by night."""
     made = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True)
@@ -88,5 +95,10 @@ def phone(browser: Browser) -> Iterator[BrowserContext]:
 def ask(page: Page, address: str, question: str) -> None:
     """Open the first page and send a question."""
     page.goto(f"{address}/")
+    write(page, question)
+
+
+def write(page: Page, question: str) -> None:
+    """Send a question from the page that is open."""
     page.get_by_label("Question").fill(question)
     page.keyboard.press("Enter")

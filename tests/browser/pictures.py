@@ -52,7 +52,7 @@ def ask(page: Page, address: str, question: str, way: str = "committee") -> None
     page.reload()
     page.get_by_text("Options").click()
     page.get_by_role("combobox", name="Strategy").click()
-    page.get_by_role("option", name=f"{way}:").click()
+    page.get_by_role("option", name=f"{way},").click()
     page.get_by_label("Question").fill(question)
     page.keyboard.press("Enter")
 

@@ -1,16 +1,15 @@
 """A tab keeps its conversation in a real browser: through Back, a reload and a gateway that ends and comes again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import ask
+from tests.browser.conftest import Scene, ask, write
 from tests.browser.gateways import Gateway
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-Scene = Callable[[str], str]
 QUESTION = "What is 6 * 7?"
 LONG = "word " * 4_000
 
@@ -29,8 +28,7 @@ def talk(page: Page, address: str, question: str = QUESTION) -> None:
     expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
-def test_the_conversation_is_there_again_after_back_and_after_a_reload(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_the_conversation_is_there_again_after_back_and_after_a_reload(page: Page, scene: Scene) -> None:
     talk(page, scene("swarm"))
     page.get_by_role("link", name="Open the record").click()
     expect(page.locator(".replay")).to_be_visible()
@@ -41,22 +39,18 @@ def test_the_conversation_is_there_again_after_back_and_after_a_reload(context: 
         expect(page.locator(".welcome")).to_be_hidden()
         expect(page.get_by_label("Question")).to_have_value("")
         page.reload()
-    page.get_by_label("Question").fill("What is the capital of Peru?")
-    page.keyboard.press("Enter")
+    write(page, "What is the capital of Peru?")
     expect(page.locator(".answer")).to_have_count(2)
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     page.reload()
     expect(page.locator(".question")).to_have_text([QUESTION, "What is the capital of Peru?"])
 
 
-def test_a_round_that_ended_while_another_page_was_looked_at_is_there_after_back(
-    context: BrowserContext, scene: Scene
-) -> None:
-    page, address = context.new_page(), scene("swarm")
+def test_a_round_that_ended_while_another_page_was_looked_at_is_there_after_back(page: Page, scene: Scene) -> None:
+    address = scene("swarm")
     page.goto(address)
     page.wait_for_load_state("networkidle")
-    page.get_by_label("Question").fill(QUESTION)
-    page.keyboard.press("Enter")
+    write(page, QUESTION)
     expect(page.locator(".dot.thinking")).not_to_have_count(0)
     page.goto(f"{address}/swarm")
     expect(page.locator(".facts")).to_contain_text("0 running")
@@ -65,8 +59,8 @@ def test_a_round_that_ended_while_another_page_was_looked_at_is_there_after_back
     expect(page.get_by_label("Question")).to_have_value("")
 
 
-def test_a_new_conversation_begins_empty_and_stays_so(context: BrowserContext, scene: Scene) -> None:
-    page, address = context.new_page(), scene("swarm")
+def test_a_new_conversation_begins_empty_and_stays_so(page: Page, scene: Scene) -> None:
+    address = scene("swarm")
     page.goto(address)
     expect(page.locator(".welcome")).to_be_visible()
     expect(page.get_by_role("button", name="New conversation")).to_be_hidden()
@@ -93,8 +87,8 @@ def test_another_tab_does_not_see_the_conversation_and_no_cookie_holds_it(
     assert [cookie for cookie in context.cookies() if "waggle" in str(cookie)] == []
 
 
-def test_rounds_that_are_no_more_and_nonsense_are_left_out_silently(context: BrowserContext, scene: Scene) -> None:
-    page, address = context.new_page(), scene("swarm")
+def test_rounds_that_are_no_more_and_nonsense_are_left_out_silently(page: Page, scene: Scene) -> None:
+    address = scene("swarm")
     for kept in ('["00000000000000000000000000000000", "../x", 7]', "nonsense", '{"a": 1}'):
         page.goto(address)
         page.evaluate("kept => sessionStorage.setItem('waggle-rounds', kept)", kept)
@@ -106,8 +100,7 @@ def test_rounds_that_are_no_more_and_nonsense_are_left_out_silently(context: Bro
     expect(page.locator(".question")).to_have_text(QUESTION)
 
 
-def test_without_a_history_the_page_starts_empty(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_without_a_history_the_page_starts_empty(page: Page, scene: Scene) -> None:
     talk(page, scene("bare"))
     assert page.evaluate("sessionStorage.getItem('waggle-rounds')") is None
     page.reload()
@@ -116,9 +109,9 @@ def test_without_a_history_the_page_starts_empty(context: BrowserContext, scene:
 
 
 def test_who_signs_out_takes_the_conversation_along(
-    context: BrowserContext, scene: Scene, tmp_path_factory: pytest.TempPathFactory
+    page: Page, scene: Scene, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    page, address = context.new_page(), scene("locked")
+    address = scene("locked")
     folder = next(each for each in tmp_path_factory.getbasetemp().iterdir() if each.name.startswith("locked"))
 
     def sign_in() -> None:
@@ -158,17 +151,13 @@ def test_a_long_question_does_not_hide_what_became_of_it(phone: BrowserContext, 
     expect(page.locator(".title").get_by_role("button", name="Show all")).to_be_visible()
 
 
-def test_a_text_of_which_nothing_is_hidden_has_no_button(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_a_text_of_which_nothing_is_hidden_has_no_button(page: Page, scene: Scene) -> None:
     talk(page, scene("swarm"), "word " * 40)
     expect(page.locator(".question.clamped")).to_have_attribute("data-fits", "")
     expect(page.get_by_role("button", name="Show all")).to_be_hidden()
 
 
-def test_while_the_gateway_is_away_nothing_moves_and_all_comes_back_with_it(
-    context: BrowserContext, gateway: Gateway
-) -> None:
-    page = context.new_page()
+def test_while_the_gateway_is_away_nothing_moves_and_all_comes_back_with_it(page: Page, gateway: Gateway) -> None:
     gateway.start("swarm")
     talk(page, gateway.address)
     gateway.end()
@@ -178,8 +167,7 @@ def test_while_the_gateway_is_away_nothing_moves_and_all_comes_back_with_it(
     expect(banner).to_be_hidden()
     expect(page.locator(".answer-words")).to_have_text("42")
     page.wait_for_load_state("networkidle")
-    page.get_by_label("Question").fill("Which way is north?")
-    page.keyboard.press("Enter")
+    write(page, "Which way is north?")
     expect(page.locator(".dot.thinking")).to_have_count(3)
     gateway.end()
     expect(banner).to_be_visible()

@@ -1,17 +1,15 @@
 """What is written can be read, by day and by night, and nothing is cut or hidden: measured in a real browser."""
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
-from tests.browser.conftest import WAIT_MS, ask
+from tests.browser.conftest import WAIT_MS, Scene, ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
-Scene = Callable[[str], str]
 PAGES = ("/", "/swarm", "/rounds", "/quality", "/node", "/nothing")
 
 FAINT = """() => {
@@ -82,8 +80,7 @@ def test_every_text_has_the_contrast_that_wcag_asks_for(
     context.close()
 
 
-def test_faint_text_would_be_found(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_faint_text_would_be_found(page: Page, scene: Scene) -> None:
     open_at(page, scene("swarm"))
     page.evaluate("document.querySelector('.empty-title').style.color = '#ccc'")
     (faint,) = page.evaluate(FAINT)
@@ -99,8 +96,7 @@ def test_nothing_is_cut_on_a_phone(phone: BrowserContext, scene: Scene, name: st
         assert found(page, CUT) == [], path
 
 
-def test_fields_of_the_options_have_a_border(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_fields_of_the_options_have_a_border(page: Page, scene: Scene) -> None:
     open_at(page, scene("swarm"))
     page.get_by_text("Options").click()
     border = "e => getComputedStyle(e, ':before').borderTopStyle + getComputedStyle(e, ':before').display"
@@ -109,8 +105,7 @@ def test_fields_of_the_options_have_a_border(context: BrowserContext, scene: Sce
     assert {field.evaluate(border) for field in fields.all()} == {"solidblock"}
 
 
-def test_whatever_has_the_focus_shows_it(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_whatever_has_the_focus_shows_it(page: Page, scene: Scene) -> None:
     open_at(page, scene("swarm"))
     page.get_by_text("Options").click()
     page.get_by_role("link", name="Skip to the page").focus()
@@ -127,8 +122,7 @@ def test_whatever_has_the_focus_shows_it(context: BrowserContext, scene: Scene) 
     assert [each for each in seen if each.endswith("false") and not each.startswith("BODY")] == []
 
 
-def test_an_unknown_address_is_answered_with_a_page_that_leads_on(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_an_unknown_address_is_answered_with_a_page_that_leads_on(page: Page, scene: Scene) -> None:
     reply = page.goto(f"{scene('swarm')}/nothing")
     assert reply is not None
     assert reply.status == 404
@@ -137,16 +131,15 @@ def test_an_unknown_address_is_answered_with_a_page_that_leads_on(context: Brows
     expect(page).to_have_title("Ask the swarm · waggle")
 
 
-def test_a_failed_round_has_no_phase_that_looks_done(context: BrowserContext, scene: Scene) -> None:
-    page = context.new_page()
+def test_a_failed_round_has_no_phase_that_looks_done(page: Page, scene: Scene) -> None:
     ask(page, scene("down"), "What is 6 * 7?")
     expect(page.locator(".step.bad")).to_have_count(2)
     expect(page.locator(".step.done")).to_have_count(0)
     expect(page.locator(".steps")).to_contain_text("no answer")
 
 
-def test_an_engine_that_is_down_is_told_wherever_models_are_shown(context: BrowserContext, scene: Scene) -> None:
-    page, address = context.new_page(), scene("ailing")
+def test_an_engine_that_is_down_is_told_wherever_models_are_shown(page: Page, scene: Scene) -> None:
+    address = scene("ailing")
     for path in ("/", "/swarm"):
         page.goto(address + path)
         notice = page.get_by_role("region", name="Engines that are down")
@@ -164,8 +157,7 @@ def test_an_engine_that_is_down_is_told_wherever_models_are_shown(context: Brows
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 50])
-def test_names_in_the_network_do_not_lie_on_one_another(context: BrowserContext, scene: Scene, count: int) -> None:
-    page = context.new_page()
+def test_names_in_the_network_do_not_lie_on_one_another(page: Page, scene: Scene, count: int) -> None:
     open_at(page, f"{scene(f'lan{count}')}/swarm")
     boxes = page.locator("svg.network text:not(.soft)").evaluate_all(
         "all => all.map(e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"

@@ -29,6 +29,11 @@ async def app_of(model: str, quality: Path | None = None) -> FastAPI:
     return app
 
 
+async def page_of(model: str, path: str, quality: Path | None = None) -> str:
+    with TestClient(await app_of(model, quality)) as client:
+        return client.get(path).text
+
+
 async def test_every_page_is_there_and_the_apps_own_routes_stay() -> None:
     with TestClient(await app_of("heather")) as client:
         for path in PAGES:
@@ -57,22 +62,15 @@ async def test_a_person_is_shown_a_page_where_nothing_is_and_a_program_is_not() 
         assert client.post("/nothing", headers=person).json() == {"detail": "Not Found"}
 
 
-async def test_a_round_that_is_not_there_is_not_found() -> None:
-    with TestClient(await app_of("heather")) as client:
-        assert client.get("/rounds/0123456789abcdef").status_code == 404
-
-
 async def test_without_a_measurement_of_its_own_the_page_shows_that_of_the_bundled_models(tmp_path: Path) -> None:
-    with TestClient(await app_of("heather", tmp_path / "quality.json")) as client:
-        shown = client.get("/quality").text
+    shown = await page_of("heather", "/quality", tmp_path / "quality.json")
     assert "Share of right answers: auto 99.6 %, committee 98 %" in shown
     assert "Nothing was measured on this machine yet" in shown
 
 
 async def test_a_measurement_that_has_only_begun_is_no_broken_one(tmp_path: Path) -> None:
     (tmp_path / "quality.json").touch()
-    with TestClient(await app_of("heather", tmp_path / "quality.json")) as client:
-        assert "The measurement is under way" in client.get("/quality").text
+    assert "The measurement is under way" in await page_of("heather", "/quality", tmp_path / "quality.json")
 
 
 async def test_two_apps_of_one_process_show_their_own_swarms() -> None:
@@ -103,6 +101,4 @@ async def test_the_socket_refuses_pages_of_other_origins() -> None:
 @pytest.mark.parametrize("text", ["{", '{"suite": "engine", "rows": []}'])
 async def test_an_unreadable_measurement_is_said_without_its_path_in_the_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "quality.json").write_text(text)
-    with TestClient(await app_of("heather", tmp_path / "quality.json")) as client:
-        shown = client.get("/quality").text
-    assert "The measurement cannot be read" in shown
+    assert "The measurement cannot be read" in await page_of("heather", "/quality", tmp_path / "quality.json")

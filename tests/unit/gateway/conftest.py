@@ -1,12 +1,14 @@
 """A swarm of scripted engines behind a gateway on loopback."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import msgspec
+import openai
 import pytest
 from fastapi import FastAPI
 
@@ -20,6 +22,7 @@ from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine, Sleeper
 from waggle.gateway.app import make_app
 from waggle.gateway.jobs import watching
+from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 from waggle.gateway.server import serving
 from waggle.node.clock import SystemClock
@@ -205,10 +208,29 @@ def caller(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")
 
 
+def client_of(url: str) -> openai.AsyncOpenAI:
+    """OpenAI's own client, which tries nothing again."""
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[KeyStore]:
+    """A store without keys."""
+    with closing(KeyStore(tmp_path / "keys.sqlite")) as store:
+        yield store
+
+
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Calls `app`."""
     async with caller(app) as calling:
+        yield calling
+
+
+@pytest.fixture
+async def openai_client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's own client of `app`, over a socket."""
+    async with serve(app) as url, client_of(url) as calling:
         yield calling
 
 

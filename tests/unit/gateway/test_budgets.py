@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.unit.gateway.conftest import QUESTION, bees, caller, make_play
+from tests.unit.gateway.asking import CHAT, sent
+from tests.unit.gateway.conftest import bees, make_play
 from waggle.core.asking import AskOptions
 from waggle.core.round_values import Budget, Record
-from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
 from waggle.strategies.machine import Watch
 
@@ -26,27 +26,24 @@ async def budget_of(options: GatewayOptions, **extension: object) -> Budget:
         return await ask(question, options, watch, request)
 
     play.service.ask = noting  # type: ignore[method-assign]
-    body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}], "waggle": extension}
-    async with caller(make_app(play.service, options)) as client:
-        response = await client.post("/v1/chat/completions", json=body)
+    response = await sent(play.service, CHAT, options, waggle=extension)
     assert response.status_code == 200, response.text
     return seen[0]
 
 
-async def test_without_a_word_the_gateways_own_budget_holds() -> None:
-    assert await budget_of(OPTIONS) == Budget(tokens=4_000, seconds=7.0)
-
-
-@pytest.mark.parametrize(("asked", "granted"), [(3_000, 3_000), (5_000, 4_000)])
-async def test_nobody_is_given_more_tokens_than_the_gateway_grants(asked: int, granted: int) -> None:
-    assert (await budget_of(OPTIONS, budget_tokens=asked)).tokens == granted
-
-
-async def test_a_request_may_take_another_time_up_to_the_gateways_limit() -> None:
-    assert (await budget_of(OPTIONS, budget_seconds=9)).seconds == 9.0
-    assert (await budget_of(OPTIONS, budget_seconds=900)).seconds == OPTIONS.request_seconds
-
-
-async def test_without_a_ceiling_tokens_are_what_the_request_says() -> None:
-    assert (await budget_of(GatewayOptions())).tokens is None
-    assert (await budget_of(GatewayOptions(), budget_tokens=5_000)).tokens == 5_000
+@pytest.mark.parametrize(
+    ("options", "asked", "granted"),
+    [
+        (OPTIONS, {}, Budget(tokens=4_000, seconds=7.0)),
+        (OPTIONS, {"budget_tokens": 3_000}, Budget(tokens=3_000, seconds=7.0)),
+        (OPTIONS, {"budget_tokens": 5_000}, Budget(tokens=4_000, seconds=7.0)),
+        (OPTIONS, {"budget_seconds": 9}, Budget(tokens=4_000, seconds=9.0)),
+        (OPTIONS, {"budget_seconds": 900}, Budget(tokens=4_000, seconds=OPTIONS.request_seconds)),
+        (GatewayOptions(), {}, Budget(tokens=None, seconds=60.0)),
+        (GatewayOptions(), {"budget_tokens": 5_000}, Budget(tokens=5_000, seconds=60.0)),
+    ],
+)
+async def test_a_request_may_have_less_tokens_or_another_time_than_the_gateway_grants_and_no_more(
+    options: GatewayOptions, asked: dict[str, object], granted: Budget
+) -> None:
+    assert await budget_of(options, **asked) == granted

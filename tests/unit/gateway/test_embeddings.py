@@ -3,7 +3,7 @@
 import base64
 import math
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import httpx
 import openai
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from msgspec.structs import replace
 from openai.types import CreateEmbeddingResponse
 
-from tests.unit.gateway.conftest import PATIENCE, Serve
+from tests.unit.gateway.conftest import caller
 from waggle.core.engine_values import EngineCard
 from waggle.core.errors import EngineRefused, EngineUnavailable, TooLong
 from waggle.core.ids import NodeId
@@ -28,19 +28,14 @@ from waggle.node.services.service import ServedModel
 
 
 @pytest.fixture
-async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with (
-        serve(app) as url,
-        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as client,
-    ):
-        yield client
+def client(openai_client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    return openai_client
 
 
-async def post(app: FastAPI, **body: object) -> httpx.Response:
+async def post(app: FastAPI, headers: dict[str, str] | None = None, /, **body: object) -> httpx.Response:
     """One request straight to the application."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        return await client.post("/v1/embeddings", json=body)
+    async with caller(app) as client:
+        return await client.post("/v1/embeddings", json={"model": "ant"} | body, headers=headers)
 
 
 @pytest.mark.parametrize("name", ["solo/ant", "ant"])
@@ -56,8 +51,8 @@ async def test_texts_become_vectors_of_length_one(client: openai.AsyncOpenAI, na
 
 
 async def test_base64_says_the_same_as_numbers(app: FastAPI) -> None:
-    plain = (await post(app, model="ant", input="a bee")).json()["data"][0]["embedding"]
-    coded = (await post(app, model="ant", input="a bee", encoding_format="base64")).json()["data"][0]["embedding"]
+    plain = (await post(app, input="a bee")).json()["data"][0]["embedding"]
+    coded = (await post(app, input="a bee", encoding_format="base64")).json()["data"][0]["embedding"]
     read = struct.unpack(f"<{EMBEDDING_LENGTH}f", base64.b64decode(coded))
     assert read == pytest.approx(plain, rel=1e-6)
 
@@ -77,15 +72,15 @@ async def test_texts_that_share_words_are_near_each_other(client: openai.AsyncOp
 
 
 async def test_dimensions_are_taken_only_where_they_change_nothing(app: FastAPI) -> None:
-    assert (await post(app, model="ant", input="a", dimensions=EMBEDDING_LENGTH)).status_code == 200
-    refused = await post(app, model="ant", input="a", dimensions=8)
+    assert (await post(app, input="a", dimensions=EMBEDDING_LENGTH)).status_code == 200
+    refused = await post(app, input="a", dimensions=8)
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "dimensions"
 
 
 @pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
 async def test_token_numbers_are_refused_with_a_reason(app: FastAPI, tokens: object) -> None:
-    refused = await post(app, model="ant", input=tokens)
+    refused = await post(app, input=tokens)
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "input"
     assert "tokenizer" in refused.json()["error"]["message"]
@@ -109,7 +104,7 @@ async def test_token_numbers_are_refused_with_a_reason(app: FastAPI, tokens: obj
     ],
 )
 async def test_what_cannot_be_embedded_is_a_clear_refusal(app: FastAPI, body: dict[str, object]) -> None:
-    refused = await post(app, model="ant", **body)
+    refused = await post(app, **body)
     assert refused.status_code == 400
     assert refused.json()["error"]["type"] == "invalid_request_error"
 
@@ -146,6 +141,12 @@ def test_vectors_of_a_node_that_cannot_be_used_are_not_given_out(vectors: Sequen
     assert failed.value.status == 503
 
 
+async def app_of(**engines: ScriptedEngine) -> FastAPI:
+    """A gateway to these engines."""
+    named = {NodeId(name): engine for name, engine in engines.items()}
+    return make_app(await make_local_service(Swarm(named)), GatewayOptions())
+
+
 class Failing(ScriptedEngine):
     """Has no embeddings to give, and says where it lives."""
 
@@ -163,8 +164,7 @@ class Short(ScriptedEngine):
 
 
 async def test_a_text_that_is_too_long_for_the_model_is_refused_and_not_cut() -> None:
-    service = await make_local_service(Swarm({NodeId("ant"): Short(Script(name="ant"), {})}))
-    app = make_app(service, GatewayOptions())
+    app = await app_of(ant=Short(Script(name="ant"), {}))
     refused = await post(app, model="solo/ant", input=["a", "a very long text"])
     error = refused.json()["error"]
     assert (refused.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", "input")
@@ -182,9 +182,8 @@ class Mute(ScriptedEngine):
 
 
 async def test_a_model_is_listed_as_embedding_only_where_its_engine_does() -> None:
-    engines = {NodeId("ant"): ScriptedEngine(Script(name="ant"), {}), NodeId("mute"): Mute(Script(name="mute"), {})}
-    app = make_app(await make_local_service(Swarm(engines)), GatewayOptions())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
+    app = await app_of(ant=ScriptedEngine(Script(name="ant"), {}), mute=Mute(Script(name="mute"), {}))
+    async with caller(app) as client:
         listed = {entry["id"]: entry["waggle"]["embeds"] for entry in (await client.get("/v1/models")).json()["data"]}
     assert (listed["solo/ant"], listed["solo/mute"]) == (True, False)
     refused = await post(app, model="solo/mute", input="a")
@@ -193,20 +192,14 @@ async def test_a_model_is_listed_as_embedding_only_where_its_engine_does() -> No
 
 @pytest.mark.parametrize("name", ["X-Waggle-Judges", "X-Waggle-Budget-Tokens", "X-Waggle-Min-Confidence"])
 async def test_what_only_rounds_understand_is_refused_by_header(app: FastAPI, name: str) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
-        body = {"model": "ant", "input": "a"}
-        for header, value, code in (
-            (name, "1", "unsupported_parameter"),
-            ("X-Waggle-Colour", "1", "unknown_parameter"),
-        ):
-            refused = await client.post("/v1/embeddings", json=body, headers={header: value})
-            error = refused.json()["error"]
-            assert (refused.status_code, error["code"], error["param"]) == (400, code, header)
+    for header, code in ((name, "unsupported_parameter"), ("X-Waggle-Colour", "unknown_parameter")):
+        refused = await post(app, {header: "1"}, input="a")
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (400, code, header)
 
 
 async def test_a_node_that_fails_is_an_error_that_names_nothing() -> None:
-    service = await make_local_service(Swarm({NodeId("ant"): Failing(Script(name="ant"), {})}))
-    refused = await post(make_app(service, GatewayOptions()), model="ant", input="a")
+    refused = await post(await app_of(ant=Failing(Script(name="ant"), {})), input="a")
     assert refused.status_code == 503
     assert "10.0.0.7" not in refused.text
     assert "ada" not in refused.text

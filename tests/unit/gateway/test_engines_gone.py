@@ -9,7 +9,8 @@ import httpx
 import openai
 import pytest
 
-from tests.unit.gateway.conftest import PATIENCE, Serve, until
+from tests.unit.gateway.asking import CHAT, USER, body_of
+from tests.unit.gateway.conftest import PATIENCE, QUESTION, Serve, client_of, until
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.ids import NodeId
@@ -28,10 +29,13 @@ from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 from waggle.testing.openai_server import Fault, OpenAIServer, serve_openai
 
-QUESTION = "What is 6 * 7?"
 TEXT = "I thought about it for a while, and then I knew it.\nAnswer: 42"
 BOUNDS = HttpBounds(retries=1, backoff_s=0.01, connect_s=15.0)
-ASKED = {"model": "solo/big", "messages": [{"role": "user", "content": QUESTION}]}
+ASKED = body_of(model="solo/big")
+JOBS: list[Job] = [
+    ForSwarm(QUESTION, AskOptions(strategy="vote")),
+    ForModel("big", GenerateRequest(question=QUESTION), 60.0),
+]
 
 
 @dataclass
@@ -48,9 +52,7 @@ class Stage:
         await self._ends[number].aclose()
 
     async def text(self) -> str:
-        made = await self.client.chat.completions.create(
-            model="solo/big", messages=[{"role": "user", "content": QUESTION}]
-        )
+        made = await self.client.chat.completions.create(model="solo/big", messages=[USER])
         return made.choices[0].message.content or ""
 
     async def look(self) -> None:
@@ -75,8 +77,7 @@ async def stage(serve: Serve, names: list[str], *, seconds_per_token: float = 0.
         stack.push_async_callback(service.close)
         url = await stack.enter_async_context(serve(make_app(service, GatewayOptions())))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE))
-        client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
-        stack.push_async_callback(client.close)
+        client = await stack.enter_async_context(client_of(url))
         yield Stage(client, http, service, servers, ends)
 
 
@@ -102,9 +103,7 @@ def stops_behind(server: OpenAIServer, count: int) -> list[str]:
 
 async def test_a_stream_goes_on_where_the_server_that_writes_it_dies(serve: Serve) -> None:
     async with stage(serve, ["big", "big-2"], seconds_per_token=0.02) as play:
-        stream = await play.client.chat.completions.create(
-            model="solo/big", messages=[{"role": "user", "content": QUESTION}], stream=True
-        )
+        stream = await play.client.chat.completions.create(model="solo/big", messages=[USER], stream=True)
         text, finish, chunks = "", None, 0
         async for chunk in stream:
             if not chunk.choices:
@@ -121,8 +120,8 @@ async def test_a_stream_goes_on_where_the_server_that_writes_it_dies(serve: Serv
 async def test_what_a_server_had_written_before_it_died_is_in_the_usage(serve: Serve) -> None:
     async with stage(serve, ["big", "big-2"]) as play:
         play.servers[0].faults.append(Fault.DISCONNECT)  # behind two words
-        made = (await play.http.post("/v1/chat/completions", json=ASKED)).json()
-        whole = (await play.http.post("/v1/chat/completions", json=ASKED)).json()
+        made = (await play.http.post(CHAT, json=ASKED)).json()
+        whole = (await play.http.post(CHAT, json=ASKED)).json()
         assert made["choices"][0]["message"]["content"] == whole["choices"][0]["message"]["content"] == TEXT
         assert whole["waggle"]["spent"]["wasted_tokens"] == 0
         read = len(QUESTION) // 4  # what that server never got to count
@@ -131,28 +130,22 @@ async def test_what_a_server_had_written_before_it_died_is_in_the_usage(serve: S
         assert made["waggle"]["spent"]["wasted_tokens"] == read + 2
 
 
-@pytest.mark.parametrize("model", ["swarm/vote", "solo/big"])
-async def test_what_came_to_nothing_is_charged(serve: Serve, model: str) -> None:
+@pytest.mark.parametrize("job", JOBS)
+async def test_what_came_to_nothing_is_charged(serve: Serve, job: Job) -> None:
     charged: list[int] = []
     async with stage(serve, ["big", "big-2"]) as play:
         for server in play.servers:
             server.faults.append(Fault.DISCONNECT)
-        job: Job = ForModel("big", GenerateRequest(question=QUESTION), 60.0)
-        if model == "swarm/vote":
-            job = ForSwarm(QUESTION, AskOptions(strategy="vote"))
         with pytest.raises(ApiError) as caught:
             await Answerer(play.service, charge=charged.append).answer(job, "ab" * 16)
         assert caught.value.status == 503
         assert charged == [2 * (len(QUESTION) // 4 + 2)]
 
 
-@pytest.mark.parametrize("model", ["swarm/vote", "solo/big"])
-async def test_what_was_used_for_a_client_that_went_away_is_charged(serve: Serve, model: str) -> None:
+@pytest.mark.parametrize("job", JOBS)
+async def test_what_was_used_for_a_client_that_went_away_is_charged(serve: Serve, job: Job) -> None:
     charged: list[int] = []
     async with stage(serve, ["big"], seconds_per_token=0.05) as play:
-        job: Job = ForModel("big", GenerateRequest(question=QUESTION), 60.0)
-        if model == "swarm/vote":
-            job = ForSwarm(QUESTION, AskOptions(strategy="vote"))
         told = stops_behind(play.servers[0], 4)
         asking = asyncio.create_task(Answerer(play.service, charge=charged.append).answer(job, "ab" * 16))
         await until(lambda: len(told) == 4)
@@ -179,7 +172,7 @@ async def test_a_gateway_whose_servers_are_all_dead_is_not_ready_and_says_why(se
         assert (await play.http.get("/health/ready")).status_code == 200
         await play.kill(0)
         await play.kill(1)
-        assert (await play.http.post("/v1/chat/completions", json=ASKED)).status_code == 503
+        assert (await play.http.post(CHAT, json=ASKED)).status_code == 503
         await play.look()
         assert (await play.http.get("/health/ready")).status_code == 503
         entries = {entry["id"]: entry["waggle"] for entry in (await play.http.get("/v1/models")).json()["data"]}
@@ -195,9 +188,7 @@ async def test_a_gateway_whose_servers_are_all_dead_is_not_ready_and_says_why(se
 async def test_a_server_is_told_the_request_s_id_and_not_the_client_s_headers(serve: Serve, model: str) -> None:
     async with stage(serve, ["big"]) as play:
         name = "ab" * 16
-        await play.http.post(
-            "/v1/chat/completions", json=ASKED | {"model": model}, headers={"X-Request-Id": name, "X-Secret": "cd"}
-        )
+        await play.http.post(CHAT, json=ASKED | {"model": model}, headers={"X-Request-Id": name, "X-Secret": "cd"})
         asked = [each for each in play.servers[0].asked if each.path.endswith("completions")]
         assert {each.headers["x-request-id"] for each in asked} == {name}
         assert all("cd" not in each.headers.values() for each in asked)
@@ -215,9 +206,9 @@ async def test_tools_are_for_a_server_that_calls_them_past_a_model_that_does_not
             serve(make_app(service, GatewayOptions())) as url,
             httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http,
         ):
-            made = (await http.post("/v1/chat/completions", json=asked)).json()
+            made = (await http.post(CHAT, json=asked)).json()
             assert made["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "weather"
-            refused = await http.post("/v1/chat/completions", json=asked | {"model": "solo/sage"})
+            refused = await http.post(CHAT, json=asked | {"model": "solo/sage"})
             assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
             capable = {e["id"]: e["waggle"]["calls_tools"] for e in (await http.get("/v1/models")).json()["data"]}
             assert (capable["solo/sage"], capable["solo/big"], capable["swarm"]) == (False, True, True)

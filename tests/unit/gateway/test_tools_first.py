@@ -9,6 +9,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from tests.unit.gateway.asking import CHAT, RESPONSES, USER, sent
 from tests.unit.gateway.conftest import ANSWER, QUESTION, FakeService, Play, bees, caller, make_play, tokens_of
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest
@@ -21,9 +22,8 @@ from waggle.gateway.jobs.wanted import Wanted
 from waggle.gateway.options import GatewayOptions
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
-USER = {"role": "user", "content": QUESTION}
-BEE = NodeId("bee")
-PATHS = ["/v1/chat/completions", "/v1/responses"]
+FLAT = {"type": "function", "name": "add", "parameters": {"type": "object"}}
+BOTH = [(CHAT, TOOL), (RESPONSES, FLAT)]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,8 @@ class Scene:
     play: Play
     client: httpx.AsyncClient
 
-    async def ask(self, messages: list[object], path: str = "/v1/chat/completions", **fields: object) -> httpx.Response:
-        body = {"model": "swarm", "messages": messages, "tools": [TOOL]} | fields
-        return await self.client.post(path, json=body)
+    async def ask(self, messages: list[object], **fields: object) -> httpx.Response:
+        return await self.client.post(CHAT, json={"model": "swarm", "messages": messages, "tools": [TOOL]} | fields)
 
     @property
     def calls(self) -> dict[NodeId, int]:
@@ -56,15 +55,6 @@ async def record_of(play: Play) -> Record:
     return await play.service.ask(QUESTION, AskOptions(strategy="committee"))
 
 
-def body_of(path: str, **fields: object) -> dict[str, object]:
-    """The same request to either route."""
-    flat = [{"type": "function", "name": "add", "parameters": {"type": "object"}}]
-    asked = (
-        {"messages": [USER], "tools": [TOOL]} if path.endswith("completions") else {"input": QUESTION, "tools": flat}
-    )
-    return {"model": "swarm", **asked, **fields}
-
-
 def result_of(call: dict[str, object]) -> list[object]:
     called = {"role": "assistant", "tool_calls": [call]}
     return [USER, called, {"role": "tool", "tool_call_id": call["id"], "content": ANSWER}]
@@ -78,7 +68,7 @@ async def test_a_call_of_a_tool_comes_from_one_model_and_asks_nobody_else(scene:
     assert choice["message"]["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 6}'}
     assert (made["waggle"]["model"], made["waggle"]["strategy"]) == ("bee", "solo")
     assert made["waggle"]["round_id"] == made["id"].removeprefix("chatcmpl-")
-    assert {node for node, number in scene.calls.items() if number > before[node]} == {BEE}
+    assert {node for node, number in scene.calls.items() if number > before[node]} == {NodeId("bee")}
 
 
 async def test_where_no_tool_is_called_the_committee_answers_and_both_are_counted(scene: Scene) -> None:
@@ -99,11 +89,12 @@ async def test_where_no_tool_is_called_the_committee_answers_and_both_are_counte
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("path", PATHS)
-async def test_the_first_model_s_own_words_are_not_the_answer(scene: Scene, path: str, stream: bool) -> None:
+@pytest.mark.parametrize(("path", "tool"), BOTH)
+async def test_the_first_model_s_own_words_are_not_the_answer(
+    scene: Scene, path: str, tool: dict[str, object], stream: bool
+) -> None:
     service = FakeService(tokens=tokens_of("I need ", "no tool."), record=await record_of(scene.play))
-    async with caller(make_app(service, GatewayOptions())) as client:
-        text = (await client.post(path, json=body_of(path, stream=stream))).text
+    text = (await sent(service, path, stream=stream, tools=[tool])).text
     assert ANSWER in text
     assert "no tool." not in text
     assert len(service.generated) == len(service.asked) == 1
@@ -177,12 +168,13 @@ async def test_a_model_that_calls_none_though_it_has_to_is_told_as_such(scene: S
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("path", "tool"), BOTH)
 @pytest.mark.parametrize("parallel", [None, True, False])
-async def test_where_calls_may_not_be_parallel_there_is_one(path: str, parallel: bool | None, stream: bool) -> None:
+async def test_where_calls_may_not_be_parallel_there_is_one(
+    path: str, tool: dict[str, object], parallel: bool | None, stream: bool
+) -> None:
     calls = [{"id": name, "name": "add", "arguments": "{}"} for name in ("call_1", "call_2")]
     service = FakeService(tokens=tokens_of(tool_calls=calls, finish="tool_calls"))
-    async with caller(make_app(service, GatewayOptions())) as client:
-        text = (await client.post(path, json=body_of(path, stream=stream, parallel_tool_calls=parallel))).text
+    text = (await sent(service, path, stream=stream, tools=[tool], parallel_tool_calls=parallel)).text
     assert "call_1" in text
     assert ("call_2" in text) is (parallel is not False)

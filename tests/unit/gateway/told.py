@@ -1,21 +1,25 @@
-"""Ways to ask /v1/responses, and a model that says what it is told to."""
+"""A model that says what it is told to, behind a gateway; and what a client sees of its stream of a response."""
 
-import httpx
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import openai
-from fastapi import FastAPI
 from openai.types.responses import (
     FunctionToolParam,
     ResponseStreamEvent,
 )
 from pydantic import TypeAdapter
 
-from tests.unit.gateway.conftest import PATIENCE, QUESTION
+from tests.unit.gateway.conftest import Serve, client_of
 from waggle.core.chat_values import ToolCall
 from waggle.core.engine_values import EngineCard, Finish, GenerateRequest, Generation, StreamedToken
 from waggle.core.errors import EngineUnavailable
 from waggle.core.ids import NodeId
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
+from waggle.gateway.app import make_app
+from waggle.gateway.options import GatewayOptions
 from waggle.node.rounds.swarm import Swarm
 from waggle.node.services.local import LocalService, make_local_service
 
@@ -63,19 +67,16 @@ class Told(ScriptedEngine):
         return EngineCard(model="told", family="told", context_tokens=100, calls_tools=True)
 
 
+@asynccontextmanager
+async def told_by(serve: Serve, engine: ScriptedEngine, **options: Any) -> AsyncIterator[openai.AsyncOpenAI]:  # noqa: ANN401
+    """OpenAI's client of a gateway to one engine."""
+    app = make_app(await service_of(engine), GatewayOptions(**options))
+    async with serve(app) as url, client_of(url) as client:
+        yield client
+
+
 async def service_of(engine: ScriptedEngine) -> LocalService:
     return await make_local_service(Swarm({NodeId("told"): engine}))
-
-
-def client_of(url: str) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
-
-
-async def post(app: FastAPI, **body: object) -> httpx.Response:
-    """One request straight to the application."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        return await client.post("/v1/responses", json={"model": "swarm", "input": QUESTION} | body)
 
 
 async def events_of(client: openai.AsyncOpenAI, **asked: object) -> list[ResponseStreamEvent]:

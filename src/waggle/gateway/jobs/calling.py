@@ -23,7 +23,6 @@ from waggle.gateway.shapes import WaggleOptions
 HEADER = "x-waggle-"
 OWN = "waggle."
 READING_SECONDS = 60.0  # for the client to read what it was given
-CLIENT_GONE = 499  # the status of an answer that nobody reads
 
 
 def extension_of(request: Request, said: WaggleOptions | None) -> WaggleOptions:

@@ -13,16 +13,10 @@ from waggle.gateway.options import GatewayOptions
 @pytest.mark.parametrize(
     "host",
     [
-        "localhost",
-        "LOCALHOST:8080",
-        "127.0.0.1",
-        "127.0.0.1:1",
-        "[::1]",
-        "[::1]:8080",
-        "bee.example",
+        "localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080", "bee.example",
         "Bee.Example:443",
     ],
-)
+)  # fmt: skip
 async def test_a_name_of_ours_is_answered(inner: Inner, host: str) -> None:
     reply = await call(guarded(inner, allowed_hosts=("Bee.example",)), headers=[("host", host)])
     assert reply.status == 200

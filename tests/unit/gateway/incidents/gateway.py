@@ -44,15 +44,8 @@ class Gateway:
         paths: dict[str, dict[str, object]] = self.app.openapi()["paths"]
         described = [(method.upper(), path) for path, methods in paths.items() for method in methods]
         others = (
-            "/",
-            "/metrics",
-            "/docs",
-            "/redoc",
-            "/openapi.json",
-            "/rounds",
-            "/_nicegui/x.js",
-            "/_nicegui_ws/socket.io/",
-        )
+            "/", "/metrics", "/docs", "/redoc", "/openapi.json", "/rounds", "/_nicegui/x.js", "/_nicegui_ws/socket.io/",
+        )  # fmt: skip
         return sorted({*described, *(("GET", path) for path in others)} - {("GET", "/health/live")})
 
 

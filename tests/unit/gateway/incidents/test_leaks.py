@@ -26,16 +26,8 @@ from waggle.gateway.options import GatewayOptions
 
 SECRET = "/home/me/private/key.pem http://10.0.0.7:11434/v1 sk-proj-SECRET another person's prompt"
 WORDS = (
-    "private",
-    "key.pem",
-    "10.0.0.7",
-    "sk-proj",
-    "SECRET",
-    "another",
-    "Traceback",
-    "site-packages",
-    ".py",
-)
+    "private", "key.pem", "10.0.0.7", "sk-proj", "SECRET", "another", "Traceback", "site-packages", ".py",
+)  # fmt: skip
 PROMPT = "my own very private question"
 FAULTS: list[Exception] = [
     *(kind(SECRET) for kind in (CheckpointError, EngineRefused, EngineUnavailable, PeerBusy, PeerRefused)),

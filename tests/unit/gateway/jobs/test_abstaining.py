@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.gateway.conftest import QUESTION, FakeService, Play, Serve, bees, caller, make_play
-from tests.unit.gateway.told import client_of
+from tests.unit.gateway.asking import CHAT, PATHS, RESPONSES, USER, body_of, sent
+from tests.unit.gateway.conftest import QUESTION, FakeService, Serve, bees, caller, client_of, make_play
 from waggle.core.asking import AskOptions
 from waggle.core.failures import Cause, Failure
 from waggle.core.round_values import Record
@@ -18,19 +17,8 @@ from waggle.gateway.jobs.results import is_abstention
 from waggle.gateway.options import GatewayOptions
 from waggle.node.history.history import History
 
-CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
-BODIES: dict[str, dict[str, object]] = {
-    CHAT: {"messages": [{"role": "user", "content": QUESTION}]},
-    TEXT: {"prompt": QUESTION},
-    RESPONSES: {"input": QUESTION},
-}
 SENTENCE = "The swarm abstained: no model wrote anything that can be used as an answer."
 MUTE, DEAD = Script(name="mute", conduct=Mute()), Script(name="dead", conduct=Crasher())
-
-
-async def served(play: Play, path: str = CHAT, **fields: object) -> httpx.Response:
-    async with caller(make_app(play.service, GatewayOptions())) as client:
-        return await client.post(path, json={"model": "swarm", **BODIES[path], **fields})
 
 
 async def record_of(**scripts: Script) -> Record:
@@ -41,9 +29,9 @@ async def record_of(**scripts: Script) -> Record:
 
 
 @pytest.mark.parametrize("model", ["swarm", "swarm/committee", "swarm/vote", "swarm/best"])
-@pytest.mark.parametrize("path", [CHAT, TEXT, RESPONSES])
+@pytest.mark.parametrize("path", PATHS)
 async def test_empty_texts_are_an_abstention_that_says_so(path: str, model: str) -> None:
-    response = await served(await make_play(a=MUTE, b=MUTE), path, model=model)
+    response = await sent((await make_play(a=MUTE, b=MUTE)).service, path, model=model)
     told = response.json()
     assert response.status_code == 200
     assert SENTENCE in response.text
@@ -52,9 +40,9 @@ async def test_empty_texts_are_an_abstention_that_says_so(path: str, model: str)
     assert told["usage"]["total_tokens"] == facts["spent"]["proposing_tokens"] > 0
 
 
-@pytest.mark.parametrize("path", [CHAT, TEXT, RESPONSES])
+@pytest.mark.parametrize("path", PATHS)
 async def test_a_stream_of_it_is_an_answer_with_an_end(path: str) -> None:
-    response = await served(await make_play(a=MUTE), path, stream=True)
+    response = await sent((await make_play(a=MUTE)).service, path, stream=True)
     assert response.status_code == 200
     assert "error" not in response.text.replace('"error":null', "")
     assert SENTENCE in response.text
@@ -66,15 +54,14 @@ async def test_a_stream_of_it_is_an_answer_with_an_end(path: str) -> None:
 async def test_openai_s_client_does_not_ask_again(serve: Serve) -> None:
     play = await make_play(a=MUTE, b=MUTE)
     async with serve(make_app(play.service, GatewayOptions())) as url, client_of(url) as client:
-        messages = [{"role": "user", "content": QUESTION}]
-        made = await client.with_options(max_retries=3).chat.completions.create(model="swarm", messages=messages)  # type: ignore[arg-type]
+        made = await client.with_options(max_retries=3).chat.completions.create(model="swarm", messages=[USER])
     assert made.choices[0].message.content == SENTENCE
     assert play.calls == 2
 
 
 async def test_one_that_wrote_is_enough_to_have_been_heard() -> None:
-    assert (await served(await make_play(a=MUTE, b=DEAD, c=DEAD))).json()["waggle"]["abstained"]
-    assert (await served(await make_play(b=DEAD, c=DEAD))).status_code == 503
+    assert (await sent((await make_play(a=MUTE, b=DEAD, c=DEAD)).service)).json()["waggle"]["abstained"]
+    assert (await sent((await make_play(b=DEAD, c=DEAD)).service)).status_code == 503
 
 
 async def test_too_long_for_some_and_nothing_of_use_from_the_others_is_an_abstention() -> None:
@@ -85,23 +72,18 @@ async def test_too_long_for_some_and_nothing_of_use_from_the_others_is_an_absten
     alone = replace(unheard, outcome=replace(unheard.outcome, failures=long))
     assert is_abstention(mixed)
     assert not is_abstention(alone)
-    statuses = []
-    for each in (mixed, alone):
-        async with caller(make_app(FakeService(record=each), GatewayOptions())) as client:
-            statuses.append((await client.post(CHAT, json={"model": "swarm", **BODIES[CHAT]})).status_code)
-    assert statuses == [200, 400]
+    assert [(await sent(FakeService(record=each))).status_code for each in (mixed, alone)] == [200, 400]
 
 
 async def test_where_json_is_due_it_is_the_422_of_an_abstention() -> None:
-    play = await make_play(a=MUTE)
-    response = await served(play, response_format={"type": "json_object"})
+    response = await sent((await make_play(a=MUTE)).service, response_format={"type": "json_object"})
     assert (response.status_code, response.json()["error"]["code"]) == (422, "abstained")
     assert "no model wrote an answer" in response.json()["error"]["message"]
     assert response.json()["usage"]["total_tokens"] > 0
 
 
 async def test_it_can_be_explained_like_any_other_round() -> None:
-    facts = (await served(await make_play(a=MUTE, b=DEAD), waggle={"explain": True})).json()["waggle"]
+    facts = (await sent((await make_play(a=MUTE, b=DEAD)).service, waggle={"explain": True})).json()["waggle"]
     assert (facts["failed"], facts["candidates"]) == (["a", "b"], [])
 
 
@@ -112,7 +94,7 @@ async def test_history_and_metrics_count_abstentions_and_failures_apart(
     play, history = await make_play(**scripts), History(tmp_path / "h.sqlite3")
     app = make_app(play.service, GatewayOptions(), history=history)
     async with caller(app) as client:
-        await client.post(CHAT, json={"model": "swarm/committee", **BODIES[CHAT]})
+        await client.post(CHAT, json=body_of(model="swarm/committee"))
         text = (await client.get("/metrics")).text
     history.flush()
     totals = history.totals()

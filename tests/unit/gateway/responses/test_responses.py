@@ -1,14 +1,11 @@
 """Responses: the real client against a real server, whole and streamed."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import httpx
 import openai
 import pytest
-from fastapi import FastAPI
 from msgspec import structs
 from openai.types.responses import (
     FunctionToolParam,
@@ -17,16 +14,15 @@ from openai.types.responses import (
 )
 
 from tests.unit.gateway.conftest import ANSWER, PATIENCE, QUESTION, Serve, Standstill, bees, make_play
-from tests.unit.gateway.told import WEATHER, Told, client_of, events_of, service_of
+from tests.unit.gateway.told import WEATHER, Told, events_of, told_by
 from waggle.core.chat_values import Role, ToolCall, Turn
 from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
 
 
 @pytest.fixture
-async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with serve(app) as url, client_of(url) as client:
-        yield client
+def client(openai_client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    return openai_client
 
 
 async def test_the_swarm_answers_a_response(client: openai.AsyncOpenAI) -> None:
@@ -83,15 +79,6 @@ async def test_the_client_s_own_stream_helper_works(client: openai.AsyncOpenAI) 
     assert made.output_text == ANSWER
 
 
-async def test_a_sync_client_gets_the_same(app: FastAPI, serve: Serve) -> None:
-    def ask(url: str) -> Response:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as client:
-            return client.responses.create(model="swarm", input=QUESTION)
-
-    async with serve(app) as url:
-        assert (await asyncio.to_thread(ask, url)).output_text == ANSWER
-
-
 async def test_the_conversation_reaches_the_model_as_it_was_sent(serve: Serve) -> None:
     engine = Told("well")
     asked: ResponseInputParam = [
@@ -101,7 +88,7 @@ async def test_the_conversation_reaches_the_model_as_it_was_sent(serve: Serve) -
         {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
         {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "windy"}]},
     ]
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         made = await client.responses.create(
             model="solo/told", input=asked, instructions="Be brief.", tools=[WEATHER], temperature=0.5, top_p=0.9,
             max_output_tokens=77,
@@ -126,7 +113,7 @@ async def test_the_conversation_reaches_the_model_as_it_was_sent(serve: Serve) -
 @pytest.mark.parametrize("model", ["swarm", "solo/told"])
 async def test_a_call_of_a_function_comes_back_and_can_be_sent_again(serve: Serve, model: str) -> None:
     engine = Told("", calls=(ToolCall(id="c1", name="weather", arguments='{"city":"Rome"}'),))
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         made = await client.responses.create(model=model, input="Rome?", tools=[WEATHER], tool_choice="required")
         (call,) = made.output
         assert call.type == "function_call"
@@ -154,14 +141,14 @@ async def test_a_strict_function_is_never_called_with_what_does_not_fit(
 ) -> None:
     engine = Told("", calls=(ToolCall(id="c1", name="weather", arguments=arguments),))
     tool: FunctionToolParam = {**WEATHER, "strict": True}
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         with pytest.raises(openai.UnprocessableEntityError):
             await client.responses.create(model="swarm", input="Rome?", tools=[tool], stream=streamed)
 
 
 async def test_a_call_of_a_function_is_streamed(serve: Serve) -> None:
     engine = Told("Let me see.", calls=(ToolCall(id="c1", name="weather", arguments='{"city":"Rome"}'),))
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         events = await events_of(client, model="swarm", input="Rome?", tools=[WEATHER])
     names = [event.type for event in events]
     assert names[-5:] == [
@@ -179,7 +166,7 @@ async def test_a_call_of_a_function_is_streamed(serve: Serve) -> None:
 
 
 async def test_an_answer_that_was_cut_is_incomplete(serve: Serve) -> None:
-    async with serve(make_app(await service_of(Told("abcd")), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, Told("abcd")) as client:
         made = await client.responses.create(model="solo/told", input="?", max_output_tokens=4)
         events = await events_of(client, model="solo/told", input="?", max_output_tokens=4)
     assert made.status == "incomplete"
@@ -191,7 +178,7 @@ async def test_an_answer_that_was_cut_is_incomplete(serve: Serve) -> None:
 
 async def test_a_model_that_dies_ends_the_stream_with_a_failure_that_names_nothing(serve: Serve) -> None:
     engine = Told("abcd", fails_after=2)
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         events = await events_of(client, model="solo/told", input="?")
     last = events[-1]
     assert last.type == "response.failed"
@@ -201,21 +188,19 @@ async def test_a_model_that_dies_ends_the_stream_with_a_failure_that_names_nothi
     assert "10.0.0.7" not in last.response.error.message
 
 
-async def test_an_abstention_is_a_response_that_says_so(client: openai.AsyncOpenAI) -> None:
-    made = await client.responses.create(model="swarm", input=QUESTION, extra_body={"waggle": {"min_confidence": 1.0}})
-    assert made.model_extra is not None
-    assert made.model_extra["waggle"]["abstained"] is True
-    assert made.status == "completed"
-    assert "abstained" in made.output_text
-
-
-async def test_options_come_by_header_too(client: openai.AsyncOpenAI) -> None:
-    made = await client.responses.create(
-        model="swarm", input=QUESTION, extra_headers={"X-Waggle-Min-Confidence": "1", "X-Waggle-Explain": "true"}
-    )
-    assert made.model_extra is not None
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"extra_body": {"waggle": {"min_confidence": 1.0, "explain": True}}},
+        {"extra_headers": {"X-Waggle-Min-Confidence": "1", "X-Waggle-Explain": "true"}},
+    ],
+)
+async def test_an_abstention_is_a_response_that_says_so(client: openai.AsyncOpenAI, asked: dict[str, object]) -> None:
+    made = await client.responses.create(model="swarm", input=QUESTION, **asked)  # type: ignore[call-overload]
     assert made.model_extra["waggle"]["abstained"] is True
     assert "candidates" in made.model_extra["waggle"]
+    assert made.status == "completed"
+    assert "abstained" in made.output_text
 
 
 async def test_drafts_come_where_they_are_wished_for(serve: Serve) -> None:
@@ -232,28 +217,3 @@ async def test_drafts_come_where_they_are_wished_for(serve: Serve) -> None:
     assert any(line.startswith((": proposals", ": waiting")) for line in lines)
     drafts = [json.loads(after[6:]) for line, after in pairwise(lines) if line == "event: waggle.draft"]
     assert [draft["draft"] for draft in drafts] == [{"index": 0, "text": ANSWER}]
-
-
-@pytest.mark.parametrize("model", ["swarm", "solo/ant"])
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_goes_away_stops_the_work(serve: Serve, model: str, stream: bool) -> None:
-    play = await make_play(**bees(seconds_per_call=300.0))
-    async with serve(make_app(play.service, GatewayOptions())) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
-        asked = {"model": model, "input": QUESTION, "stream": stream}
-        request = asyncio.create_task(client.post(f"{url}/v1/responses", json=asked, timeout=PATIENCE))
-        await play.until(3 if model == "swarm" else 1)
-        request.cancel()
-        await play.until(0)
-
-
-async def test_a_full_gateway_says_when_to_come_again(serve: Serve) -> None:
-    play = await make_play(**bees(seconds_per_call=300.0))
-    app = make_app(play.service, GatewayOptions(max_running=1, max_waiting=0, max_waiting_per_key=0))
-    async with serve(app) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
-        asked = {"model": "swarm", "input": QUESTION}
-        first = asyncio.create_task(client.post(f"{url}/v1/responses", json=asked, timeout=PATIENCE))
-        await play.until(3)
-        refused = await client.post(f"{url}/v1/responses", json=asked | {"stream": True})
-        first.cancel()
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert int(refused.headers["retry-after"]) >= 1

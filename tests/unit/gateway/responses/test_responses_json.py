@@ -2,15 +2,11 @@
 
 import openai
 import pytest
-from openai.types.responses import (
-    ResponseTextConfigParam,
-)
+from openai.types.responses import ResponseTextConfigParam
 
 from tests.unit.gateway.conftest import Serve
-from tests.unit.gateway.told import Told, client_of, events_of, service_of
+from tests.unit.gateway.told import Told, events_of, told_by
 from waggle.core.chat_values import Role
-from waggle.gateway.app import make_app
-from waggle.gateway.options import GatewayOptions
 
 AGE: ResponseTextConfigParam = {
     "format": {"type": "json_schema", "name": "age", "schema": {"type": "object", "required": ["age"]}}
@@ -21,8 +17,7 @@ AGE: ResponseTextConfigParam = {
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_answer_is_asked_for_again_until_it_fits(serve: Serve, model: str, streamed: bool) -> None:
     engine = Told("young", "{}", '```json\n{"age": 3}\n```')
-    app = make_app(await service_of(engine), GatewayOptions(min_confidence=0.0))
-    async with serve(app) as url, client_of(url) as client:
+    async with told_by(serve, engine, min_confidence=0.0) as client:
         if streamed:
             events = await events_of(client, model=model, input="How old?", text=AGE)
             assert "young" not in str([event for event in events if event.type == "response.output_text.delta"])
@@ -42,7 +37,7 @@ async def test_an_answer_is_asked_for_again_until_it_fits(serve: Serve, model: s
 
 async def test_an_answer_that_never_fits_is_an_error(serve: Serve) -> None:
     engine = Told("young")
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         for stream in (False, True):
             with pytest.raises(openai.UnprocessableEntityError) as failed:
                 await client.responses.create(model="solo/told", input="How old?", text=AGE, stream=stream)
@@ -53,7 +48,7 @@ async def test_an_answer_that_never_fits_is_an_error(serve: Serve) -> None:
 async def test_tries_end_where_the_budget_of_tokens_does(serve: Serve) -> None:
     engine = Told("young")
     engine.prompt_tokens = 1_990
-    async with serve(make_app(await service_of(engine), GatewayOptions())) as url, client_of(url) as client:
+    async with told_by(serve, engine) as client:
         with pytest.raises(openai.UnprocessableEntityError, match="in 1 try:"):
             await client.responses.create(
                 model="solo/told", input="How old?", text=AGE, extra_body={"waggle": {"budget_tokens": 2_000}}

@@ -1,12 +1,11 @@
 """Requests for responses that cannot be honoured, and fields that change nothing."""
 
 import pytest
-from fastapi import FastAPI
-from openai.types.responses import (
-    Response,
-)
+from openai.types.responses import Response
 
-from tests.unit.gateway.told import WEATHER, post
+from tests.unit.gateway.asking import RESPONSES, sent
+from tests.unit.gateway.told import WEATHER
+from waggle.node.services.local import LocalService
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "an earlier response": ({"previous_response_id": "resp_1"}, "previous_response_id"),
@@ -64,36 +63,31 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize(("body", "param"), REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_cannot_be_honoured_is_refused_by_name(
-    app: FastAPI, body: dict[str, object], param: str, stream: bool
+    service: LocalService, body: dict[str, object], param: str, stream: bool
 ) -> None:
-    refused = await post(app, **{"stream": stream, **body})
+    refused = await sent(service, RESPONSES, **{"stream": stream, **body})
     assert refused.status_code == 400, refused.text
     error = refused.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert (error["param"] or "").startswith(param)
+    assert not any(word in error["message"] for word in ("constrained", "tag", "literal[", "using"))  # the machinery's
 
 
 UNSUPPORTED = ("thinking", "cutting", "including", "padding", "a better place", "more words")
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-async def test_a_known_field_that_cannot_be_honoured_is_told_as_in_a_chat(app: FastAPI, name: str) -> None:
+async def test_a_known_field_that_cannot_be_honoured_is_told_as_in_a_chat(service: LocalService, name: str) -> None:
     body, param = REFUSED[name]
-    error = (await post(app, **body)).json()["error"]
+    error = (await sent(service, RESPONSES, **body)).json()["error"]
     assert (error["code"], error["message"]) == (
         "unsupported_parameter",
         f"{param} is not supported here: leave it out",
     )
 
 
-@pytest.mark.parametrize(("body", "param"), REFUSED.values(), ids=REFUSED)
-async def test_no_word_of_the_machinery_is_told(app: FastAPI, body: dict[str, object], param: str) -> None:
-    message = (await post(app, **body)).json()["error"]["message"]
-    assert not any(word in message for word in ("constrained", "tag", "literal[", "using"))
-
-
-async def test_an_unknown_model_is_not_found(app: FastAPI) -> None:
-    refused = await post(app, model="gpt-5")
+async def test_an_unknown_model_is_not_found(service: LocalService) -> None:
+    refused = await sent(service, RESPONSES, model="gpt-5")
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
 
 
@@ -106,7 +100,7 @@ async def test_an_unknown_model_is_not_found(app: FastAPI) -> None:
         {"metadata": {"a": "b"}, "user": "me", "parallel_tool_calls": False, "text": {"format": {"type": "text"}}},
     ],
 )
-async def test_fields_that_change_nothing_are_taken(app: FastAPI, body: dict[str, object]) -> None:
-    made = await post(app, **body)
+async def test_fields_that_change_nothing_are_taken(service: LocalService, body: dict[str, object]) -> None:
+    made = await sent(service, RESPONSES, **body)
     assert made.status_code == 200, made.text
     Response.model_validate_json(made.text)

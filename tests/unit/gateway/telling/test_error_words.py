@@ -1,13 +1,12 @@
 """Errors say what to do next, in names that exist."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.unit.gateway.conftest import QUESTION, Play, caller
+from tests.unit.gateway.asking import CHAT, PATHS, RESPONSES, body_of
+from tests.unit.gateway.conftest import Play, caller
 from waggle.core.errors import PeerBusy
 from waggle.gateway.app import make_app
 from waggle.gateway.errors import of_waggle
@@ -15,15 +14,8 @@ from waggle.gateway.keys.rates import Rates, Reached
 from waggle.gateway.keys.store import KeyInfo, KeyStore
 from waggle.gateway.options import GatewayOptions
 
-CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
-ASKED: dict[str, object] = {"model": "solo/ant", "messages": [{"role": "user", "content": QUESTION}]}
+ASKED = body_of(model="solo/ant")
 ROOT = Path(__file__).parents[4]
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Iterator[KeyStore]:
-    with closing(KeyStore(tmp_path / "keys.sqlite")) as store:
-        yield store
 
 
 async def told(client: httpx.AsyncClient, *, path: str = CHAT, **sent: object) -> dict[str, str]:
@@ -47,7 +39,7 @@ async def test_a_name_that_is_not_let_in_is_told_by_the_option_that_lets_it_in(
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
-@pytest.mark.parametrize("path", [CHAT, "/v1/completions", RESPONSES, "/v1/embeddings"])
+@pytest.mark.parametrize("path", [*PATHS, "/v1/embeddings"])
 async def test_a_body_that_is_not_said_to_be_json_is_told_which_header_to_send(
     client: httpx.AsyncClient, path: str, kind: str | None
 ) -> None:
@@ -141,8 +133,7 @@ def test_who_is_busy_says_in_words_when_to_come_again() -> None:
 async def test_a_header_at_fault_is_named_as_it_was_sent(
     client: httpx.AsyncClient, path: str, name: str, value: str
 ) -> None:
-    asked = ASKED if path == CHAT else {"model": "swarm", "input": QUESTION}
-    error = await told(client, path=path, json=asked, headers={name: value})
+    error = await told(client, path=path, json=body_of(path), headers={name: value})
     assert error["param"] == name
     assert name in error["message"]
     assert name.removeprefix("X-Waggle-").replace("-", "_").lower() not in error["message"]

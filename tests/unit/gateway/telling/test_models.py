@@ -1,25 +1,17 @@
 """The models on offer, as the real client lists them."""
 
-from collections.abc import AsyncIterator
-
 import openai
 import pytest
-from fastapi import FastAPI
 from openai.types import Model
 
-from tests.unit.gateway.conftest import PATIENCE, Serve
 from waggle.core.ids import NodeId
 from waggle.gateway.telling.models import entries_of
 from waggle.node.services.service import ServedModel
 
 
 @pytest.fixture
-async def client(app: FastAPI, serve: Serve) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with (
-        serve(app) as url,
-        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as client,
-    ):
-        yield client
+def client(openai_client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    return openai_client
 
 
 async def test_the_swarm_its_ways_and_every_model_alone_are_on_offer(client: openai.AsyncOpenAI) -> None:

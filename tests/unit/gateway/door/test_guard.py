@@ -1,9 +1,5 @@
 """HEAD: what monitors ask. It is GET without the body, for the same callers."""
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -14,12 +10,6 @@ from waggle.gateway.keys.store import KeyStore
 from waggle.gateway.options import GatewayOptions
 
 PATHS = ["/health/live", "/health/ready", "/v1/models", "/v1/models/solo/ant", "/metrics", "/openapi.json", "/"]
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Iterator[KeyStore]:
-    with closing(KeyStore(tmp_path / "keys.sqlite")) as store:
-        yield store
 
 
 def with_a_page(app: FastAPI) -> FastAPI:
