@@ -1,12 +1,11 @@
-"""When more proposals or ballots are not worth their price: the answer would not change.
+"""When more ballots are not worth their price: the answer would not change.
 
-Two rules. Agreement (proposals): the Beta rule of adaptive consistency (Aggarwal et al. 2023). Ranking (ballots):
-the chance that what is still to come makes another candidate the winner. Knows nothing of prices or clocks; weights
-are in ballots, levels are probabilities. Both take their votes and ballots as independent: where judges err
-together they stop too early, so the level belongs under calibration as much as the confidence does.
+The chance that what is still to come makes another candidate the winner; and how far votes agree, by the Beta rule of
+adaptive consistency (Aggarwal et al. 2023). Knows nothing of prices or clocks; weights are in ballots, levels are
+probabilities. Votes and ballots are taken as independent: where judges err together they stop too early, so the level
+belongs under calibration as much as the confidence does.
 """
 
-from collections.abc import Sequence
 from math import erfc, sqrt
 
 from scipy.special import betainc
@@ -31,15 +30,6 @@ def agreement_probability(leader_votes: float, runner_up_votes: float) -> float:
     if not (leader_votes >= 0 and runner_up_votes >= 0):
         raise UsageError(f"votes are numbers >= 0, got {leader_votes} and {runner_up_votes}")
     return float(betainc(runner_up_votes + 1, leader_votes + 1, 0.5))
-
-
-def has_agreed(votes: Sequence[float], *, level: float = 0.95) -> bool:
-    """Whether the proposers seen so far agree enough to stop asking: the Beta rule on the two largest counts.
-
-    At level 0.95: [4] stops (0.969), [3] does not (0.938), [5, 1] does not (0.938), no votes never.
-    """
-    first, second = (*sorted(votes, reverse=True), 0.0, 0.0)[:2]
-    return first > 0 and agreement_probability(first, second) >= level
 
 
 def winner_change_probability(strengths: Strengths, remaining_weight: float) -> float:

@@ -78,7 +78,6 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hedge_factor: float | None = None
     min_confidence: float = 0.0
     stop_level: float = 0.98
-    agreement_level: float | None = None
     familiarity: float = 1.0
     confidence: ConfidenceModel | None = None
     answer_marker: str | None = None

@@ -11,7 +11,6 @@ from waggle.consensus.confidence import winner_score
 from waggle.consensus.stopping import (
     agreement_probability,
     can_winner_change,
-    has_agreed,
     winner_change_probability,
 )
 from waggle.core.errors import UsageError
@@ -23,16 +22,6 @@ def test_the_worked_agreements() -> None:
     assert agreement_probability(3, 0) == pytest.approx(0.9375)
     assert agreement_probability(2, 1) == pytest.approx(0.6875)
     assert agreement_probability(0, 0) == pytest.approx(0.5)
-
-
-def test_agreement_stops_at_the_level() -> None:
-    assert has_agreed([4])
-    assert not has_agreed([3])
-    assert has_agreed([3], level=0.9)
-    assert not has_agreed([5, 1])
-    assert has_agreed([1, 6])
-    assert not has_agreed([])
-    assert not has_agreed([0, 0], level=0.5)
 
 
 @pytest.mark.parametrize("votes", [(-1, 0), (0, -1), (float("nan"), 0)])

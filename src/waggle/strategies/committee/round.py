@@ -12,7 +12,6 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from waggle.consensus.stopping import has_agreed
 from waggle.core.errors import LocalProtocolError, RemoteProtocolError
 from waggle.core.round_effects import CancelAll, Effect, Finish
 from waggle.core.round_picture import Phase, RoundPicture
@@ -97,8 +96,6 @@ def _advance(state: State, effects: list[Effect], draw: Draw) -> Step:
         state, effects = reveal_if_complete(state, effects)
         if settled(state):
             return _rank(state, effects, draw)
-        if _agreed(state):
-            return _finish(propose.group(state), effects, "the first proposals agree")
         return state, effects
     if settled(state):
         return _after_wave(state, effects, draw)
@@ -148,15 +145,6 @@ def _after_wave(state: State, effects: list[Effect], draw: Draw) -> Step:
 def _time_to_look(state: State) -> bool:
     """Fits are not free: look once per round of all judges, not at every ballot."""
     return len(state.ballots) % max(1, len(rank.judges_of(state))) == 0
-
-
-def _agreed(state: State) -> bool:
-    """Whether the first proposals agree so far that the rest need not be waited for (off unless the plan says so)."""
-    level = state.plan.agreement_level
-    if level is None or len(state.proposals) < 2:
-        return False
-    sizes = sorted((len(candidate.members) for candidate in propose.group(state).candidates), reverse=True)
-    return has_agreed(sizes, level=level)
 
 
 def _finish(state: State, effects: list[Effect], reason: str) -> Step:

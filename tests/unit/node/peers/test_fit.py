@@ -121,7 +121,7 @@ HEAVIEST = [
     plan(64, 32, pairs_per_judge=64),
     plan(64, 1, pairs_per_judge=2_016),
     plan(64, 64, budget=Budget(seconds=20.0, tokens=2_000_000_000)),
-    plan(64, 32, pairs_per_judge=64, budget=Budget(seconds=20.0, tokens=300_000_000), agreement_level=0.99),
+    plan(64, 32, pairs_per_judge=64, budget=Budget(seconds=20.0, tokens=300_000_000)),
 ]
 
 

@@ -131,16 +131,6 @@ def test_judges_that_are_silent_at_the_deadline_are_named() -> None:
     assert state.outcome.reasons == dict.fromkeys("abc", "no ballot in time")
 
 
-def test_who_was_not_waited_for_because_the_others_agree_has_not_failed() -> None:
-    standings = tuple(Standing(node=NodeId(str(number))) for number in range(6))
-    state = started(proposers=standings, agreement_level=0.8)
-    for node in "01":
-        state, _ = step(state, proposal(NodeId(node), {"answer": "42"}), draw)
-    assert state.outcome is not None
-    assert state.outcome.reason == "the first proposals agree"
-    assert state.outcome.failures == {}
-
-
 def test_ballots_that_cannot_be_fitted_yet_do_not_end_the_round() -> None:
     state = ranking(prior_ballots=0.0, use_support=False, waves=1)
     while state.phase is Phase.RANK:  # somebody wins everything: without a prior no finite strengths exist

@@ -217,14 +217,6 @@ def test_a_standby_is_called_in_for_a_failed_proposer() -> None:
     assert drive.outcome.answer == "42"
 
 
-def test_agreement_of_the_first_proposals_ends_the_round_where_the_plan_allows_it() -> None:
-    drive = Drive(plan(agreement_level=0.9))
-    for node in "abc":
-        drive.feed(said(node, "42"))
-    assert drive.outcome.answer == "42"
-    assert len(drive.state.proposals) == 3
-
-
 def test_the_token_budget_is_a_ceiling() -> None:
     budget = Budget(tokens=700)
     drive = Drive(plan(budget=budget, max_tokens=100))
