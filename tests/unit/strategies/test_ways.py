@@ -10,8 +10,18 @@ from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Plan, Standing
 from waggle.strategies import ways
-from waggle.strategies.planning import plan_round
-from waggle.strategies.ways import BUILT_IN, Way, add_way, begin, find_way, is_plan_of, names, remove_way, spoken
+from waggle.strategies.ways import (
+    BUILT_IN,
+    Way,
+    add_way,
+    begin,
+    find_way,
+    is_plan_of,
+    names,
+    plan_round,
+    remove_way,
+    spoken,
+)
 
 MINE = Way("mine", "whoever comes first", takes="WHAT")
 

@@ -13,8 +13,7 @@ from waggle.node.clock import Clock, SystemClock
 from waggle.node.peers.punctuality import Punctuality
 from waggle.node.peers.remote import OpenStream, RemoteWorker
 from waggle.node.rounds.coordinator import Available, CommitteeSize
-from waggle.node.rounds.work import NodeWork
-from waggle.node.rounds.workers import Worker
+from waggle.node.rounds.work import NodeWork, Worker
 from waggle.trust.keys import NodeKey
 
 LEAST_EXPECTED_SECONDS = 0.5

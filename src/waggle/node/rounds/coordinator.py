@@ -20,11 +20,10 @@ from waggle.node.calibration import Calibration
 from waggle.node.chance import draw
 from waggle.node.clock import Clock, SystemClock
 from waggle.node.rounds.runner import RoundRunner
-from waggle.node.rounds.workers import Worker
+from waggle.node.rounds.work import Worker
 from waggle.routing.committee import Committee, Option, choose_committee
 from waggle.strategies.machine import Watch
-from waggle.strategies.planning import plan_round
-from waggle.strategies.ways import begin, find_way
+from waggle.strategies.ways import begin, find_way, plan_round
 
 UNFAMILIAR = 0.5
 """How familiar every question is where nothing was measured."""

@@ -42,7 +42,7 @@ from waggle.node.chance import draw
 from waggle.node.clock import Clock
 from waggle.node.observing.logs import facts, logged_request, request_id
 from waggle.node.observing.round_log import log_outcome, log_plan
-from waggle.node.rounds.workers import Worker
+from waggle.node.rounds.work import Worker
 from waggle.strategies.machine import Moment, Watch
 
 log = logging.getLogger(__name__)

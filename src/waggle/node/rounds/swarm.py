@@ -13,8 +13,7 @@ from waggle.node.engines.watch import reads_conversations, trouble_of
 from waggle.node.rounds.admission import Admission
 from waggle.node.rounds.coordinator import Available, CommitteeSize, Coordinator
 from waggle.node.rounds.runner import RoundRunner
-from waggle.node.rounds.work import NodeWork
-from waggle.node.rounds.workers import Worker
+from waggle.node.rounds.work import NodeWork, Worker
 from waggle.strategies.machine import Watch
 from waggle.strategies.ways import begin
 

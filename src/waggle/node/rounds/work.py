@@ -1,29 +1,91 @@
 """What a node does for a swarm: propose and judge, write and embed with its engines, admitted fairly.
 
-The same proposal or ballot is never made twice; a model alone writes anew for everyone who asks. Rounds of its own and
-those of others are the same to it. It measures its own speed on the way, which its adverts then state.
+All that engines do goes through `NodeWork`, in one process and over the network. A round's runner asks a `Worker`, and
+does not know whether that is our own work or a peer behind a stream. Cancelling an awaited method stops the work;
+what a worker raises costs its node that one ask and nothing more. The same proposal or ballot is never made twice; a
+model alone writes anew for everyone who asks. Work measures its own speed on the way, which the node's adverts state.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from waggle.core.engine_values import GenerateRequest, StreamedToken
-from waggle.core.errors import EngineRefused, EngineUnavailable
+from waggle.core.engine_values import GenerateRequest, JudgeRequest, StreamedToken
+from waggle.core.errors import EngineRefused, EngineUnavailable, LocalProtocolError
+from waggle.core.failures import clipped
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load
 from waggle.core.round_effects import AskBallot, AskProposal
-from waggle.core.round_values import Ballot, Proposal
+from waggle.core.round_values import Ballot, Promise, Proposal, Reveal
 from waggle.engines.protocol import Engine
 from waggle.engines.sharing import SharedWork
 from waggle.node.rounds.admission import Admission
-from waggle.node.rounds.workers import OwnWorker, judge_with, propose_with
+from waggle.strategies.promises import promise_of
 
 SMOOTHING = 0.2  # weight of the newest answer in the running mean of the speed
+
+
+class Worker(Protocol):
+    """One node's part in one round."""
+
+    async def propose(self, ask: AskProposal) -> Proposal | Promise:
+        """Answer the question; a `Promise` where the round wants commitments. Raises WaggleError."""
+        ...
+
+    async def reveal(self) -> Reveal:
+        """The answer promised before. Raises WaggleError."""
+        ...
+
+    async def judge(self, ask: AskBallot) -> Ballot:
+        """Compare two candidates. Raises WaggleError."""
+        ...
+
+    async def close(self) -> None:
+        """The round is over: stop whatever is still being done for it."""
+        ...
+
+
+class OwnWorker:
+    """A part played in this process; what is promised is kept here until it is revealed."""
+
+    def __init__(
+        self,
+        propose: Callable[[AskProposal], Awaitable[Proposal]],
+        judge: Callable[[AskBallot], Awaitable[Ballot]],
+        *,
+        commits: bool,
+    ) -> None:
+        self._propose = propose
+        self._judge = judge
+        self._commits = commits
+        self._promised: Reveal | None = None
+
+    async def propose(self, ask: AskProposal) -> Proposal | Promise:
+        """Answer the question."""
+        proposal = await self._propose(ask)
+        if not self._commits:
+            return proposal
+        self._promised = Reveal(proposal=proposal, nonce=secrets.token_hex(16))
+        return promise_of(self._promised)
+
+    async def reveal(self) -> Reveal:
+        """The answer promised before."""
+        if self._promised is None:
+            raise LocalProtocolError("asked to reveal before anything was promised")
+        return self._promised
+
+    async def judge(self, ask: AskBallot) -> Ballot:
+        """Compare two candidates."""
+        return await self._judge(ask)
+
+    async def close(self) -> None:
+        """Nothing outlives the calls themselves; the engine belongs to the node."""
 
 
 class NodeWork:
@@ -143,6 +205,48 @@ class NodeWork:
         if seconds > 0 and tokens > 0:
             speed = tokens / seconds
             self._speeds[model] = self._speeds.get(model, speed) * (1 - SMOOTHING) + speed * SMOOTHING
+
+
+async def propose_with(engine: Engine, ask: AskProposal) -> Proposal:
+    """One engine's answer as its node's proposal."""
+    brief = ask.brief
+    request = GenerateRequest(
+        question=brief.question, max_tokens=brief.max_tokens, sampling=ask.sampling, turns=brief.turns
+    )
+    made = await engine.generate(request)
+    return Proposal(
+        node=ask.node,
+        answer=made.answer.strip(),
+        trace=made.trace,
+        self_confidence=made.self_confidence,
+        tokens=max(0, made.prompt_tokens + made.completion_tokens),
+        prompt_tokens=max(0, made.prompt_tokens),
+        seconds=made.seconds,
+    )
+
+
+async def judge_with(engine: Engine, ask: AskBallot) -> Ballot:
+    """One engine's comparison as its node's ballot."""
+    request = JudgeRequest(
+        question=ask.brief.question,
+        first=ask.pair.first_text,
+        second=ask.pair.second_text,
+        method=ask.pair.method,
+        max_tokens=ask.brief.max_tokens,
+        seed=ask.pair.seed,
+        turns=ask.brief.turns,
+    )
+    made = await engine.judge(request)
+    return Ballot(
+        judge=ask.judge,
+        first=ask.pair.first,
+        second=ask.pair.second,
+        p=made.p,
+        reason=clipped(made.reason),
+        tokens=max(0, made.prompt_tokens + made.completion_tokens),
+        prompt_tokens=max(0, made.prompt_tokens),
+        seconds=made.seconds,
+    )
 
 
 def _key(request: str, ask: AskProposal | AskBallot) -> bytes:
