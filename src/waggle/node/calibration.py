@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from waggle.consensus.calibration import PlattCalibration
+from waggle.core.asking import COMMITTEE
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
 from waggle.core.ids import NodeId
@@ -19,6 +20,8 @@ from waggle.routing.kinds import KindClassifier, KindGuess
 from waggle.routing.skills import NodeSkills, weigh
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
+EARLIER_NAMES = {"swarm": COMMITTEE}
+"""What fits were called in calibrations that people have already: to measure anew takes many minutes."""
 
 
 class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,9 +71,11 @@ def load_calibration(path: Path) -> Calibration:
         UsageError: missing, oversize or not a calibration; the text says what to do.
     """
     try:
-        return read_json(path, Calibration, name="calibration", most_bytes=MAX_FILE_BYTES)
+        found = read_json(path, Calibration, name="calibration", most_bytes=MAX_FILE_BYTES)
     except UsageError as error:
         raise UsageError(f"{error}; run waggle calibrate") from error
+    fits = {EARLIER_NAMES.get(name, name): fit for name, fit in found.confidence.items()}
+    return msgspec.structs.replace(found, confidence=fits)
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

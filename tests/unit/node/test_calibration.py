@@ -54,6 +54,13 @@ def test_a_calibration_survives_its_file(tmp_path: Path) -> None:
     assert load_calibration(path) == CALIBRATION
 
 
+def test_a_calibration_of_before_the_committee_had_its_name_is_still_good(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    earlier = plain() | {"confidence": {"swarm": msgspec.to_builtins(CALIBRATION.confidence["committee"])}}
+    path.write_bytes(msgspec.json.encode(earlier))
+    assert load_calibration(path) == CALIBRATION
+
+
 def test_a_calibration_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="cannot write"):
