@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waggle.bench.report import Report, Row, number
-from waggle.core.asking import AUTO, COMMITTEE
+from waggle.core.asking import COMMITTEE
 from waggle.core.errors import UsageError
+from waggle.strategies.ways import names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HONEY, SLATE, LEAF, GREY = "#e0a526", "#44546a", "#5b8c5a", "#b8bcc2"
-BASELINES = {"best single", "vote", "confidence vote", "weighted vote", "best", AUTO, "self-consistency"}
+BASELINES = {"best single", "confidence vote", "weighted vote", "self-consistency", *names()}
 
 
 def plot_quality(result: Report, path: Path) -> None:
