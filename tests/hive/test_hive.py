@@ -62,13 +62,13 @@ async def test_experts_are_right_on_unseen_questions_of_their_families(swarm: Sw
 async def test_the_swarm_beats_its_best_member_and_the_vote(swarm: Swarm) -> None:
     known = KnownSet(Split.MEASURE, per_kind=4, seed=SEED)
     right: dict[str, int] = {}
-    for strategy in ("swarm", "vote", *(f"solo:{node}" for node in swarm.engines)):
+    for strategy in ("committee", "vote", *(f"solo:{node}" for node in swarm.engines)):
         records = [swarm.ask(question.text, AskOptions(strategy=strategy)) for question in known.known]
         outcomes = [record.outcome for record in await asyncio.gather(*records)]
         pairs = zip(known.known, outcomes, strict=True)
         right[strategy] = sum(known.is_right(question, outcome.answer or "") for question, outcome in pairs)
-    others = max(count for strategy, count in right.items() if strategy != "swarm")
-    assert right["swarm"] > others, f"{right} of {len(known.known)} (seed {SEED})"
+    others = max(count for strategy, count in right.items() if strategy != "committee")
+    assert right["committee"] > others, f"{right} of {len(known.known)} (seed {SEED})"
 
 
 async def test_the_swarm_abstains_from_what_nobody_in_it_knows(swarm: Swarm) -> None:

@@ -78,7 +78,8 @@ def failure_of(error: Exception, crashed: str = "a fault in the node") -> Failur
     cause = next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.CRASHED)
     match error:
         case PeerBusy():
-            return Failure(cause, clipped(str(error)), min(error.retry_after or 0.0, MAX_SECONDS))
+            wait = error.retry_after
+            return Failure(cause, clipped(str(error)), None if wait is None else min(wait, MAX_SECONDS))
         case WaggleError():
             return Failure(cause, clipped(str(error)))
         case TimeoutError():
@@ -102,11 +103,6 @@ def error_of(failure: Failure) -> WaggleError:
             return PeerUnreachable(failure.reason)
         case _:
             return EngineUnavailable(failure.reason)
-
-
-def is_final(failure: Failure) -> bool:
-    """Whether another node would say the same."""
-    return failure.cause in (Cause.REFUSED, Cause.TOO_LONG)
 
 
 def clipped(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from msgspec import Struct
 
-from waggle.core.errors import LocalProtocolError, RemoteProtocolError
+from waggle.core.errors import LocalProtocolError, RemoteProtocolError, WaggleError
 from waggle.core.round_effects import Effect, Finish
 from waggle.core.round_picture import RoundPicture
 from waggle.core.round_values import Event, Outcome, Plan, Record
@@ -59,11 +59,17 @@ class Moment(Struct, frozen=True, kw_only=True):
 
         Raises:
             RemoteProtocolError: the event is refused (unasked, repeated, late, oversize); this moment still holds.
+            LocalProtocolError: the machine itself failed.
         """
         if self.outcome is not None:
             raise RemoteProtocolError("the round is over")
         check_event(event)
-        state, effects = self.machine.step(self.state, event, draw)
+        try:
+            state, effects = self.machine.step(self.state, event, draw)
+        except WaggleError:
+            raise
+        except Exception as error:  # a machine may be anybody's, and what it is fed a stranger's
+            raise LocalProtocolError(f"the way {self.plan.strategy!r} failed ({type(error).__name__})") from error
         outcome = next((effect.outcome for effect in effects if isinstance(effect, Finish)), None)
         return Moment(plan=self.plan, machine=self.machine, state=state, outcome=outcome), effects
 

@@ -185,8 +185,8 @@ def names() -> tuple[str, ...]:
 
 
 def ways() -> Iterator[Way]:
-    """All ways. Raises UsageError where one of another package cannot be loaded."""
-    return map(_row, names())
+    """All ways but those of other packages that cannot be loaded: that is told to who asks by one (`find_way`)."""
+    return (row for row in map(_row, names()) if isinstance(row, Way))
 
 
 def spoken(which: Sequence[str] | None = None) -> str:
@@ -198,8 +198,11 @@ def spoken(which: Sequence[str] | None = None) -> str:
 def find_way(strategy: str) -> Way:
     """The row of a strategy: of "solo:acacia" that of solo. Raises UsageError where there is none."""
     name, colon, _ = strategy.partition(":")
-    if name in names() and bool(colon) == bool((way := _row(name)).takes):
-        return way
+    row = _row(name) if name in names() else None
+    if isinstance(row, UsageError):
+        raise row
+    if row is not None and bool(colon) == bool(row.takes):
+        return row
     raise UsageError(f"unknown strategy {strategy!r}; there are {spoken()}")
 
 
@@ -282,17 +285,18 @@ def _installed() -> "Mapping[str, EntryPoint]":
     return {found.name: found for found in entry_points(group=GROUP)}
 
 
-def _row(name: str) -> Way:
+def _row(name: str) -> Way | UsageError:
     return _known[name] if name in _known else _load(name)
 
 
 @cache
-def _load(name: str) -> Way:
+def _load(name: str) -> Way | UsageError:
+    """The row, or why there is none: in words that strangers may hear, and once, since loading takes time."""
     found = _installed()[name]
     try:
         way = found.load()
-    except Exception as error:  # whatever a stranger's module does while it is imported
-        raise UsageError(f"the way {name!r} of {found.value} cannot be loaded: {error}") from error
+    except Exception as error:  # noqa: BLE001  # whatever a stranger's module does while it is imported
+        return UsageError(f"the way {name!r} of {found.value} cannot be loaded ({type(error).__name__})")
     if not isinstance(way, Way) or way.name != name:
-        raise UsageError(f"{found.value} is no waggle.strategies.ways.Way of the name {name!r}")
+        return UsageError(f"{found.value} is no waggle.strategies.ways.Way of the name {name!r}")
     return way

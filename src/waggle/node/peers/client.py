@@ -20,7 +20,7 @@ from waggle.core.errors import (
 )
 from waggle.core.failures import error_of
 from waggle.core.ids import NodeId
-from waggle.core.round_values import Event, Record
+from waggle.core.round_values import Event, Plan, Record
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import (
     ASK_PROTOCOL,
@@ -75,7 +75,7 @@ class Client:
         it already is not done again. Where the swarm is full, it is asked again when it says that there will be room.
 
         Raises:
-            EngineUnavailable: a node said why it cannot answer. PeerUnreachable: none of them could be reached in time.
+            EngineError: a node said why it cannot answer. PeerUnreachable: none of them could be reached in time.
             PeerBusy: there was no room all the time; says when to come again.
         """
         loop = asyncio.get_running_loop()
@@ -88,8 +88,7 @@ class Client:
                 if left < LEAST_SECONDS or len(full) == MAX_FULL:
                     break
                 try:
-                    async with asyncio.timeout(left + SPARE_SECONDS):
-                        return await self._ask_one(node, within(asked, left), watch)
+                    return await self._ask_one(node, within(asked, left), watch)
                 except TimeoutError:
                     last = PeerUnreachable(f"{node} has given no answer in time, only signs of life")
                 except PeerBusy as error:
@@ -104,13 +103,18 @@ class Client:
         raise last
 
     async def _ask_one(self, node: NodeId, asked: PleaseAnswer, watch: Watch | None) -> Record:
+        """Raises TimeoutError where the node goes on without a last word; the way to it is no part of its time."""
+        now = asyncio.get_running_loop().time
+        ends = now() + asked.options.budget.seconds
         if self._reach is not None:
             await self._reach(node)
         stream = await self._transport.open(node, ASK_PROTOCOL, seconds=min(OPEN_SECONDS, asked.options.budget.seconds))
         channel = SignedChannel(stream, self._key, asked.request)
         try:
-            await channel.send(asked)
-            return await _listen(Hearing(channel), node, asked, watch)
+            asked = within(asked, max(0.0, ends - now()))
+            async with asyncio.timeout(asked.options.budget.seconds + SPARE_SECONDS):
+                await channel.send(asked)
+                return await _listen(Hearing(channel), node, asked, watch)
         finally:
             await channel.close()
 
@@ -135,7 +139,7 @@ async def _listen(hearing: Hearing, node: NodeId, asked: PleaseAnswer, watch: Wa
             case CannotAnswer():
                 raise error_of(message.failure)
             case Planned() if moment is None and is_fit(message.plan, asked):
-                moment = begin(message.plan)
+                moment = _begun(message.plan, node)
             case Happened() if moment is not None and moment.outcome is None:
                 moment = _after(moment, message.event, node)
                 events.append(message.event)
@@ -146,6 +150,13 @@ async def _listen(hearing: Hearing, node: NodeId, asked: PleaseAnswer, watch: Wa
             case _:
                 raise RemoteProtocolError(f"{node}: what it tells of the round does not fit together")
     raise PeerUnreachable(f"{node} left before the round was over")
+
+
+def _begun(plan: Plan, node: NodeId) -> Moment:
+    try:
+        return begin(plan)
+    except WaggleError as error:
+        raise RemoteProtocolError(f"{node}: its round cannot be followed: {error}") from error
 
 
 def _after(moment: Moment, event: Event, node: NodeId) -> Moment:

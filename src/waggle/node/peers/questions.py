@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from msgspec.structs import replace
 
 from waggle.core.errors import PeerBusy, RemoteProtocolError
-from waggle.core.failures import failure_of
+from waggle.core.failures import Cause, failure_of
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Budget, Event, Record
 from waggle.mesh.limits import MAX_FRAME_BYTES
@@ -86,7 +86,10 @@ class Question:
             record = await answer(self.asked, self._watch)
             self._say(Answered(outcome=record.outcome))
         except Exception as error:  # noqa: BLE001  # a fault of ours must not leave the client waiting; it learns no more
-            self._say(CannotAnswer(failure=failure_of(error)))
+            failure = failure_of(error)
+            if failure.cause is Cause.BUSY and failure.retry_after is None:
+                failure = replace(failure, retry_after=RETRY_SECONDS)
+            self._say(CannotAnswer(failure=failure))
         finally:
             asyncio.get_running_loop().call_soon(self._more.set)  # once `done` is true
 

@@ -93,11 +93,14 @@ class RoundRunner:
         )
 
     async def _play(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            self._accept(RoundStarted(at=0.0), group)
-            while self._moment.outcome is None:
-                self._hear(await self._inbox.get(), group)
-            self._stop(self._asks | self._timers)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._accept(RoundStarted(at=0.0), group)
+                while self._moment.outcome is None:
+                    self._hear(await self._inbox.get(), group)
+                self._stop(self._asks | self._timers)
+        except ExceptionGroup as failed:  # no task raises, so it holds one: the machine's
+            raise failed.exceptions[0] from failed
 
     async def _close_workers(self) -> None:
         with suppress(TimeoutError):

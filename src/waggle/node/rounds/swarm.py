@@ -73,7 +73,7 @@ class Swarm:
 
 
 def _work(node: NodeId, engine: Engine) -> NodeWork:
-    return NodeWork({node: engine}, Admission(capacity=UNBOUNDED, queue=0, queue_per_asker=0))
+    return NodeWork({node: engine}, Admission(capacity=UNBOUNDED, queue=0, queue_per_asker=0), shares=False)
 
 
 async def run_round(plan: Plan, engines: Mapping[NodeId, Engine], clock: Clock, watch: Watch | None = None) -> Record:

@@ -96,6 +96,8 @@ class NodeWork:
         engines: Mapping[str, Engine],
         admission: Admission,
         choose: Callable[[str], str] | None = None,
+        *,
+        shares: bool = True,
     ) -> None:
         """Nothing at work yet.
 
@@ -103,10 +105,12 @@ class NodeWork:
             engines: by model name, the default one first.
             admission: how much at once.
             choose: the model for a question that names none; the first one where this is left out.
+            shares: whether the same may be asked for twice: by another coordinator, where the first one died.
         """
         self._engines = dict(engines)
         self._admission = admission
         self._choose = choose or (lambda question: next(iter(self._engines), ""))
+        self._shares = shares
         self._proposals = SharedWork[Proposal]()
         self._ballots = SharedWork[Ballot]()
         self._speeds: dict[str, float] = {}
@@ -143,7 +147,7 @@ class NodeWork:
             self._learn_speed(model, proposal.tokens, proposal.seconds)
             return proposal
 
-        return await self._proposals.do(_key(request, ask), work)
+        return await (self._proposals.do(_key(request, ask), work) if self._shares else work())
 
     async def judge(self, asker: NodeId, request: str, ask: AskBallot) -> Ballot:
         """Compare two candidates, or give the ballot cast before on the same words; errors as for `propose`."""
@@ -155,6 +159,8 @@ class NodeWork:
             self.answered += 1
             return ballot
 
+        if not self._shares:
+            return await work()
         same = replace(ask, pair=replace(ask.pair, first=0, second=0))
         ballot = await self._ballots.do(_key(request, same), work)
         return replace(ballot, first=ask.pair.first, second=ask.pair.second)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, CancelProposal, Effect, SetTimer
-from waggle.strategies.committee.state import State, awaits_proposal, issue
+from waggle.strategies.committee.state import MAX_PROPOSALS, State, awaits_proposal, issue
 
 HEDGE = "hedge"
 SLOWER = Failure(Cause.SLOW, "stopped: slower than expected")
@@ -30,7 +30,8 @@ def hedge_timers(state: State, deadline: float) -> list[Effect]:
 
 def double(state: State, slow: NodeId, standby: AskProposal | None) -> tuple[State, list[Effect]]:
     """A proposer is late: ask a standby as well, if it is still needed and there is one left."""
-    if standby is None or state.revealing or slow in state.commits or not awaits_proposal(state, slow):
+    needed = awaits_proposal(state, slow) and slow not in state.commits and slow not in state.hedges.values()
+    if standby is None or state.revealing or not needed or len(state.proposals) + len(state.open) >= MAX_PROPOSALS:
         return state, []
     state = replace(
         state,
@@ -49,14 +50,14 @@ def settle_hedge(state: State, effects: list[Effect], ready: NodeId) -> tuple[St
     others += [NodeId(standby) for standby, slow in state.hedges.items() if slow == ready]
     for other in others:
         if other not in state.commits and (awaits_proposal(state, other) or _is_pending(state, other)):
-            slow = other == state.hedges.get(ready)
+            slow, asked = other == state.hedges.get(ready), awaits_proposal(state, other)
             state = replace(
                 state,
                 open=tuple(ask for ask in state.open if not _is_of(ask, other)),
                 pending=tuple(ask for ask in state.pending if not _is_of(ask, other)),
                 failures={**state.failures, other: SLOWER if slow else UNNEEDED},
             )
-            effects = [*effects, CancelProposal(node=other)]
+            effects = [*effects, CancelProposal(node=other)] if asked else effects
     state, more = issue(state)
     return state, effects + more
 

@@ -11,9 +11,8 @@ from waggle.core.round_picture import Phase
 from waggle.core.round_values import Plan, Proposal, ProposalFailed, ProposalReceived, Spent, Standing
 from waggle.strategies.committee.commit import check_reveal
 from waggle.strategies.committee.hedge import hedge_timers
-from waggle.strategies.committee.state import NOT_ASKED, Candidate, State, awaits_proposal, issue
+from waggle.strategies.committee.state import MAX_PROPOSALS, NOT_ASKED, Candidate, State, awaits_proposal, issue
 
-MAX_PROPOSALS = 64
 EMPTY = Failure(Cause.EMPTY, "no answer")
 LATE = Failure(Cause.LATE, "no answer in time")
 UNSURE = 0.5  # self-confidence counted for an engine that cannot tell

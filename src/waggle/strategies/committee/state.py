@@ -19,6 +19,7 @@ from waggle.core.round_values import Ballot, BallotCount, Outcome, Plan, Proposa
 
 Ask = AskProposal | AskBallot
 NOT_ASKED = Failure(Cause.SPARED, "not asked: the token budget did not allow it")
+MAX_PROPOSALS = 64
 WORKINGS = 3  # a judge may read the question once to work it and once for each proposal
 
 
