@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import ProposalReceived, Record
@@ -15,7 +16,7 @@ from waggle.node.chance import draw
 from waggle.node.rounds.swarm import Swarm
 from waggle.strategies.machine import check_record
 from waggle.strategies.ways import begin
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 TRUTH = {f"What is {a} + {b}?": str(a + b) for a in range(40) for b in range(40)}
 QUESTIONS = tuple(TRUTH)
@@ -34,19 +35,16 @@ def crowd(parts: Sequence[Script]) -> Engines:
     return {NodeId(f"n{i:02}"): ScriptedEngine(part, TRUTH, clock=VirtualClock()) for i, part in enumerate(parts)}
 
 
-def ask_each(
+@in_virtual_time
+async def ask_each(
     parts: Sequence[Script],
     questions: Sequence[str],
     options: AskOptions | None = None,
     calibration: Calibration | None = None,
 ) -> list[Record]:
     """One round per question, one after the other, by fresh engines."""
-
-    async def run() -> list[Record]:
-        swarm = Swarm(crowd(parts), calibration, VirtualClock())
-        return [await swarm.ask(question, options) for question in questions]
-
-    return run_virtual(run())
+    swarm = Swarm(crowd(parts), calibration, VirtualClock())
+    return [await swarm.ask(question, options) for question in questions]
 
 
 def right_share(records: Sequence[Record]) -> float:

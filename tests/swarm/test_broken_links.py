@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_mesh
 from tests.swarm.test_mesh_rounds import LAN, parts
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import PeerUnreachable
@@ -28,7 +29,6 @@ from waggle.mesh.messages import ROUND_PROTOCOL
 from waggle.mesh.transport import Stream
 from waggle.node.peers.remote import AGAIN_SECONDS, RemoteWorker
 from waggle.strategies.machine import Moment
-from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[77]
 OPTIONS = AskOptions(budget=Budget(seconds=20.0), min_confidence=0.0)
@@ -66,6 +66,7 @@ class Links:
             self._breaking.append(asyncio.ensure_future(self._nodes[0].transport.disconnect(node.id)))
 
 
+@in_virtual_time
 async def broken_round(
     when: type[Event], *delays: float, slow: int | None = None
 ) -> tuple[Record, Links, list[MeshNode]]:
@@ -87,7 +88,7 @@ def kinds(record: Record, kind: type[Event]) -> int:
 
 @pytest.mark.parametrize("delay", [0.05, 0.25, 0.49])
 def test_links_that_break_while_proposers_work_cost_no_proposal_and_nothing_is_made_twice(delay: float) -> None:
-    record, links, nodes = run_virtual(broken_round(RoundStarted, delay))
+    record, links, nodes = broken_round(RoundStarted, delay)
     assert record.outcome.failures == {}
     assert record.outcome.answer == TRUTH[QUESTION]
     assert kinds(record, ProposalReceived) == NODES
@@ -97,9 +98,7 @@ def test_links_that_break_while_proposers_work_cost_no_proposal_and_nothing_is_m
 
 
 def test_links_that_break_while_judges_work_cost_no_ballot_and_none_is_cast_twice() -> None:
-    (record, links, nodes), (whole, _, others) = (
-        run_virtual(broken_round(ProposalReceived, *delays)) for delays in ([0.3], [])
-    )
+    (record, links, nodes), (whole, _, others) = broken_round(ProposalReceived, 0.3), broken_round(ProposalReceived)
     assert record.outcome.failures == {}
     assert max(links.opened.values()) == 2
     assert kinds(record, BallotReceived) == kinds(whole, BallotReceived) > 0
@@ -108,7 +107,7 @@ def test_links_that_break_while_judges_work_cost_no_ballot_and_none_is_cast_twic
 
 def test_a_node_whose_link_breaks_between_its_commitment_and_the_reveal_is_lost_without_blame() -> None:
     """While one of them still works, the others are bound."""
-    record, links, nodes = run_virtual(broken_round(ProposalCommitted, 1.0, slow=-1))
+    record, links, nodes = broken_round(ProposalCommitted, 1.0, slow=-1)
     bound = {node.id for node in nodes[1:-1]}
     assert record.outcome.failures.keys() == bound
     assert {links.opened[node] for node in bound} == {1}
@@ -117,27 +116,25 @@ def test_a_node_whose_link_breaks_between_its_commitment_and_the_reveal_is_lost_
 
 
 def test_a_link_that_breaks_again_and_again_is_made_anew_once() -> None:
-    record, links, nodes = run_virtual(broken_round(RoundStarted, 0.1, 0.2, 0.3))
+    record, links, nodes = broken_round(RoundStarted, 0.1, 0.2, 0.3)
     assert {node.id for node in nodes[1:]} == record.outcome.failures.keys()
     assert {links.opened[node.id] for node in nodes[1:]} == {2}
 
 
-def test_a_peer_that_cannot_be_reached_again_is_waited_for_one_second_only() -> None:
-    async def run() -> Record:
-        nodes = await make_mesh(parts(NODES, seconds=WORK_SECONDS), conditions=LAN)
-        links = Links(nodes, RoundStarted, 0.1)
+@in_virtual_time
+async def test_a_peer_that_cannot_be_reached_again_is_waited_for_one_second_only() -> None:
+    nodes = await make_mesh(parts(NODES, seconds=WORK_SECONDS), conditions=LAN)
+    links = Links(nodes, RoundStarted, 0.1)
 
-        async def never(node: NodeId) -> Stream:
-            if links.opened[node]:
-                await asyncio.sleep(60.0)
-            return await opening(node)
+    async def never(node: NodeId) -> Stream:
+        if links.opened[node]:
+            await asyncio.sleep(60.0)
+        return await opening(node)
 
-        opening, nodes[0].party._open_stream = nodes[0].party._open_stream, never
-        record = await nodes[0].swarm.ask(QUESTION, OPTIONS, links.watch)
-        assert {node.id for node in nodes[1:]} == record.outcome.failures.keys()
-        return record
-
-    assert run_virtual(run()).outcome.spent.seconds < 0.1 + AGAIN_SECONDS + 4 * WORK_SECONDS
+    opening, nodes[0].party._open_stream = nodes[0].party._open_stream, never
+    record = await nodes[0].swarm.ask(QUESTION, OPTIONS, links.watch)
+    assert {node.id for node in nodes[1:]} == record.outcome.failures.keys()
+    assert record.outcome.spent.seconds < 0.1 + AGAIN_SECONDS + 4 * WORK_SECONDS
 
 
 async def one_worker(seconds: float) -> tuple[RemoteWorker, list[MeshNode], list[NodeId]]:
@@ -168,31 +165,28 @@ def ballot_on(node: NodeId, first: int, second: int) -> AskBallot:
     )
 
 
-def test_a_link_that_breaks_while_nothing_is_awaited_is_made_anew_with_the_next_ask() -> None:
-    async def run() -> None:
-        worker, nodes, opened = await one_worker(0.1)
-        await worker.judge(ballot_on(nodes[1].id, 0, 1))
-        await nodes[0].transport.disconnect(nodes[1].id)
-        await asyncio.sleep(30.0)
-        assert len(opened) == 1
-        assert (await worker.judge(ballot_on(nodes[1].id, 1, 2))).judge == nodes[1].id
-        assert len(opened) == 2
-        await worker.close()
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_link_that_breaks_while_nothing_is_awaited_is_made_anew_with_the_next_ask() -> None:
+    worker, nodes, opened = await one_worker(0.1)
+    await worker.judge(ballot_on(nodes[1].id, 0, 1))
+    await nodes[0].transport.disconnect(nodes[1].id)
+    await asyncio.sleep(30.0)
+    assert len(opened) == 1
+    assert (await worker.judge(ballot_on(nodes[1].id, 1, 2))).judge == nodes[1].id
+    assert len(opened) == 2
+    await worker.close()
 
 
-def test_a_peer_that_fell_silent_before_its_link_broke_is_not_asked_again() -> None:
-    async def run() -> None:
-        worker, nodes, opened = await one_worker(60.0)
-        judging = asyncio.create_task(worker.judge(ballot_on(nodes[1].id, 0, 1)))
-        await asyncio.sleep(0.5)
-        nodes[0].network.set_way(nodes[1].id, nodes[0].id, Conditions(delay=3_600.0))
-        await asyncio.sleep(5.0)
-        await nodes[0].transport.disconnect(nodes[1].id)
-        with pytest.raises(PeerUnreachable):
-            await judging
-        assert len(opened) == 1
-        await worker.close()
-
-    run_virtual(run(), limit_seconds=60.0)
+@in_virtual_time
+async def test_a_peer_that_fell_silent_before_its_link_broke_is_not_asked_again() -> None:
+    worker, nodes, opened = await one_worker(60.0)
+    judging = asyncio.create_task(worker.judge(ballot_on(nodes[1].id, 0, 1)))
+    await asyncio.sleep(0.5)
+    nodes[0].network.set_way(nodes[1].id, nodes[0].id, Conditions(delay=3_600.0))
+    await asyncio.sleep(5.0)
+    await nodes[0].transport.disconnect(nodes[1].id)
+    with pytest.raises(PeerUnreachable):
+        await judging
+    assert len(opened) == 1
+    await worker.close()
+    assert asyncio.get_running_loop().time() < 60.0

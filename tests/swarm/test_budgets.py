@@ -17,6 +17,7 @@ from tests.swarm.crowd import (
     right_share,
     scripts,
 )
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.ids import NodeId
@@ -24,7 +25,7 @@ from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Hanger, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.rounds.swarm import Swarm
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,18 +46,14 @@ class Metered(ScriptedEngine):
         return made
 
 
-def ask_metered(parts: Sequence[Script], question: str, options: AskOptions) -> tuple[Record, int]:
+@in_virtual_time
+async def ask_metered(parts: Sequence[Script], question: str, options: AskOptions) -> tuple[Record, int]:
     """A round, and the tokens that its engines report in all, also with answers that came after its end."""
-
-    async def run() -> tuple[Record, int]:
-        engines = {NodeId(f"n{part.seed}"): Metered(part, TRUTH, clock=VirtualClock()) for part in parts}
-        record = await Swarm(engines, clock=VirtualClock()).ask(question, options)
-        assert_idle(engines)
-        return record, sum(engine.used for engine in engines.values())
-
-    record, used = run_virtual(run())
+    engines = {NodeId(f"n{part.seed}"): Metered(part, TRUTH, clock=VirtualClock()) for part in parts}
+    record = await Swarm(engines, clock=VirtualClock()).ask(question, options)
+    assert_idle(engines)
     assert_sound(record)
-    return record, used
+    return record, sum(engine.used for engine in engines.values())
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600])
@@ -90,16 +87,14 @@ def test_a_larger_token_budget_buys_a_better_answer() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25, 1.0, 10.0, 3600.0])
 @pytest.mark.parametrize("after_calls", [0, 1])
-def test_silence_ends_with_the_time_budget_to_the_millisecond(seconds: float, after_calls: int) -> None:
-    async def run() -> tuple[Record, float]:
-        engines = crowd([Script(seed=i, skill=0.4, conduct=Hanger(after_calls=after_calls)) for i in range(5)])
-        began = VirtualClock().now()
-        options = AskOptions(budget=Budget(seconds=seconds))
-        record = await Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[0], options)
-        assert_idle(engines)
-        return record, VirtualClock().now() - began
-
-    record, took = run_virtual(run())
+@in_virtual_time
+async def test_silence_ends_with_the_time_budget_to_the_millisecond(seconds: float, after_calls: int) -> None:
+    engines = crowd([Script(seed=i, skill=0.4, conduct=Hanger(after_calls=after_calls)) for i in range(5)])
+    began = VirtualClock().now()
+    options = AskOptions(budget=Budget(seconds=seconds))
+    record = await Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[0], options)
+    assert_idle(engines)
+    took = VirtualClock().now() - began
     assert_sound(record)
     due = seconds * (1.0 if after_calls else 0.6)  # with no proposal by its deadline there is nothing to wait for
     assert took == pytest.approx(due, abs=ABOUT_SAME_TIME)
@@ -107,47 +102,39 @@ def test_silence_ends_with_the_time_budget_to_the_millisecond(seconds: float, af
 
 
 @pytest.mark.parametrize("when", [0.0, 0.5, 2.0, 2.5, 3.0, 3.5, 5.0])
-def test_a_caller_that_gives_up_stops_all_engine_work(when: float) -> None:
-    async def run() -> None:
-        parts = [Script(seed=i, skill=0.4, seconds_per_call=1.0 + i, seconds_per_token=0.1) for i in range(5)]
-        engines = crowd(parts)
-        asking = asyncio.create_task(Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[0]))
-        await VirtualClock().sleep(when)
-        assert not asking.done()
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        assert VirtualClock().now() == when  # at once, not when the work would have ended
-        assert_idle(engines)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_caller_that_gives_up_stops_all_engine_work(when: float) -> None:
+    parts = [Script(seed=i, skill=0.4, seconds_per_call=1.0 + i, seconds_per_token=0.1) for i in range(5)]
+    engines = crowd(parts)
+    asking = asyncio.create_task(Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[0]))
+    await VirtualClock().sleep(when)
+    assert not asking.done()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert VirtualClock().now() == when  # at once, not when the work would have ended
+    assert_idle(engines)
 
 
-def test_one_caller_giving_up_leaves_the_other_rounds_alone() -> None:
-    async def run() -> Record:
-        engines = crowd([Script(seed=i, skill=0.5, seconds_per_call=1.0) for i in range(4)])
-        swarm = Swarm(engines, clock=VirtualClock())
-        staying, leaving = (asyncio.create_task(swarm.ask(question)) for question in QUESTIONS[:2])
-        await VirtualClock().sleep(1.5)
-        leaving.cancel()
-        record = await staying
-        assert_idle(engines)
-        return record
-
-    record = run_virtual(run())
+@in_virtual_time
+async def test_one_caller_giving_up_leaves_the_other_rounds_alone() -> None:
+    engines = crowd([Script(seed=i, skill=0.5, seconds_per_call=1.0) for i in range(4)])
+    swarm = Swarm(engines, clock=VirtualClock())
+    staying, leaving = (asyncio.create_task(swarm.ask(question)) for question in QUESTIONS[:2])
+    await VirtualClock().sleep(1.5)
+    leaving.cancel()
+    record = await staying
+    assert_idle(engines)
     assert record.outcome.failures == {}
     assert_sound(record)
 
 
-def test_an_early_end_stops_the_judges_that_are_still_at_work() -> None:
-    async def run() -> Record:
-        parts = [Script(seed=i, skill=float(i < 4), wrong_choices=1, judge_skill=1.0) for i in range(9)]
-        engines = crowd([replace(part, seconds_per_call=20.0 if part.seed == 4 else 1.0) for part in parts])
-        record = await Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[0], AskOptions(budget=Budget(seconds=100.0)))
-        assert_idle(engines)
-        return record
-
-    record = run_virtual(run())
+@in_virtual_time
+async def test_an_early_end_stops_the_judges_that_are_still_at_work() -> None:
+    parts = [Script(seed=i, skill=float(i < 4), wrong_choices=1, judge_skill=1.0) for i in range(9)]
+    engines = crowd([replace(part, seconds_per_call=20.0 if part.seed == 4 else 1.0) for part in parts])
+    record = await Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[0], AskOptions(budget=Budget(seconds=100.0)))
+    assert_idle(engines)
     assert record.outcome.reason == "no open ballot is likely to change the winner"
     assert 20.0 < record.outcome.spent.seconds < 40.0
     assert record.outcome.ballots.refused == 0  # stopped as needless is nobody's failure

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
-from tests.swarm.mesh_crowd import MeshNode, assert_sound, make_client, make_mesh
+from tests.swarm.mesh_crowd import assert_sound, make_client, make_mesh
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Turn
 from waggle.core.errors import RemoteProtocolError
@@ -15,7 +16,6 @@ from waggle.mesh.messages import PleaseAnswer
 from waggle.node.peers.client import request_of
 from waggle.node.peers.fit import is_fit
 from waggle.strategies.machine import Watch
-from waggle.testing.clock import run_virtual
 
 QUESTION = QUESTIONS[5]
 TURNS = (
@@ -31,15 +31,13 @@ def parts() -> list[Script]:
     return [Script(name=f"m{i}", seed=i, skill=float(i != 2), judge_skill=1.0) for i in range(5)]
 
 
-def test_every_proposer_of_a_round_reads_the_conversation() -> None:
-    async def run() -> list[MeshNode]:
-        nodes = await make_mesh(parts())
-        record = await nodes[0].swarm.ask(QUESTION, OPTIONS)
-        assert_sound(record)
-        assert (record.plan.turns, record.outcome.answer) == (TURNS, TRUTH[QUESTION])
-        return nodes
-
-    asked = [request for node in run_virtual(run()) for request in node.engine.asked]
+@in_virtual_time
+async def test_every_proposer_of_a_round_reads_the_conversation() -> None:
+    nodes = await make_mesh(parts())
+    record = await nodes[0].swarm.ask(QUESTION, OPTIONS)
+    assert_sound(record)
+    assert (record.plan.turns, record.outcome.answer) == (TURNS, TRUTH[QUESTION])
+    asked = [request for node in nodes for request in node.engine.asked]
     assert len(asked) == 5
     assert all(request.turns == TURNS and request.question == QUESTION for request in asked)
 
@@ -55,16 +53,14 @@ def test_a_plan_with_another_conversation_is_refused() -> None:
     assert not is_fit(plan, request_of(QUESTION, replace(OPTIONS, turns=())))
 
 
-def test_a_client_does_not_listen_to_a_round_on_another_conversation() -> None:
-    async def run() -> None:
-        nodes = await make_mesh(parts())
-        client, _ = await make_client(nodes)
+@in_virtual_time
+async def test_a_client_does_not_listen_to_a_round_on_another_conversation() -> None:
+    nodes = await make_mesh(parts())
+    client, _ = await make_client(nodes)
 
-        async def forge(asked: PleaseAnswer, watch: Watch) -> Record:
-            return await nodes[0].swarm.ask(asked.question, replace(asked.options, turns=()), watch, asked.request)
+    async def forge(asked: PleaseAnswer, watch: Watch) -> Record:
+        return await nodes[0].swarm.ask(asked.question, replace(asked.options, turns=()), watch, asked.request)
 
-        nodes[0].questions._answer = forge
-        with pytest.raises(RemoteProtocolError):
-            await client._ask_one(nodes[0].id, request_of(QUESTION, OPTIONS), None)
-
-    run_virtual(run())
+    nodes[0].questions._answer = forge
+    with pytest.raises(RemoteProtocolError):
+        await client._ask_one(nodes[0].id, request_of(QUESTION, OPTIONS), None)

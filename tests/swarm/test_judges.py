@@ -6,43 +6,38 @@ import pytest
 from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH, ask_each, crowd, right_share, scripts
+from tests.virtual import in_virtual_time
 from waggle.core.ids import RoundId
 from waggle.core.round_values import BallotReceived, Plan, Record, Standing
 from waggle.engines.script import Script
 from waggle.node.rounds.swarm import run_round
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.timeout(300)
 
 SEED = 40
 
 
-def duels(judges: int, *, bias: float, both_orders: bool, count: int) -> list[Record]:
+@in_virtual_time
+async def duels(judges: int, *, bias: float, both_orders: bool, count: int) -> list[Record]:
     """Rounds of a right and a wrong proposal, compared by judges who decide that share of pairs by place alone."""
     proposers = [Script(seed=1, skill=1.0), Script(seed=2, skill=0.0, wrong_choices=1)]
     parts = [replace(part, position_bias=bias) for part in scripts(judges, seed=SEED)]
-
-    async def run() -> list[Record]:
-        engines = crowd([*proposers, *parts])
-        standings = [Standing(node=node) for node in engines]
-        return [
-            await run_round(
-                Plan(
-                    round_id=RoundId("00"),
-                    question=question,
-                    proposers=tuple(standings[:2][:: 1 if seed % 2 else -1]),
-                    judges=tuple(standings[2:]),
-                    both_orders=both_orders,
-                    use_support=False,
-                    seed=seed,
-                ),
-                engines,
-                VirtualClock(),
-            )
-            for seed, question in enumerate(QUESTIONS[:count])
-        ]
-
-    return run_virtual(run())
+    engines = crowd([*proposers, *parts])
+    standings = [Standing(node=node) for node in engines]
+    plans = [
+        Plan(
+            round_id=RoundId("00"),
+            question=question,
+            proposers=tuple(standings[:2][:: 1 if seed % 2 else -1]),
+            judges=tuple(standings[2:]),
+            both_orders=both_orders,
+            use_support=False,
+            seed=seed,
+        )
+        for seed, question in enumerate(QUESTIONS[:count])
+    ]
+    return [await run_round(plan, engines, VirtualClock()) for plan in plans]
 
 
 def first_shown_wins(records: list[Record]) -> float:

@@ -11,7 +11,6 @@ from waggle.core.mesh_values import Liveness, Load
 from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.members.own_advert import Description
 from waggle.mesh.memory import Conditions
-from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -307,6 +306,7 @@ async def test_a_node_ends_in_good_order_though_what_ends_wants_to_begin_somethi
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_fifty_nodes_under_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    @in_virtual_time
     async def scenario(seed: int, conditions: Conditions) -> list[float]:
         crowd = Crowd(seed=seed, conditions=conditions, skew=skewed)
         await crowd.start(50)
@@ -325,13 +325,10 @@ def test_fifty_nodes_under_every_fault(capsys: pytest.CaptureFixture[str]) -> No
         return [whole, unusable, unlisted, returned, healed]
 
     for name, conditions in (("good", Conditions(delay=0.001, jitter=0.001)), ("lossy", LOSSY)):
-        rows = [run_virtual(scenario(seed, conditions)) for seed in range(5)]
+        rows = [scenario(seed, conditions) for seed in range(5)]
         with capsys.disabled():
-            for what, column in zip(
-                ("whole", "killed unusable", "killed unlisted", "back", "healed"),
-                zip(*rows, strict=True),
-                strict=True,
-            ):
+            names = ("whole", "killed unusable", "killed unlisted", "back", "healed")
+            for what, column in zip(names, zip(*rows, strict=True), strict=True):
                 print(f"{name}: {what} median {statistics.median(column):.1f} s, longest {max(column):.1f} s")
         assert max(row[2] for row in rows) < GONE_SECONDS
         assert max(row[3] for row in rows) < BACK_SECONDS
@@ -341,6 +338,7 @@ def test_fifty_nodes_under_every_fault(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_node_among_fifty_that_falls_silent_is_gone_in_time(capsys: pytest.CaptureFixture[str]) -> None:
+    @in_virtual_time
     async def scenario(seed: int) -> tuple[float, float]:
         crowd = await whole_crowd(50, seconds=30, seed=seed, conditions=LOSSY, skew=skewed)
         await asyncio.sleep(10)
@@ -349,7 +347,7 @@ def test_a_node_among_fifty_that_falls_silent_is_gone_in_time(capsys: pytest.Cap
         await crowd.stop()
         return times
 
-    rows = [run_virtual(scenario(seed)) for seed in range(10)]
+    rows = [scenario(seed) for seed in range(10)]
     with capsys.disabled():
         for what, column in zip(("unusable", "unlisted"), zip(*rows, strict=True), strict=True):
             print(f"lossy: silent {what} median {statistics.median(column):.1f} s, longest {max(column):.1f} s")
@@ -358,18 +356,15 @@ def test_a_node_among_fifty_that_falls_silent_is_gone_in_time(capsys: pytest.Cap
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_node_costs_little(capsys: pytest.CaptureFixture[str]) -> None:
-    async def scenario() -> tuple[float, float]:
-        crowd = Crowd(pace=Pace(ttl=120.0), view_limit=64)
-        await crowd.start(200)
-        await asyncio.sleep(30)
-        bytes_before, watch = crowd.network.bytes, stopwatch()
-        await asyncio.sleep(60)
-        cost = watch() / 60 / 200, (crowd.network.bytes - bytes_before) / 60 / 200
-        await crowd.stop()
-        return cost
-
-    seconds, size = run_virtual(scenario())
+@in_virtual_time
+async def test_a_node_costs_little(capsys: pytest.CaptureFixture[str]) -> None:
+    crowd = Crowd(pace=Pace(ttl=120.0), view_limit=64)
+    await crowd.start(200)
+    await asyncio.sleep(30)
+    bytes_before, watch = crowd.network.bytes, stopwatch()
+    await asyncio.sleep(60)
+    seconds, size = watch() / 60 / 200, (crowd.network.bytes - bytes_before) / 60 / 200
+    await crowd.stop()
     with capsys.disabled():
         print(f"a node: {1e3 * seconds:.2f} ms of CPU and {size / 1024:.1f} KiB sent a second")
     assert seconds < 0.02

@@ -14,6 +14,7 @@ from tests.swarm.crowd import (
     right_share,
     scripts,
 )
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import Judgement, JudgeRequest
 from waggle.core.ids import NodeId
@@ -21,7 +22,7 @@ from waggle.core.round_values import Budget, Record
 from waggle.engines.script import Babbler, Conduct, Crasher, Hanger, Mute, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.rounds.swarm import Swarm
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,18 +42,13 @@ def spoilt(parts: list[Script], count: int, **changes: object) -> list[Script]:
     return [replace(part, **changes) if i < count else part for i, part in enumerate(parts)]
 
 
-def ask_fresh(parts: list[Script], question: str) -> tuple[Record, Engines]:
+@in_virtual_time
+async def ask_fresh(parts: list[Script], question: str) -> tuple[Record, Engines]:
     """One round by engines that have done nothing yet."""
-
-    async def run() -> tuple[Record, Engines]:
-        engines = crowd(parts)
-        began = VirtualClock().now()
-        record = await Swarm(engines, clock=VirtualClock()).ask(question, AskOptions(budget=BUDGET))
-        assert VirtualClock().now() - began <= BUDGET.seconds + 1e-3
-        assert_idle(engines)
-        return record, engines
-
-    record, engines = run_virtual(run())
+    engines = crowd(parts)
+    record = await Swarm(engines, clock=VirtualClock()).ask(question, AskOptions(budget=BUDGET))
+    assert VirtualClock().now() <= BUDGET.seconds + 1e-3
+    assert_idle(engines)
     assert_sound(record)
     return record, engines
 
@@ -129,14 +125,12 @@ class SlowToJudge(ScriptedEngine):
 
 
 @pytest.mark.parametrize(("seconds", "heard"), [(9.999, True), (10.001, False)])
-def test_a_slow_judge_is_heard_if_it_keeps_the_deadline_and_missed_if_not(seconds: float, heard: bool) -> None:
-    async def run() -> Record:
-        parts = [Script(seed=seed, skill=float(seed % 2)) for seed in range(4)]
-        engines = {NodeId(f"n{part.seed}"): SlowToJudge(part, TRUTH) for part in parts}
-        for engine in engines.values():
-            engine.seconds = seconds
-        return await Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[3], AskOptions(budget=BUDGET))
-
-    record = run_virtual(run())
+@in_virtual_time
+async def test_a_slow_judge_is_heard_if_it_keeps_the_deadline_and_missed_if_not(seconds: float, heard: bool) -> None:
+    parts = [Script(seed=seed, skill=float(seed % 2)) for seed in range(4)]
+    engines = {NodeId(f"n{part.seed}"): SlowToJudge(part, TRUTH) for part in parts}
+    for engine in engines.values():
+        engine.seconds = seconds
+    record = await Swarm(engines, clock=VirtualClock()).ask(QUESTIONS[3], AskOptions(budget=BUDGET))
     assert (record.outcome.ballots.cast > 0) is heard
     assert (record.outcome.failures == {}) is heard

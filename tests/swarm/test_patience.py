@@ -7,6 +7,7 @@ import pytest
 from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import make_client, make_mesh
 from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
+from tests.virtual import in_virtual_time
 from waggle.core.errors import PeerUnreachable
 from waggle.core.round_effects import AskProposal, Brief
 from waggle.mesh.channel import SignedChannel
@@ -15,7 +16,6 @@ from waggle.mesh.transport import Stream
 from waggle.node.peers import participant, question_server
 from waggle.node.peers.heartbeat import SILENT_SECONDS
 from waggle.node.peers.remote import RemoteWorker
-from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 
 REQUEST = "0" * 32
@@ -37,70 +37,62 @@ async def seconds_until_ended(stream: Stream) -> float:
     ("protocol", "most"),
     [(ROUND_PROTOCOL, participant.FIRST_MESSAGE_SECONDS), (ASK_PROTOCOL, question_server.QUESTION_SECONDS)],
 )
-def test_who_opens_a_stream_and_says_nothing_is_left(protocol: str, most: float) -> None:
-    async def run() -> float:
-        [node] = await make_mesh(parts(1), conditions=LAN)
-        _, transport = await make_client([node])
-        return await seconds_until_ended(await transport.open(node.id, protocol, seconds=5.0))
-
-    assert run_virtual(run()) < most + SLACK_SECONDS
+@in_virtual_time
+async def test_who_opens_a_stream_and_says_nothing_is_left(protocol: str, most: float) -> None:
+    [node] = await make_mesh(parts(1), conditions=LAN)
+    _, transport = await make_client([node])
+    assert (await seconds_until_ended(await transport.open(node.id, protocol, seconds=5.0))) < most + SLACK_SECONDS
 
 
-def test_a_coordinator_that_says_nothing_more_is_left_soon_after_the_time_it_stated() -> None:
-    async def run() -> float:
-        [node] = await make_mesh(parts(1), conditions=LAN)
-        key = NodeKey.generate()
-        transport = node.network.join(key.node_id)
-        await transport.connect(await node.transport.addresses())
-        stream = await transport.open(node.id, ROUND_PROTOCOL, seconds=5.0)
-        asked = PleasePropose(
-            ask=AskProposal(node=node.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
-            seconds=ASKED_SECONDS,
-        )
-        await SignedChannel(stream, key, REQUEST).send(asked)
-        return await seconds_until_ended(stream)
-
-    assert run_virtual(run()) < ASKED_SECONDS + participant.SPARE_SECONDS + SLACK_SECONDS
+@in_virtual_time
+async def test_a_coordinator_that_says_nothing_more_is_left_soon_after_the_time_it_stated() -> None:
+    [node] = await make_mesh(parts(1), conditions=LAN)
+    key = NodeKey.generate()
+    transport = node.network.join(key.node_id)
+    await transport.connect(await node.transport.addresses())
+    stream = await transport.open(node.id, ROUND_PROTOCOL, seconds=5.0)
+    asked = PleasePropose(
+        ask=AskProposal(node=node.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
+        seconds=ASKED_SECONDS,
+    )
+    await SignedChannel(stream, key, REQUEST).send(asked)
+    assert (await seconds_until_ended(stream)) < ASKED_SECONDS + participant.SPARE_SECONDS + SLACK_SECONDS
 
 
-def test_work_for_a_round_ends_with_the_time_that_its_coordinator_stated() -> None:
-    async def run() -> int:
-        coordinating, peer = await make_mesh(parts(2, seconds=60.0), conditions=LAN)
-        stream = await coordinating.transport.open(peer.id, ROUND_PROTOCOL, seconds=5.0)
-        asked = PleasePropose(
-            ask=AskProposal(node=peer.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
-            seconds=ASKED_SECONDS,
-        )
-        await SignedChannel(stream, coordinating.key, REQUEST).send(asked)
-        await asyncio.sleep(ASKED_SECONDS + SLACK_SECONDS)
-        return peer.engine.in_flight
-
-    assert run_virtual(run()) == 0
+@in_virtual_time
+async def test_work_for_a_round_ends_with_the_time_that_its_coordinator_stated() -> None:
+    coordinating, peer = await make_mesh(parts(2, seconds=60.0), conditions=LAN)
+    stream = await coordinating.transport.open(peer.id, ROUND_PROTOCOL, seconds=5.0)
+    asked = PleasePropose(
+        ask=AskProposal(node=peer.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
+        seconds=ASKED_SECONDS,
+    )
+    await SignedChannel(stream, coordinating.key, REQUEST).send(asked)
+    await asyncio.sleep(ASKED_SECONDS + SLACK_SECONDS)
+    assert peer.engine.in_flight == 0
 
 
-def test_a_peer_whose_link_holds_but_who_falls_silent_is_given_up() -> None:
-    async def run() -> float:
-        [node] = await make_mesh(parts(1), conditions=LAN)
-        key = NodeKey.generate()
-        frozen = node.network.join(key.node_id)
+@in_virtual_time
+async def test_a_peer_whose_link_holds_but_who_falls_silent_is_given_up() -> None:
+    [node] = await make_mesh(parts(1), conditions=LAN)
+    key = NodeKey.generate()
+    frozen = node.network.join(key.node_id)
 
-        async def say_nothing(stream: Stream) -> None:
-            await asyncio.sleep(1_000.0)
+    async def say_nothing(stream: Stream) -> None:
+        await asyncio.sleep(1_000.0)
 
-        await frozen.serve_streams(ROUND_PROTOCOL, say_nothing)
-        await node.transport.connect(await frozen.addresses())
-        plan = node.swarm.plan(QUESTIONS[77], QUICK)
-        worker = RemoteWorker(key.node_id, plan, node.key, node._open)
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        with pytest.raises(PeerUnreachable):
-            async with asyncio.timeout(500.0):
-                await worker.propose(
-                    AskProposal(
-                        node=key.node_id, sampling=QUICK.sampling, brief=Brief(question=QUESTIONS[77], max_tokens=64)
-                    )
+    await frozen.serve_streams(ROUND_PROTOCOL, say_nothing)
+    await node.transport.connect(await frozen.addresses())
+    plan = node.swarm.plan(QUESTIONS[77], QUICK)
+    worker = RemoteWorker(key.node_id, plan, node.key, node._open)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    with pytest.raises(PeerUnreachable):
+        async with asyncio.timeout(500.0):
+            await worker.propose(
+                AskProposal(
+                    node=key.node_id, sampling=QUICK.sampling, brief=Brief(question=QUESTIONS[77], max_tokens=64)
                 )
-        await worker.close()
-        return clock() - began
-
-    assert run_virtual(run()) < SILENT_SECONDS + SLACK_SECONDS
+            )
+    await worker.close()
+    assert (clock() - began) < SILENT_SECONDS + SLACK_SECONDS

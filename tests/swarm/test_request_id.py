@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
+from tests.virtual import in_virtual_time
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
 from waggle.engines.script import Crasher, Script
@@ -28,7 +29,7 @@ from waggle.node.network.mesh_node import MeshNode
 from waggle.node.observing.logs import configure_logs
 from waggle.node.observing.spans import SpanTelemetry
 from waggle.node.services.mesh import MeshService
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 REQUEST = "5eed" * 8
 QUESTION = QUESTIONS[77]
@@ -102,22 +103,19 @@ def lines(log: io.StringIO, logger: str = "", message: str = "") -> list[dict[st
     ]
 
 
-def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
+@in_virtual_time
+async def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
     history, exporter = History(tmp_path / "history.db"), InMemorySpanExporter()
-
-    async def run() -> tuple[httpx.Response, dict[NodeId, set[str]], list[NodeId]]:
-        nodes = await mesh()
-        heard = tap(nodes[0])
-        telemetry = SpanTelemetry(exporter, at_once=True)
-        app = make_app(MeshService(nodes[0]), GatewayOptions(), history=history, telemetry=telemetry)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-            body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}]}
-            response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
-        await close(nodes)
-        return response, heard, [node.id for node in nodes]
-
-    response, heard, ids = run_virtual(run())
+    nodes = await mesh()
+    heard = tap(nodes[0])
+    telemetry = SpanTelemetry(exporter, at_once=True)
+    app = make_app(MeshService(nodes[0]), GatewayOptions(), history=history, telemetry=telemetry)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}]}
+        response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
+    await close(nodes)
+    ids = [node.id for node in nodes]
     assert response.status_code == 200, response.text
     assert response.json()["choices"][0]["message"]["content"].strip() == TRUTH[QUESTION]
     # the response
@@ -148,46 +146,41 @@ def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
     assert {"request", "round", "ask judge"} <= {span.name for span in exporter.get_finished_spans()}
 
 
-def test_no_line_holds_words_of_question_answer_or_key(log: io.StringIO) -> None:
-    async def run() -> None:
-        nodes = await mesh()
-        app = make_app(MeshService(nodes[0]), GatewayOptions())
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-            for model in ("swarm", "solo/ant", "solo/elk", SECRET):
-                body = {"model": model, "messages": [{"role": "user", "content": SECRET}], "user": SECRET}
-                await client.post(
-                    "/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-hush", "x-secret": SECRET}
-                )
-            await client.get("/v1/shoe", params={"q": SECRET})
-        await close(nodes)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_no_line_holds_words_of_question_answer_or_key(log: io.StringIO) -> None:
+    nodes = await mesh()
+    app = make_app(MeshService(nodes[0]), GatewayOptions())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        for model in ("swarm", "solo/ant", "solo/elk", SECRET):
+            body = {"model": model, "messages": [{"role": "user", "content": SECRET}], "user": SECRET}
+            await client.post(
+                "/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-hush", "x-secret": SECRET}
+            )
+        await client.get("/v1/shoe", params={"q": SECRET})
+    await close(nodes)
     assert len(lines(log, "observed", "request ended")) == 5
     assert "shoe" not in log.getvalue()
     assert "hush" not in log.getvalue()
 
 
-def test_two_requests_at_once_do_not_mix(log: io.StringIO) -> None:
+@in_virtual_time
+async def test_two_requests_at_once_do_not_mix(log: io.StringIO) -> None:
     names = [f"{number:032x}" for number in (1, 2, 3, 4)]
-
-    async def run() -> None:
-        nodes = await mesh()
-        app = make_app(MeshService(nodes[0]), GatewayOptions())
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
-            await asyncio.gather(
-                *(
-                    client.post(
-                        "/v1/chat/completions",
-                        json={"model": "swarm", "messages": [{"role": "user", "content": QUESTIONS[place]}]},
-                        headers={"x-request-id": name},
-                    )
-                    for place, name in enumerate(names)
+    nodes = await mesh()
+    app = make_app(MeshService(nodes[0]), GatewayOptions())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
+        await asyncio.gather(
+            *(
+                client.post(
+                    "/v1/chat/completions",
+                    json={"model": "swarm", "messages": [{"role": "user", "content": QUESTIONS[place]}]},
+                    headers={"x-request-id": name},
                 )
+                for place, name in enumerate(names)
             )
-        await close(nodes)
-
-    run_virtual(run())
+        )
+    await close(nodes)
     for message in ("round planned", "round ended"):
         found = lines(log, message=message)
         assert sorted(str(line["request"]) for line in found) == names
@@ -195,21 +188,18 @@ def test_two_requests_at_once_do_not_mix(log: io.StringIO) -> None:
     assert {line["request"] for line in lines(log, "participant", "proposed")} == set(names)
 
 
-def test_a_stream_s_lines_and_counts_come_at_its_end(log: io.StringIO) -> None:
-    async def run() -> tuple[str, str]:
-        nodes = await mesh()
-        app = make_app(MeshService(nodes[0]), GatewayOptions())
-        body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-            response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
-            metrics = await client.get("/metrics")
-        await close(nodes)
-        assert response.headers["x-request-id"] == REQUEST
-        return response.text, metrics.text
-
-    text, metrics = run_virtual(run())
-    assert text.rstrip().endswith("[DONE]")
+@in_virtual_time
+async def test_a_stream_s_lines_and_counts_come_at_its_end(log: io.StringIO) -> None:
+    nodes = await mesh()
+    app = make_app(MeshService(nodes[0]), GatewayOptions())
+    body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
+        metrics = (await client.get("/metrics")).text
+    await close(nodes)
+    assert response.headers["x-request-id"] == REQUEST
+    assert response.text.rstrip().endswith("[DONE]")
     ended = lines(log, "observed", "request ended")[0]
     assert (ended["request"], ended["status"], ended["model"]) == (REQUEST, 200, "committee")
     assert int(str(ended["tokens"])) > 0

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH, ask_each, crowd, right_share, scripts
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
@@ -20,7 +21,6 @@ from waggle.engines.script import Script, Shill
 from waggle.node.calibrating.calibrate import Lessons, calibrate
 from waggle.node.calibrating.known import KnownQuestion
 from waggle.node.calibration import Calibration
-from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,14 +41,15 @@ def nodes(ring: int, seed: int) -> list[Script]:
     return [replace(part, conduct=Shill(wrong_choice=1)) if i < ring else part for i, part in enumerate(honest)]
 
 
-def measured(parts: list[Script]) -> Calibration:
+@in_virtual_time
+async def measured(parts: list[Script]) -> Calibration:
     """What hidden calibration finds out about these nodes."""
     known = [
         KnownQuestion(kind="sum", text=text, answer=TRUTH[text], wrong=shifted(TRUTH[text], 2))
         for text in QUESTIONS[-GOLD:]
     ]
     lessons = Lessons(known=known, rounds=[], outside=[], is_right=lambda question, said: said == question.answer)
-    return run_virtual(calibrate(crowd(parts), lessons, seed=1, progress=lambda what, done, total: None))
+    return await calibrate(crowd(parts), lessons, seed=1, progress=lambda what, done, total: None)
 
 
 def cell(records: list[Record]) -> Cell:

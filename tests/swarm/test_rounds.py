@@ -18,6 +18,7 @@ from tests.swarm.crowd import (
     right_share,
     scripts,
 )
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.ids import NodeId, RoundId
@@ -25,7 +26,7 @@ from waggle.core.round_values import Outcome, Plan, Record, Standing
 from waggle.engines.script import Crasher, Script, share
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.rounds.swarm import Swarm, run_round
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,13 +46,10 @@ def plan_for(engines: Engines, *, proposers: int, judges: int, standby: int = 0,
     )
 
 
-def run_plan(engines: Engines, plan: Plan) -> Record:
-    async def run() -> Record:
-        record = await run_round(plan, engines, VirtualClock())
-        assert_idle(engines)
-        return record
-
-    record = run_virtual(run())
+@in_virtual_time
+async def run_plan(engines: Engines, plan: Plan) -> Record:
+    record = await run_round(plan, engines, VirtualClock())
+    assert_idle(engines)
     assert_sound(record)
     return record
 
@@ -109,18 +107,14 @@ def without_seconds(record: Record) -> Outcome:
     return replace(record.outcome, spent=replace(record.outcome.spent, seconds=0.0))
 
 
-def test_rounds_at_once_on_the_same_engines_give_what_each_gives_alone() -> None:
+@in_virtual_time
+async def test_rounds_at_once_on_the_same_engines_give_what_each_gives_alone() -> None:
     questions = QUESTIONS[:12]
-
-    async def run() -> tuple[list[Record], list[Record]]:
-        engines = {NodeId(f"n{part.seed}"): Uneven(part, TRUTH) for part in scripts(5)}
-        swarm = Swarm(engines, clock=VirtualClock())
-        alone = [await swarm.ask(question) for question in questions]
-        at_once = await asyncio.gather(*map(swarm.ask, questions))
-        assert_idle(engines)
-        return alone, at_once
-
-    alone, at_once = run_virtual(run())
+    engines = {NodeId(f"n{part.seed}"): Uneven(part, TRUTH) for part in scripts(5)}
+    swarm = Swarm(engines, clock=VirtualClock())
+    alone = [await swarm.ask(question) for question in questions]
+    at_once = await asyncio.gather(*map(swarm.ask, questions))
+    assert_idle(engines)
     assert list(map(without_seconds, at_once)) == list(map(without_seconds, alone))
     assert len({record.plan.round_id for record in at_once}) == len(questions)
 

@@ -8,9 +8,9 @@ import pytest
 from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import MeshNode, make_mesh
 from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
+from tests.virtual import in_virtual_time
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
-from waggle.core.round_values import BallotFailed, ProposalFailed, Record
-from waggle.testing.clock import run_virtual
+from waggle.core.round_values import BallotFailed, ProposalFailed
 
 SECRET = "/home/me/secret/weights.bin"
 
@@ -31,14 +31,12 @@ def break_engine(node: MeshNode, *, proposes: bool) -> None:
 
 @pytest.mark.parametrize("broken", [[0], [3], [0, 3]], ids=["the coordinator's", "a peer's", "both"])
 @pytest.mark.parametrize("proposes", [False, True])
-def test_what_a_crash_says_stays_at_its_node(broken: Sequence[int], proposes: bool) -> None:
-    async def run() -> Record:
-        nodes = await make_mesh(parts(5), conditions=LAN)
-        for number in broken:
-            break_engine(nodes[number], proposes=proposes)
-        return await nodes[0].swarm.ask(QUESTIONS[77], QUICK)
-
-    record = run_virtual(run())
+@in_virtual_time
+async def test_what_a_crash_says_stays_at_its_node(broken: Sequence[int], proposes: bool) -> None:
+    nodes = await make_mesh(parts(5), conditions=LAN)
+    for number in broken:
+        break_engine(nodes[number], proposes=proposes)
+    record = await nodes[0].swarm.ask(QUESTIONS[77], QUICK)
     kind = BallotFailed if proposes else ProposalFailed
     assert any(isinstance(event, kind) for event in record.events)
     assert SECRET not in msgspec.json.encode(record).decode()

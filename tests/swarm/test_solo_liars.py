@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.swarm.solo_crowd import ASKED, TEXT, Lie, SoloCrowd, collected, generation, solo_crowd
+from tests.virtual import in_virtual_time
 from waggle.core.chat_values import Tool, ToolCall
 from waggle.core.engine_values import Finish, GenerateRequest
 from waggle.core.errors import EngineError, EngineRefused, MeshError
@@ -19,7 +20,6 @@ from waggle.mesh.messages import (
     Wrote,
 )
 from waggle.node.services.mesh import MeshService
-from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -115,26 +115,22 @@ async def _first_the_liar(crowd: SoloCrowd, service: MeshService) -> None:
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_peer_that_lies_is_found_out(lie: Lie) -> None:
-    async def run() -> None:
-        async with solo_crowd([None], liars=[lie]) as (_, service):
-            with pytest.raises((MeshError, EngineError)):
-                await collected(service.generate("bee", ASKED, 30.0))
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_peer_that_lies_is_found_out(lie: Lie) -> None:
+    async with solo_crowd([None], liars=[lie]) as (_, service):
+        with pytest.raises((MeshError, EngineError)):
+            await collected(service.generate("bee", ASKED, 30.0))
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
-    async def run() -> None:
-        async with solo_crowd([None, FAST], liars=[lie]) as (crowd, service):
-            await _first_the_liar(crowd, service)
-            text, made = await collected(service.generate("bee", ASKED, 60.0))
-            assert text == made.text
-            assert text.endswith(TEXT)
-            assert made.answer == "5"
-
-    run_virtual(run())
+@in_virtual_time
+async def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
+    async with solo_crowd([None, FAST], liars=[lie]) as (crowd, service):
+        await _first_the_liar(crowd, service)
+        text, made = await collected(service.generate("bee", ASKED, 60.0))
+        assert text == made.text
+        assert text.endswith(TEXT)
+        assert made.answer == "5"
 
 
 @pytest.mark.parametrize(
@@ -149,69 +145,61 @@ def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
         ("", "weather", False),
     ],
 )
-def test_a_stranger_calls_only_what_it_may_and_must(name: str, choice: str, taken: bool) -> None:
+@in_virtual_time
+async def test_a_stranger_calls_only_what_it_may_and_must(name: str, choice: str, taken: bool) -> None:
     calls = (ToolCall(id="1", name=name, arguments="{}"),) if name else ()
 
     async def lie(channel: SignedChannel) -> None:
         finish = Finish.TOOL_CALLS if calls else Finish.STOP
         await channel.send(Generated(generation=generation("", tool_calls=calls, finish=finish)))
 
-    async def run() -> None:
-        asked = GenerateRequest(question="?", tools=(Tool(name="weather"), Tool(name="time")), tool_choice=choice)
-        async with solo_crowd([None], liars=[lie]) as (_, service):
-            if taken:
-                assert (await collected(service.generate("bee", asked, 10.0)))[1].tool_calls == calls
-            else:
-                with pytest.raises(MeshError):
-                    await collected(service.generate("bee", asked, 10.0))
-
-    run_virtual(run())
+    asked = GenerateRequest(question="?", tools=(Tool(name="weather"), Tool(name="time")), tool_choice=choice)
+    async with solo_crowd([None], liars=[lie]) as (_, service):
+        if taken:
+            assert (await collected(service.generate("bee", asked, 10.0)))[1].tool_calls == calls
+        else:
+            with pytest.raises(MeshError):
+                await collected(service.generate("bee", asked, 10.0))
 
 
-def test_an_honest_stranger_is_believed() -> None:
+@in_virtual_time
+async def test_an_honest_stranger_is_believed() -> None:
     async def honest(channel: SignedChannel) -> None:
         await channel.send(wrote("one"))
         await channel.send(Generated(generation=generation("one", logprobs=(-0.1,))))
 
-    async def run() -> None:
-        async with solo_crowd([None], liars=[honest]) as (_, service):
-            assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == "one"
-
-    run_virtual(run())
+    async with solo_crowd([None], liars=[honest]) as (_, service):
+        assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == "one"
 
 
-def test_text_behind_a_stop_string_is_not_taken() -> None:
+@in_virtual_time
+async def test_text_behind_a_stop_string_is_not_taken() -> None:
     async def writes_on(channel: SignedChannel) -> None:
         await channel.send(wrote("one EN"))
         await channel.send(wrote("D two"))
         await channel.send(Generated(generation=generation("one END two", completion_tokens=2)))
 
-    async def run() -> None:
-        async with solo_crowd([None], liars=[writes_on]) as (_, service):
-            asked = GenerateRequest(question="?", stop=("END",))
-            with pytest.raises(MeshError):
-                await collected(service.generate("bee", asked, 30.0))
-            text, _ = await collected(service.generate("bee", GenerateRequest(question="?"), 30.0))
-            assert text == "one END two"
-
-    run_virtual(run())
+    async with solo_crowd([None], liars=[writes_on]) as (_, service):
+        asked = GenerateRequest(question="?", stop=("END",))
+        with pytest.raises(MeshError):
+            await collected(service.generate("bee", asked, 30.0))
+        text, _ = await collected(service.generate("bee", GenerateRequest(question="?"), 30.0))
+        assert text == "one END two"
 
 
-def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> None:
+@in_virtual_time
+async def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> None:
     async def refuses(channel: SignedChannel) -> None:
         await channel.send(CannotGenerate(failure=Failure(Cause.REFUSED, "this cannot be answered")))
 
-    async def run() -> None:
-        async with solo_crowd([None, FAST], liars=[refuses]) as (crowd, service):
-            await _first_the_liar(crowd, service)
-            assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == TEXT
-        async with solo_crowd([None, FAST], liars=[refuses, refuses]) as (crowd, service):
-            await _first_the_liar(crowd, service)
-            with pytest.raises(EngineRefused):
-                await collected(service.generate("bee", ASKED, 30.0))
-            assert crowd.engines[1].calls == 0
-
-    run_virtual(run())
+    async with solo_crowd([None, FAST], liars=[refuses]) as (crowd, service):
+        await _first_the_liar(crowd, service)
+        assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == TEXT
+    async with solo_crowd([None, FAST], liars=[refuses, refuses]) as (crowd, service):
+        await _first_the_liar(crowd, service)
+        with pytest.raises(EngineRefused):
+            await collected(service.generate("bee", ASKED, 30.0))
+        assert crowd.engines[1].calls == 0
 
 
 @pytest.mark.parametrize(
@@ -219,17 +207,15 @@ def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> Non
     [((1.0,), (1.0,), (1.0,)), ((2.0,), (1.0,)), ((1.0,), (0.6, 0.8)), ((), ()), ((0.0,), (1.0,))],
     ids=str,
 )
-def test_vectors_that_do_not_fit_the_texts_are_not_taken(vectors: tuple[tuple[float, ...], ...]) -> None:
+@in_virtual_time
+async def test_vectors_that_do_not_fit_the_texts_are_not_taken(vectors: tuple[tuple[float, ...], ...]) -> None:
     async def lie(channel: SignedChannel) -> None:
         await channel.send(Embedded(vectors=tuple(vector or (1.0,) for vector in vectors[: len(vectors)])))
         await channel.send(Embedded(vectors=((1.0,),)))
 
-    async def run() -> None:
-        async with solo_crowd([None], liars=[lie]) as (_, service):
-            if vectors == ((), ()):  # the honest case, so that this test can fail
-                assert await service.embed("bee", ["a", "b"], 10.0) == [[1.0], [1.0]]
-                return
-            with pytest.raises(MeshError):
-                await service.embed("bee", ["a", "b"], 10.0)
-
-    run_virtual(run())
+    async with solo_crowd([None], liars=[lie]) as (_, service):
+        if vectors == ((), ()):  # the honest case, so that this test can fail
+            assert await service.embed("bee", ["a", "b"], 10.0) == [[1.0], [1.0]]
+            return
+        with pytest.raises(MeshError):
+            await service.embed("bee", ["a", "b"], 10.0)

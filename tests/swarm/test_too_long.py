@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from tests.swarm.solo_crowd import ASKED, SLOW, collected, solo_crowd
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import TooLong
 from waggle.core.failures import Cause
 from waggle.engines.scripted import ScriptedEngine
-from waggle.testing.clock import run_virtual
 
 REASON = "the question takes 900 tokens, the model's context has 256"
 
@@ -30,23 +30,19 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ScriptedEngine, "embed", embed)
 
 
-def test_a_peer_that_cannot_hold_a_question_says_so_to_whoever_wants_its_model() -> None:
-    async def run() -> None:
-        async with solo_crowd([None, SLOW]) as (_, service):
-            with pytest.raises(TooLong, match="context has"):
-                await collected(service.generate("bee", ASKED, 60.0))
-            with pytest.raises(TooLong, match="context has"):
-                await service.embed("bee", ["word " * 900], 60.0)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_peer_that_cannot_hold_a_question_says_so_to_whoever_wants_its_model() -> None:
+    async with solo_crowd([None, SLOW]) as (_, service):
+        with pytest.raises(TooLong, match="context has"):
+            await collected(service.generate("bee", ASKED, 60.0))
+        with pytest.raises(TooLong, match="context has"):
+            await service.embed("bee", ["word " * 900], 60.0)
 
 
-def test_the_record_of_a_round_says_that_nobody_could_hold_the_question() -> None:
-    async def run() -> None:
-        async with solo_crowd([SLOW, SLOW]) as (_, service):
-            record = await service.ask("What is 2 + 3?", AskOptions())
-            assert record.outcome.answer is None
-            assert len(record.outcome.failures) == 2
-            assert all(failure.cause is Cause.TOO_LONG for failure in record.outcome.failures.values())
-
-    run_virtual(run())
+@in_virtual_time
+async def test_the_record_of_a_round_says_that_nobody_could_hold_the_question() -> None:
+    async with solo_crowd([SLOW, SLOW]) as (_, service):
+        record = await service.ask("What is 2 + 3?", AskOptions())
+        assert record.outcome.answer is None
+        assert len(record.outcome.failures) == 2
+        assert all(failure.cause is Cause.TOO_LONG for failure in record.outcome.failures.values())

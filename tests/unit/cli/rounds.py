@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
@@ -9,7 +10,7 @@ from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.rounds.swarm import Swarm
 from waggle.strategies.machine import Watch
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 QUESTION = "What is 6 * 7?"
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]big[/] [/] :heart: \x9b2J \u202eleft\r\x08 \\[i] \\"
@@ -27,17 +28,12 @@ def crashing() -> ScriptedEngine:
     return ScriptedEngine(script, lambda question: "42")
 
 
-def play(
+@in_virtual_time
+async def play(
     engines: Mapping[NodeId, ScriptedEngine], *, watch: Watch | None = None, min_confidence: float = 0.0
 ) -> Record:
     """One round of the full method."""
-
-    async def run() -> Record:
-        return await Swarm(engines, clock=VirtualClock()).ask(
-            QUESTION, AskOptions(min_confidence=min_confidence), watch
-        )
-
-    return run_virtual(run())
+    return await Swarm(engines, clock=VirtualClock()).ask(QUESTION, AskOptions(min_confidence=min_confidence), watch)
 
 
 def agreed_round(*, min_confidence: float = 0.0) -> Record:

@@ -6,10 +6,12 @@ from math import sqrt
 
 import pytest
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.engine_values import Judgement, JudgeMethod, JudgeRequest
 from waggle.core.errors import EngineUnavailable, UsageError
 from waggle.core.ids import NodeId
+from waggle.core.round_values import Outcome
 from waggle.engines.actor import shifted
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
@@ -18,7 +20,6 @@ from waggle.node.calibrating.known import KnownQuestion
 from waggle.node.calibration import Calibration
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.skills import SkillCount
-from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,6 +56,7 @@ def engine(script: Script) -> ScriptedEngine:
 
 
 Engines = dict[NodeId, ScriptedEngine]
+Progress = tuple[str, int, int]
 
 
 def team() -> Engines:
@@ -65,20 +67,21 @@ def team() -> Engines:
     }
 
 
-def run_calibrate(
-    engines: Mapping[NodeId, ScriptedEngine], given: Lessons
-) -> tuple[Calibration, list[tuple[str, int, int]]]:
-    told: list[tuple[str, int, int]] = []
-
-    async def run() -> Calibration:
-        return await calibrate(engines, given, seed=7, progress=lambda *what: told.append(what))
-
-    return run_virtual(run()), told
+@in_virtual_time
+async def run_calibrate(engines: Mapping[NodeId, ScriptedEngine], given: Lessons) -> tuple[Calibration, list[Progress]]:
+    told: list[Progress] = []
+    return await calibrate(engines, given, seed=7, progress=lambda *what: told.append(what)), told
 
 
 @cache
-def measured() -> tuple[Calibration, list[tuple[str, int, int]]]:
+def measured() -> tuple[Calibration, list[Progress]]:
     return run_calibrate(team(), lessons())
+
+
+@in_virtual_time
+async def outcomes(strategy: str, questions: Sequence[str]) -> list[Outcome]:
+    swarm = Swarm(team(), measured()[0])
+    return [(await swarm.ask(question, AskOptions(strategy=strategy))).outcome for question in questions]
 
 
 def assert_near(count: SkillCount, p: float, *, independent: float) -> None:
@@ -123,17 +126,11 @@ def test_progress_is_told_to_the_end_of_each_activity() -> None:
 
 @pytest.mark.parametrize("strategy", ["committee", "best"])
 def test_questions_from_outside_are_given_a_low_probability_and_known_ones_a_higher(strategy: str) -> None:
-    async def run() -> tuple[list[float], list[tuple[float, bool]]]:
-        swarm = Swarm(team(), measured()[0])
-        options = AskOptions(strategy=strategy)
-        strange = [(await swarm.ask(text + " And why?", options)).outcome.confidence for text in OUTSIDE[:10]]
-        inside = [(await swarm.ask(text, options)).outcome for text in [*list(SUMS)[100:120], *list(WORDS)[100:120]]]
-        asked = [*list(SUMS)[100:120], *list(WORDS)[100:120]]
-        return strange, [(o.confidence, o.answer == TRUTH[text]) for o, text in zip(inside, asked, strict=True)]
-
-    strange, inside = run_virtual(run())
+    strange = outcomes(strategy, [text + " And why?" for text in OUTSIDE[:10]])
+    asked = [*list(SUMS)[100:120], *list(WORDS)[100:120]]
+    inside = [(o.confidence, o.answer == TRUTH[text]) for o, text in zip(outcomes(strategy, asked), asked, strict=True)]
     stated, right = (sum(values) / len(inside) for values in zip(*inside, strict=True))
-    assert max(strange) < 0.15
+    assert max(outcome.confidence for outcome in strange) < 0.15
     assert stated > 0.5
     assert stated == pytest.approx(right, abs=0.15)
 

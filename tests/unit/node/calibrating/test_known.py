@@ -4,19 +4,22 @@ import asyncio
 
 import pytest
 
+from tests.virtual import in_virtual_time
 from waggle.node.calibrating.known import each
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 
-def test_results_come_in_the_order_of_the_items_whatever_order_they_end_in() -> None:
+@in_virtual_time
+async def test_results_come_in_the_order_of_the_items_whatever_order_they_end_in() -> None:
     async def call(item: int) -> int:
         await VirtualClock().sleep(10.0 - item)
         return item * item
 
-    assert run_virtual(each(range(10), call, lambda done: None)) == [item * item for item in range(10)]
+    assert await each(range(10), call, lambda done: None) == [item * item for item in range(10)]
 
 
-def test_no_more_calls_run_at_once_than_allowed() -> None:
+@in_virtual_time
+async def test_no_more_calls_run_at_once_than_allowed() -> None:
     running, most, told = 0, 0, list[int]()
 
     async def call(item: int) -> None:
@@ -26,12 +29,13 @@ def test_no_more_calls_run_at_once_than_allowed() -> None:
         await VirtualClock().sleep(1.0 + item % 3)
         running -= 1
 
-    run_virtual(each(range(50), call, told.append, at_once=7))
+    await each(range(50), call, told.append, at_once=7)
     assert most == 7
     assert told == list(range(1, 51))
 
 
-def test_a_call_that_fails_stops_the_others() -> None:
+@in_virtual_time
+async def test_a_call_that_fails_stops_the_others() -> None:
     ended: list[int] = []
 
     async def call(item: int) -> None:
@@ -40,17 +44,15 @@ def test_a_call_that_fails_stops_the_others() -> None:
             raise ValueError("no")
         ended.append(item)
 
-    async def run() -> None:
-        with pytest.raises(ExceptionGroup):
-            await each(range(10), call, lambda done: None)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run_virtual(run())
+    with pytest.raises(ExceptionGroup):
+        await each(range(10), call, lambda done: None)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert ended == [0, 1, 2]
 
 
-def test_nothing_to_do_is_done_at_once() -> None:
+@in_virtual_time
+async def test_nothing_to_do_is_done_at_once() -> None:
     async def call(item: int) -> int:
         raise AssertionError("nothing was to be called")
 
-    assert run_virtual(each([], call, lambda done: None)) == []
+    assert await each([], call, lambda done: None) == []

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.engine_values import EngineCard, GenerateRequest, StreamedToken
 from waggle.core.errors import EngineRefused, EngineUnavailable
 from waggle.engines.openai.bounded_http import HttpBounds
@@ -16,7 +17,7 @@ from waggle.engines.openai.settings import ServerSettings
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.engines.watch import LOOK_SECONDS, MOST_FAILURES, REST_SECONDS, EngineWatch
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 ASKED = GenerateRequest(question="What is 2 + 3?")
 ADDRESS = "http://10.0.0.7:8000/v1"
@@ -49,20 +50,30 @@ DEAD = EngineUnavailable(f"{ADDRESS} cannot be reached: is the server running? (
 NO_KEY = EngineRefused(f"{ADDRESS} refused the call (status 401): name the environment variable that holds its key")
 
 
+@asynccontextmanager
+async def watching(*engines: Frail) -> AsyncIterator[EngineWatch]:
+    """A watch that has begun and keeps looking."""
+    watch = EngineWatch({engine.script.name: engine for engine in engines})
+    await watch.begin()
+    looking = asyncio.create_task(watch.keep_looking())
+    yield watch
+    looking.cancel()
+
+
 async def ask(watch: EngineWatch, name: str = "bee") -> None:
     with suppress(EngineUnavailable):
         await watch.engines[name].generate(ASKED)
 
 
-def test_an_engine_that_cannot_be_reached_is_in_trouble_until_it_answers(caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
-        bee = Frail()
-        bee.silent = DEAD
-        watch = EngineWatch({"bee": bee, "ant": Frail("ant")})
-        await watch.begin()
+@in_virtual_time
+async def test_an_engine_that_cannot_be_reached_is_in_trouble_until_it_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bee = Frail()
+    bee.silent = DEAD
+    async with watching(bee, Frail("ant")) as watch:
         assert watch.usable() == ["ant"]
         assert "cannot be reached" in watch.engines["bee"].trouble
-        looking = asyncio.create_task(watch.keep_looking())
         await asyncio.sleep(LOOK_SECONDS + 1)
         assert watch.usable() == ["ant"]
         bee.silent = None
@@ -70,82 +81,67 @@ def test_an_engine_that_cannot_be_reached_is_in_trouble_until_it_answers(caplog:
         assert watch.usable() == ["bee", "ant"]
         assert watch.changed.is_set()
         assert watch.card("bee").context_tokens == 77
-        looking.cancel()
-
-    with caplog.at_level(logging.WARNING):
-        run_virtual(run())
     said = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert said == [(30, "an engine cannot be used now"), (30, "an engine can be used again")]
 
 
 @pytest.mark.parametrize("text", [str(DEAD), "'/home/zoe/models/bee' is damaged", "cannot read /home/zoe/x: no room"])
-def test_what_is_shown_of_trouble_names_no_address_and_no_path(text: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> str:
-        bee = Frail()
-        bee.silent = EngineUnavailable(text)
-        watch = EngineWatch({"bee": bee})
-        await watch.begin()
-        return watch.engines["bee"].trouble
-
-    with caplog.at_level(logging.DEBUG):
-        trouble = run_virtual(run())
+@in_virtual_time
+async def test_what_is_shown_of_trouble_names_no_address_and_no_path(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    bee = Frail()
+    bee.silent = EngineUnavailable(text)
+    watch = EngineWatch({"bee": bee})
+    await watch.begin()
+    trouble = watch.engines["bee"].trouble
     assert trouble
     told = trouble + "".join(str(record.__dict__.get("facts")) for record in caplog.records)
     assert not any(secret in told for secret in ("10.0.0.7", "8000", "home", "zoe"))
 
 
-def test_engines_that_all_refuse_are_a_mistake_of_who_starts_them() -> None:
-    async def run() -> None:
-        bee, ant = Frail(), Frail("ant")
-        bee.silent = ant.silent = NO_KEY
-        with pytest.raises(EngineRefused, match="environment variable"):
-            await EngineWatch({"bee": bee, "ant": ant}).begin()
-        ant.silent = DEAD  # which may come back
-        watch = EngineWatch({"bee": bee, "ant": ant})
-        await watch.begin()
-        assert watch.usable() == []
-
-    run_virtual(run())
+@in_virtual_time
+async def test_engines_that_all_refuse_are_a_mistake_of_who_starts_them() -> None:
+    bee, ant = Frail(), Frail("ant")
+    bee.silent = ant.silent = NO_KEY
+    with pytest.raises(EngineRefused, match="environment variable"):
+        await EngineWatch({"bee": bee, "ant": ant}).begin()
+    ant.silent = DEAD  # which may come back
+    watch = EngineWatch({"bee": bee, "ant": ant})
+    await watch.begin()
+    assert watch.usable() == []
 
 
-def test_an_engine_that_hangs_is_not_waited_for() -> None:
+@in_virtual_time
+async def test_an_engine_that_hangs_is_not_waited_for() -> None:
     class Hung(Frail):
         async def describe(self) -> EngineCard:
             await asyncio.Event().wait()
             raise AssertionError
 
-    async def run() -> None:
-        watch = EngineWatch({"bee": Hung(), "ant": Frail("ant")})
-        await watch.begin()
-        assert watch.usable() == ["ant"]
-        assert asyncio.get_running_loop().time() < 15.0
-
-    run_virtual(run())
+    watch = EngineWatch({"bee": Hung(), "ant": Frail("ant")})
+    await watch.begin()
+    assert watch.usable() == ["ant"]
+    assert asyncio.get_running_loop().time() < 15.0
 
 
-def test_a_call_that_fails_is_looked_into_at_once() -> None:
-    async def run() -> None:
-        bee = Frail()
-        watch = EngineWatch({"bee": bee})
-        await watch.begin()
-        looking = asyncio.create_task(watch.keep_looking())
+@in_virtual_time
+async def test_a_call_that_fails_is_looked_into_at_once() -> None:
+    bee = Frail()
+    async with watching(bee) as watch:
         await asyncio.sleep(0.1)
         bee.silent = bee.broken = DEAD
         await ask(watch)
         await asyncio.sleep(0.1)
         assert watch.usable() == []
-        looking.cancel()
-
-    run_virtual(run())
 
 
-def test_an_engine_that_says_what_it_is_and_fails_at_all_else_is_left_alone_for_a_while() -> None:
-    async def run() -> None:
-        bee = Frail()
-        bee.broken = DEAD
-        watch = EngineWatch({"bee": bee})
-        await watch.begin()
-        looking = asyncio.create_task(watch.keep_looking())
+@in_virtual_time
+async def test_an_engine_that_says_what_it_is_and_fails_at_all_else_is_left_alone_for_a_while() -> None:
+    bee = Frail()
+    bee.broken = DEAD
+    async with watching(bee) as watch:
         for _ in range(MOST_FAILURES):
             assert watch.usable() == ["bee"]
             await asyncio.gather(ask(watch), ask(watch), ask(watch))  # of one moment: they count once
@@ -155,41 +151,29 @@ def test_an_engine_that_says_what_it_is_and_fails_at_all_else_is_left_alone_for_
         assert watch.usable() == []
         await asyncio.sleep(REST_SECONDS)
         assert watch.usable() == ["bee"]  # to be tried again
-        looking.cancel()
-
-    run_virtual(run())
 
 
-def test_an_engine_at_work_is_not_asked_what_it_is() -> None:
-    async def run() -> None:
-        bee = Frail(seconds=10.0)
-        watch = EngineWatch({"bee": bee})
-        await watch.begin()
-        looking, work = asyncio.create_task(watch.keep_looking()), asyncio.create_task(ask(watch))
+@in_virtual_time
+async def test_an_engine_at_work_is_not_asked_what_it_is() -> None:
+    bee = Frail(seconds=10.0)
+    async with watching(bee) as watch:
+        work = asyncio.create_task(ask(watch))
         await asyncio.sleep(3 * LOOK_SECONDS)
         assert watch.engines["bee"].in_flight == 1
         assert bee.looks == 1
         await work
         await asyncio.sleep(2 * LOOK_SECONDS)
         assert bee.looks > 1
-        looking.cancel()
-
-    run_virtual(run())
 
 
-def test_an_engine_that_works_may_hide_its_list_of_models() -> None:
-    async def run() -> None:
-        bee = Frail()
-        watch = EngineWatch({"bee": bee})
-        await watch.begin()
+@in_virtual_time
+async def test_an_engine_that_works_may_hide_its_list_of_models() -> None:
+    bee = Frail()
+    async with watching(bee) as watch:
         await ask(watch)
         bee.silent = NO_KEY
-        looking = asyncio.create_task(watch.keep_looking())
         await asyncio.sleep(3 * LOOK_SECONDS)
         assert watch.usable() == ["bee"]
-        looking.cancel()
-
-    run_virtual(run())
 
 
 async def test_a_server_that_was_never_reached_has_its_model_s_name_all_the_same() -> None:

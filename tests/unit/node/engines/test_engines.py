@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.models.tiny import tiny_folder
+from tests.virtual import in_virtual_time
 from waggle.core.engine_values import GenerateRequest
 from waggle.core.errors import CheckpointError, UsageError
 from waggle.core.ids import NodeId
@@ -12,7 +13,6 @@ from waggle.engines.local.engine import LocalEngine
 from waggle.engines.openai.engine import OpenAIHttpEngine
 from waggle.engines.protocol import Engine
 from waggle.node.engines.opening import open_engines, sum_in
-from waggle.testing.clock import run_virtual
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,18 +24,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def close_all(engines: dict[str, Engine]) -> None:
-    async def run() -> None:
-        for engine in engines.values():
-            await engine.close()
-
-    run_virtual(run())
-
-
-def opened(*specs: str, key_variable: str | None = None) -> dict[str, Engine]:
+@in_virtual_time
+async def opened(*specs: str, key_variable: str | None = None) -> dict[str, Engine]:
     """The engines, closed again: what is asked here is only their names and kinds."""
     engines: dict[str, Engine] = {str(node): e for node, e in open_engines(specs, key_variable=key_variable).items()}
-    close_all(engines)
+    for engine in engines.values():
+        await engine.close()
     return engines
 
 
@@ -100,15 +94,13 @@ def test_a_key_that_is_not_in_the_environment_is_refused_by_name(monkeypatch: py
     assert opened(f"{SERVER}#model", key_variable="SOME_KEY")
 
 
-def test_an_engine_without_a_model_adds_and_is_right_more_often_than_not() -> None:
-    async def run() -> int:
-        engines = open_engines(["scripted:ant", "scripted:bee"])
-        asked = [GenerateRequest(question=f"What is {n} + {2 * n}?") for n in range(40)]
-        answers = [(await engines[NodeId("bee")].generate(each)).answer.strip() for each in asked]
-        assert set(engines) == {"ant", "bee"}
-        return sum(answer == str(3 * n) for n, answer in enumerate(answers))
-
-    assert 20 < run_virtual(run()) < 40
+@in_virtual_time
+async def test_an_engine_without_a_model_adds_and_is_right_more_often_than_not() -> None:
+    engines = open_engines(["scripted:ant", "scripted:bee"])
+    asked = [GenerateRequest(question=f"What is {n} + {2 * n}?") for n in range(40)]
+    answers = [(await engines[NodeId("bee")].generate(each)).answer.strip() for each in asked]
+    assert set(engines) == {"ant", "bee"}
+    assert 20 < sum(answer == str(3 * n) for n, answer in enumerate(answers)) < 40
 
 
 def test_a_sum_is_found_in_a_question_that_asks_for_one() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.swarm.members import make_key
 from tests.swarm.solo_crowd import LAN, TODAY, truth
+from tests.virtual import in_virtual_time
 from waggle.core.errors import UsageError
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
@@ -20,7 +21,7 @@ from waggle.node.control.messages import Peers, PeersReply
 from waggle.node.network.mesh_node import MeshNode, make_node
 from waggle.node.running.local_control import LocalControl
 from waggle.node.running.running import options_of
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 
 async def two_nodes(price: int) -> list[MeshNode]:
@@ -43,17 +44,15 @@ async def two_nodes(price: int) -> list[MeshNode]:
 
 
 @pytest.mark.parametrize("price", [0, 7])
-def test_others_read_the_price_that_was_set(price: int) -> None:
-    async def run() -> PeersReply:
-        nodes = await two_nodes(price)
-        await asyncio.sleep(5)
-        reply = await LocalControl(nodes[0], asyncio.Event()).handle(Peers())
-        for node in nodes:
-            await node.close()
-        assert isinstance(reply, PeersReply)
-        return reply
-
-    [peer] = json.loads(msgspec.json.encode(run_virtual(run()).peers))
+@in_virtual_time
+async def test_others_read_the_price_that_was_set(price: int) -> None:
+    nodes = await two_nodes(price)
+    await asyncio.sleep(5)
+    reply = await LocalControl(nodes[0], asyncio.Event()).handle(Peers())
+    for node in nodes:
+        await node.close()
+    assert isinstance(reply, PeersReply)
+    [peer] = json.loads(msgspec.json.encode(reply.peers))
     assert [offer["price"] for offer in peer["advert"]["offers"]] == [price]
 
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_values import Record
@@ -24,19 +25,17 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.history import MOST_WAITING, History
 from waggle.node.history.store import HistoryStore
 from waggle.node.rounds.swarm import Swarm
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 QUESTION = "What is 6 * 7?"
 PATIENCE_SECONDS = 50.0
 
 
 @cache
-def played() -> Record:
-    async def run() -> Record:
-        engines = {NodeId(f"n{i}"): ScriptedEngine(Script(seed=i), {QUESTION: "42"}) for i in range(3)}
-        return await Swarm(engines, clock=VirtualClock()).ask(QUESTION, AskOptions())
-
-    return run_virtual(run())
+@in_virtual_time
+async def played() -> Record:
+    engines = {NodeId(f"n{i}"): ScriptedEngine(Script(seed=i), {QUESTION: "42"}) for i in range(3)}
+    return await Swarm(engines, clock=VirtualClock()).ask(QUESTION, AskOptions())
 
 
 def a_round(number: int, question: str = QUESTION, answer: str | None = "42", *, abstained: bool = False) -> Record:

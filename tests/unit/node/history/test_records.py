@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.errors import ProtocolError, UsageError, WaggleError
 from waggle.core.ids import NodeId
@@ -18,22 +19,19 @@ from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
 from waggle.node.history.records import MAX_RECORD_BYTES, load_record, save_record
 from waggle.node.rounds.swarm import Swarm
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 QUESTION = "What is 6 * 7?"
 
 
 @cache
-def record(seed: int = 0) -> Record:
+@in_virtual_time
+async def record(seed: int = 0) -> Record:
     """A round with two candidates, a failure and ballots both ways."""
     parts = [Script(seed=i, skill=float(i % 2), seconds_per_call=0.5, wrong_choices=1) for i in range(5)]
     parts.append(Script(conduct=Crasher()))
-
-    async def run() -> Record:
-        engines = {NodeId(f"n{i}"): ScriptedEngine(part, {QUESTION: "42"}) for i, part in enumerate(parts)}
-        return await Swarm(engines, clock=VirtualClock()).ask(QUESTION, AskOptions(seed=seed))
-
-    return run_virtual(run())
+    engines = {NodeId(f"n{i}"): ScriptedEngine(part, {QUESTION: "42"}) for i, part in enumerate(parts)}
+    return await Swarm(engines, clock=VirtualClock()).ask(QUESTION, AskOptions(seed=seed))
 
 
 def test_a_record_survives_its_file_and_replays(tmp_path: Path) -> None:

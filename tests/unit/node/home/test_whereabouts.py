@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from tests.swarm.members import Crowd
+from tests.virtual import in_virtual_time
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Peer
 from waggle.mesh.libp2p.settings import with_ports
 from waggle.node.config.settings import EVERYWHERE
 from waggle.node.home import whereabouts
 from waggle.node.home.whereabouts import MOST_BYTES, MOST_PEERS, Memory, Whereabouts
-from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 
 NODES = [NodeKey.from_seed(number.to_bytes(32)).node_id for number in range(1_000)]
@@ -198,58 +198,50 @@ def remembering(crowd: Crowd, number: int, *others: int) -> Memory:
     return memory
 
 
-def test_a_node_without_an_invite_goes_back_to_whoever_is_left() -> None:
-    async def run() -> float:
-        crowd = Crowd()
-        await crowd.start(2)
-        await crowd.add(30, invites=())
-        async with remembering(crowd, 30, *range(5, 25), 1).followed(crowd.nodes[30]):
-            seconds = await crowd.until(crowd.whole, 60.0)
-        await crowd.stop()
-        return seconds
-
-    assert run_virtual(run()) < 25.0, "of 21 that it knew the last one is there"
+@in_virtual_time
+async def test_a_node_without_an_invite_goes_back_to_whoever_is_left() -> None:
+    crowd = Crowd()
+    await crowd.start(2)
+    await crowd.add(30, invites=())
+    async with remembering(crowd, 30, *range(5, 25), 1).followed(crowd.nodes[30]):
+        seconds = await crowd.until(crowd.whole, 60.0)
+    await crowd.stop()
+    assert seconds < 25.0, "of 21 that it knew the last one is there"
 
 
-def test_a_node_finds_one_that_was_not_there_at_first() -> None:
-    async def run() -> None:
-        crowd = Crowd()
-        await crowd.add(1, invites=())
-        async with remembering(crowd, 1, 0).followed(crowd.nodes[1]):
-            await asyncio.sleep(100)
-            await crowd.add(0, invites=())
-            await crowd.until(crowd.whole, whereabouts.LONGEST_PAUSE + 5.0)
-        await crowd.stop()
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_node_finds_one_that_was_not_there_at_first() -> None:
+    crowd = Crowd()
+    await crowd.add(1, invites=())
+    async with remembering(crowd, 1, 0).followed(crowd.nodes[1]):
+        await asyncio.sleep(100)
+        await crowd.add(0, invites=())
+        await crowd.until(crowd.whole, whereabouts.LONGEST_PAUSE + 5.0)
+    await crowd.stop()
 
 
-def test_who_has_company_leaves_the_others_alone() -> None:
-    async def run() -> None:
-        crowd = Crowd()
-        await crowd.start(2)
-        await crowd.add(7, invites=())
-        async with remembering(crowd, 1, 7).followed(crowd.nodes[1]):
-            await asyncio.sleep(100)
-            assert crowd.usable(7) == set()
-        await crowd.stop()
-
-    run_virtual(run())
+@in_virtual_time
+async def test_who_has_company_leaves_the_others_alone() -> None:
+    crowd = Crowd()
+    await crowd.start(2)
+    await crowd.add(7, invites=())
+    async with remembering(crowd, 1, 7).followed(crowd.nodes[1]):
+        await asyncio.sleep(100)
+        assert crowd.usable(7) == set()
+    await crowd.stop()
 
 
-def test_whoever_answers_is_noted_and_stays_noted_after_the_end() -> None:
-    async def run() -> tuple[int, int]:
-        crowd = Crowd()
-        await crowd.start(3)
-        memory = remembering(crowd, 0)
-        async with memory.followed(crowd.nodes[0]):
-            await asyncio.sleep(3)
-            before = len(memory.now.peers)
-            await crowd.kill(1)
-            await crowd.kill(2)
-            await crowd.until(lambda: not crowd.usable(0), 30.0)
-            await asyncio.sleep(100)
-        await crowd.stop()
-        return before, len(memory.now.peers)
-
-    assert run_virtual(run()) == (2, 2)
+@in_virtual_time
+async def test_whoever_answers_is_noted_and_stays_noted_after_the_end() -> None:
+    crowd = Crowd()
+    await crowd.start(3)
+    memory = remembering(crowd, 0)
+    async with memory.followed(crowd.nodes[0]):
+        await asyncio.sleep(3)
+        before = len(memory.now.peers)
+        await crowd.kill(1)
+        await crowd.kill(2)
+        await crowd.until(lambda: not crowd.usable(0), 30.0)
+        await asyncio.sleep(100)
+    await crowd.stop()
+    assert (before, len(memory.now.peers)) == (2, 2)

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
+from tests.virtual import in_virtual_time
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, Peer
 from waggle.node.network.neighbours import MOST_LINES, log_neighbours
-from waggle.testing.clock import run_virtual
 
 
 def peer(name: str) -> Peer:
@@ -18,24 +18,21 @@ def peer(name: str) -> Peer:
     return Peer(advert=advert, liveness=Liveness.ALIVE)
 
 
-def told(caplog: pytest.LogCaptureFixture, *views: list[str], tell: bool = True) -> list[tuple[str, object]]:
+@in_virtual_time
+async def told(caplog: pytest.LogCaptureFixture, *views: list[str], tell: bool = True) -> list[tuple[str, object]]:
     """What is logged while these views follow each other."""
+    caplog.set_level(logging.INFO, "waggle")
     view: list[Peer] = []
     event = asyncio.Event()
-
-    async def run() -> None:
-        task = asyncio.create_task(log_neighbours(lambda: tuple(view), event.wait))  # type: ignore[arg-type]
-        for names in views:
-            view[:] = [peer(name) for name in names]
-            if tell:
-                event.set()
-            await asyncio.sleep(5.0 if tell else 50.0)
-            event.clear()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    caplog.set_level(logging.INFO, "waggle")
-    run_virtual(run())
+    task = asyncio.create_task(log_neighbours(lambda: tuple(view), event.wait))  # type: ignore[arg-type]
+    for names in views:
+        view[:] = [peer(name) for name in names]
+        if tell:
+            event.set()
+        await asyncio.sleep(5.0 if tell else 50.0)
+        event.clear()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     return [(record.message, record.__dict__["facts"].get("node")) for record in caplog.records]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.errors import MeshError, PeerUnreachable
 from waggle.core.ids import NodeId, RoundId
@@ -14,7 +15,6 @@ from waggle.mesh.memory import MemoryNetwork
 from waggle.mesh.messages import ASK_PROTOCOL, Happened, Planned, PleaseAnswer, StillHere
 from waggle.mesh.transport import Stream
 from waggle.node.peers.client import SPARE_SECONDS, Client, request_of
-from waggle.testing.clock import run_virtual
 from waggle.trust.keys import NodeKey
 
 SECONDS = 8.0
@@ -58,13 +58,7 @@ async def begin(channel: SignedChannel, asked: PleaseAnswer) -> None:
 
 @pytest.mark.parametrize(
     "conduct",
-    [
-        says_nothing,
-        is_still_here,
-        begins_and_is_still_here,
-        tells_of_deadlines_for_ever,
-        floods_with_deadlines,
-    ],
+    [says_nothing, is_still_here, begins_and_is_still_here, tells_of_deadlines_for_ever, floods_with_deadlines],
 )
 def test_a_question_ends_in_its_budget_whatever_the_coordinator_does(conduct: Conduct) -> None:
     ends, tried = ask_of([conduct] * 3)
@@ -81,24 +75,10 @@ def test_who_says_at_once_that_it_cannot_leaves_the_time_to_the_others() -> None
     assert tried == 3
 
 
-def ask_of(conducts: list[Conduct]) -> tuple[float, int]:
+@in_virtual_time
+async def ask_of(conducts: list[Conduct]) -> tuple[float, int]:
     """When a question to such nodes ended, and how many of them were asked."""
     tried: set[str] = set()
-
-    async def run() -> float:
-        network = MemoryNetwork(0)
-        keys = [NodeKey.from_seed(bytes([number]) * 32) for number in range(len(conducts))]
-        asker = NodeKey.from_seed(b"asker".ljust(32))
-        transport = network.join(asker.node_id)
-        for key, conduct in zip(keys, conducts, strict=True):
-            node = network.join(key.node_id)
-            await node.serve_streams(ASK_PROTOCOL, handler(key, conduct))
-            await transport.connect(await node.addresses())
-        client = Client(transport, asker)
-        options = AskOptions(budget=Budget(seconds=SECONDS))
-        with pytest.raises(PeerUnreachable):
-            await client.ask([key.node_id for key in keys], request_of("q", options))
-        return asyncio.get_running_loop().time()
 
     def handler(key: NodeKey, conduct: Conduct) -> Callable[[Stream], Awaitable[None]]:
         async def serve(stream: Stream) -> None:
@@ -108,4 +88,15 @@ def ask_of(conducts: list[Conduct]) -> tuple[float, int]:
 
         return serve
 
-    return run_virtual(run(), limit_seconds=100.0), len(tried)
+    network = MemoryNetwork(0)
+    keys = [NodeKey.from_seed(bytes([number]) * 32) for number in range(len(conducts))]
+    asker = NodeKey.from_seed(b"asker".ljust(32))
+    transport = network.join(asker.node_id)
+    for key, conduct in zip(keys, conducts, strict=True):
+        node = network.join(key.node_id)
+        await node.serve_streams(ASK_PROTOCOL, handler(key, conduct))
+        await transport.connect(await node.addresses())
+    options = AskOptions(budget=Budget(seconds=SECONDS))
+    with pytest.raises(PeerUnreachable):
+        await Client(transport, asker).ask([key.node_id for key in keys], request_of("q", options))
+    return asyncio.get_running_loop().time(), len(tried)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tests.unit.mesh.pipes import PipeEnd, pipe
 from tests.unit.mesh.wire_samples import SAMPLES
+from tests.virtual import in_virtual_time
 from waggle.core.engine_values import JudgeMethod, Sampling
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId, RoundId
@@ -23,7 +24,7 @@ from waggle.node.peers.participant import MAX_PAIRS, Participant
 from waggle.node.peers.remote import RemoteWorker
 from waggle.node.rounds.admission import Admission
 from waggle.node.rounds.work import NodeWork
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 from waggle.trust.keys import NodeKey
 
 ANN, BEE = NodeKey.from_seed(b"ann".ljust(32)), NodeKey.from_seed(b"bee".ljust(32))
@@ -72,56 +73,50 @@ async def says(channel: SignedChannel, first: list[Message], message: Message) -
 @pytest.mark.parametrize("begun", [False, True], ids=["at first", "in a round"])
 @pytest.mark.parametrize("conduct", [Honest(), Hanger()], ids=["quick", "hanging"])
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_a_coordinator_that_says_one_thing_without_end_is_ended(kind: str, conduct: Conduct, begun: bool) -> None:
-    async def run() -> tuple[int, int]:
-        engine = ScriptedEngine(Script(name="bee", conduct=conduct), {}, clock=VirtualClock())
-        work = NodeWork({"": engine}, Admission(capacity=4, queue=16, queue_per_asker=16))
-        network = MemoryNetwork(0)
-        ours, theirs = network.join(ANN.node_id), network.join(BEE.node_id)
-        await Participant(BEE, work).serve(theirs)
-        await ours.connect(await theirs.addresses())
-        channel = SignedChannel(await ours.open(BEE.node_id, ROUND_PROTOCOL), ANN, ROUND)
-        return await says(channel, [PROPOSE] if begun else [], SAMPLES[kind])
-
-    said, tasks = run_virtual(run())
+@in_virtual_time
+async def test_a_coordinator_that_says_one_thing_without_end_is_ended(kind: str, conduct: Conduct, begun: bool) -> None:
+    engine = ScriptedEngine(Script(name="bee", conduct=conduct), {}, clock=VirtualClock())
+    work = NodeWork({"": engine}, Admission(capacity=4, queue=16, queue_per_asker=16))
+    network = MemoryNetwork(0)
+    ours, theirs = network.join(ANN.node_id), network.join(BEE.node_id)
+    await Participant(BEE, work).serve(theirs)
+    await ours.connect(await theirs.addresses())
+    channel = SignedChannel(await ours.open(BEE.node_id, ROUND_PROTOCOL), ANN, ROUND)
+    said, tasks = await says(channel, [PROPOSE] if begun else [], SAMPLES[kind])
     assert said < TIMES
     assert tasks <= MAX_PAIRS + 10
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_a_participant_that_says_one_thing_without_end_is_ended(kind: str) -> None:
-    async def run() -> int:
-        ours, theirs = pipe(ANN.node_id, BEE.node_id)
+@in_virtual_time
+async def test_a_participant_that_says_one_thing_without_end_is_ended(kind: str) -> None:
+    ours, theirs = pipe(ANN.node_id, BEE.node_id)
 
-        async def opened(node: NodeId) -> PipeEnd:
-            return ours
+    async def opened(node: NodeId) -> PipeEnd:
+        return ours
 
-        plan = Plan(round_id=RoundId(ROUND), question="q", proposers=(), judges=())
-        worker = RemoteWorker(BEE.node_id, plan, ANN, opened)
-        pairs = [(first, second) for first in range(8) for second in range(8) if first != second]
-        proposing = asyncio.create_task(worker.propose(PROPOSAL))
-        judging = [
-            asyncio.create_task(worker.judge(replace(BALLOT, pair=replace(BALLOT.pair, first=a, second=b))))
-            for a, b in pairs
-        ]
-        said, _ = await says(SignedChannel(theirs, BEE, ROUND), [], SAMPLES[kind])
-        await worker.close()
-        await asyncio.gather(proposing, *judging, return_exceptions=True)
-        return said
-
-    assert run_virtual(run()) < 100
+    plan = Plan(round_id=RoundId(ROUND), question="q", proposers=(), judges=())
+    worker = RemoteWorker(BEE.node_id, plan, ANN, opened)
+    pairs = [(first, second) for first in range(8) for second in range(8) if first != second]
+    proposing = asyncio.create_task(worker.propose(PROPOSAL))
+    judging = [
+        asyncio.create_task(worker.judge(replace(BALLOT, pair=replace(BALLOT.pair, first=a, second=b))))
+        for a, b in pairs
+    ]
+    said, _ = await says(SignedChannel(theirs, BEE, ROUND), [], SAMPLES[kind])
+    await worker.close()
+    await asyncio.gather(proposing, *judging, return_exceptions=True)
+    assert said < 100
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_beats_that_are_due_end_nothing_also_where_a_link_brings_several_at_once(at_once: int) -> None:
-    async def run() -> None:
-        ours, theirs = pipe(ANN.node_id, BEE.node_id)
-        hearing, beating = Hearing(SignedChannel(ours, ANN, ROUND)), SignedChannel(theirs, BEE, ROUND)
-        listening = asyncio.create_task(hearing.next())
-        for beat in range(1, 600):
-            await asyncio.sleep(0.0 if beat % at_once else at_once * BEAT_SECONDS)
-            await beating.send(StillHere())
-        await beating.send(PleaseStop())
-        assert await listening == PleaseStop()
-
-    run_virtual(run())
+@in_virtual_time
+async def test_beats_that_are_due_end_nothing_also_where_a_link_brings_several_at_once(at_once: int) -> None:
+    ours, theirs = pipe(ANN.node_id, BEE.node_id)
+    hearing, beating = Hearing(SignedChannel(ours, ANN, ROUND)), SignedChannel(theirs, BEE, ROUND)
+    listening = asyncio.create_task(hearing.next())
+    for beat in range(1, 600):
+        await asyncio.sleep(0.0 if beat % at_once else at_once * BEAT_SECONDS)
+        await beating.send(StillHere())
+    await beating.send(PleaseStop())
+    assert await listening == PleaseStop()

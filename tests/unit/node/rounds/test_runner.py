@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest
 from waggle.core.errors import EngineRefused
 from waggle.core.failures import MAX_REASON_BYTES
@@ -30,7 +31,7 @@ from waggle.node.rounds.swarm import run_round
 from waggle.strategies.limits import MAX_ANSWER_BYTES
 from waggle.strategies.machine import Moment, check_record
 from waggle.strategies.ways import begin
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 TRUTH = {"6 * 7?": "42"}
 SECRET = "what nobody else may read"
@@ -70,27 +71,22 @@ def raising(error: BaseException) -> Spoil:
     return spoil
 
 
-def run_with(*engines: ScriptedEngine, watch: Callable[[Moment, Event], None] | None = None) -> Record:
+@in_virtual_time
+async def run_with(*engines: ScriptedEngine, watch: Callable[[Moment, Event], None] | None = None) -> Record:
     """A round by these engines and nobody else; no task is left afterwards."""
-
-    async def run() -> Record:
-        named = {NodeId(f"n{i}"): engine for i, engine in enumerate(engines)}
-        standings = tuple(Standing(node=node) for node in named)
-        plan = Plan(
-            round_id=RoundId("00"),
-            question="6 * 7?",
-            proposers=standings,
-            judges=standings,
-            budget=Budget(seconds=10.0),
-        )
-        record = await run_round(plan, named, VirtualClock(), watch)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert [engine.in_flight for engine in engines] == [0] * len(engines)
-        return record
-
-    record = run_virtual(run())
+    named = {NodeId(f"n{i}"): engine for i, engine in enumerate(engines)}
+    record = await run_round(plan_for(*named), named, VirtualClock(), watch)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert [engine.in_flight for engine in engines] == [0] * len(engines)
     check_record(begin(record.plan), record, draw)
     return record
+
+
+def plan_for(*nodes: NodeId) -> Plan:
+    """All propose and judge, in ten seconds."""
+    standings = tuple(Standing(node=node) for node in nodes)
+    budget = Budget(seconds=10.0)
+    return Plan(round_id=RoundId("00"), question="6 * 7?", proposers=standings, judges=standings, budget=budget)
 
 
 def right(seed: int = 0) -> Spoilt:
@@ -165,13 +161,10 @@ def test_a_long_or_unprintable_reason_of_a_judge_is_cut_and_its_ballot_counts() 
     assert all(reason.startswith("?ä") and len(reason.encode()) <= MAX_REASON_BYTES for reason in reasons)
 
 
-def test_a_node_without_an_engine_fails_and_the_others_go_on() -> None:
-    async def run() -> Record:
-        standings = (Standing(node=NodeId("here")), Standing(node=NodeId("gone")))
-        plan = Plan(round_id=RoundId("00"), question="6 * 7?", proposers=standings, judges=standings)
-        return await run_round(plan, {NodeId("here"): right()}, VirtualClock())
-
-    record = run_virtual(run())
+@in_virtual_time
+async def test_a_node_without_an_engine_fails_and_the_others_go_on() -> None:
+    here, gone = NodeId("here"), NodeId("gone")
+    record = await run_round(plan_for(here, gone), {here: right()}, VirtualClock())
     assert record.outcome.answer == "42"
     assert record.outcome.reasons == {"gone": "gone cannot be reached from here"}
 
@@ -190,14 +183,12 @@ def test_a_watcher_sees_every_accepted_event_and_the_state_that_it_led_to() -> N
     assert BallotFailed not in kinds
 
 
-def test_the_times_of_events_are_seconds_since_the_round_began() -> None:
-    async def late() -> Record:
-        await VirtualClock().sleep(1000.0)
-        standings = (Standing(node=NodeId("n0")), Standing(node=NodeId("n1")))
-        plan = Plan(round_id=RoundId("00"), question="6 * 7?", proposers=standings, judges=standings)
-        return await run_round(plan, {NodeId("n0"): right(), NodeId("n1"): wrong()}, VirtualClock())
-
-    times = [event.at for event in run_virtual(late()).events]
+@in_virtual_time
+async def test_the_times_of_events_are_seconds_since_the_round_began() -> None:
+    await VirtualClock().sleep(1000.0)
+    n0, n1 = NodeId("n0"), NodeId("n1")
+    record = await run_round(plan_for(n0, n1), {n0: right(), n1: wrong()}, VirtualClock())
+    times = [event.at for event in record.events]
     assert times == sorted(times)
     assert times[0] == 0.0
     assert times[1:3] == [1.0, 1.0]

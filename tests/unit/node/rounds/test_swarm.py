@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import MAX_QUESTION_BYTES, PROMPT_MARGIN, AskOptions
 from waggle.core.engine_values import JudgeMethod
 from waggle.core.errors import UsageError
@@ -14,7 +15,7 @@ from waggle.node.calibration import Calibration
 from waggle.node.rounds.swarm import Swarm
 from waggle.routing.kinds import fit_kinds
 from waggle.routing.skills import NodeSkills, SkillCount
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 QUESTION = "What is 6 plus 7?"
 NAMES = ("ant", "bee", "cat")
@@ -158,23 +159,22 @@ def test_weights_and_judges_can_be_left_out_to_see_what_they_bring() -> None:
     assert plan(use_judges=False).judges == ()
 
 
-def test_closing_the_swarm_closes_every_engine() -> None:
-    async def run() -> list[dict[str, str]]:
-        swarm = Swarm(engines(), clock=VirtualClock())
-        await swarm.close()
-        await swarm.close()
-        return [(await swarm.ask(QUESTION)).outcome.reasons]
-
-    (failures,) = run_virtual(run())
+@in_virtual_time
+async def test_closing_the_swarm_closes_every_engine() -> None:
+    swarm = Swarm(engines(), clock=VirtualClock())
+    await swarm.close()
+    await swarm.close()
+    (failures,) = [(await swarm.ask(QUESTION)).outcome.reasons]
     assert set(failures) == set(NAMES)
     assert all("closed" in reason for reason in failures.values())
 
 
-def test_a_small_token_budget_shortens_answers_so_that_at_least_the_most_skilled_is_asked() -> None:
+@in_virtual_time
+async def test_a_small_token_budget_shortens_answers_so_that_at_least_the_most_skilled_is_asked() -> None:
     assert plan(budget=Budget(tokens=200)).max_tokens == 200 - len(QUESTION) - PROMPT_MARGIN
     assert plan(budget=Budget(tokens=50_000)).max_tokens == AskOptions().max_tokens
     assert plan(budget=Budget(tokens=10)).max_tokens == AskOptions().max_tokens  # nobody can be asked, and it says so
-    tight = run_virtual(Swarm(engines(), calibration()).ask(QUESTION, AskOptions(budget=Budget(tokens=200))))
+    tight = await Swarm(engines(), calibration()).ask(QUESTION, AskOptions(budget=Budget(tokens=200)))
     assert len(tight.outcome.failures) == len(NAMES) - len(tight.outcome.candidates)
     assert tight.outcome.spent.proposing_tokens + tight.outcome.spent.judging_tokens <= 200
 

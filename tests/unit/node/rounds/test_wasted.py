@@ -8,6 +8,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.carried import counting_waste, waste
 from waggle.core.engine_values import GenerateRequest, StreamedToken
@@ -23,7 +24,7 @@ from waggle.node.chance import draw
 from waggle.node.rounds.swarm import Swarm
 from waggle.strategies.machine import check_record
 from waggle.strategies.ways import begin
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 
 QUESTION = "What is 6 * 7?"  # five words
 ASKED = GenerateRequest(question=QUESTION, max_tokens=64)
@@ -37,14 +38,11 @@ def engine(name: str, *, seconds_per_token: float) -> ScriptedEngine:
     return ScriptedEngine(script, TRUTH, clock=VirtualClock())
 
 
-def round_of(**engines: Engine) -> Record:
+@in_virtual_time
+async def round_of(**engines: Engine) -> Record:
     """A round of ten seconds; it can be replayed, whatever was wasted."""
-
-    async def run() -> Record:
-        swarm = Swarm({NodeId(name): engine for name, engine in engines.items()}, clock=VirtualClock())
-        return await swarm.ask(QUESTION, AskOptions(strategy="vote", budget=BUDGET, min_confidence=0.0))
-
-    record = run_virtual(run())
+    swarm = Swarm({NodeId(name): engine for name, engine in engines.items()}, clock=VirtualClock())
+    record = await swarm.ask(QUESTION, AskOptions(strategy="vote", budget=BUDGET, min_confidence=0.0))
     check_record(begin(record.plan), record, draw)
     return record
 
@@ -105,33 +103,29 @@ class Words(httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize("breaks", [True, False])
-def test_what_a_server_had_written_before_it_died_or_hung_is_counted(breaks: bool) -> None:
-    async def run() -> tuple[int, int]:
-        settings = ServerSettings(base_url="http://bees.test/v1", model="bee")
-        server = OpenAIHttpEngine(settings, transport=Server(breaks=breaks))
-        with counting_waste() as wasted:
-            try:
-                async with asyncio.timeout(5.0):
-                    await server.generate(replace(ASKED, question="x" * 40))
-            except (TimeoutError, EngineUnavailable):
-                pass
-        return wasted.prompt_tokens, wasted.tokens
-
-    assert run_virtual(run()) == (10, 14)
+@in_virtual_time
+async def test_what_a_server_had_written_before_it_died_or_hung_is_counted(breaks: bool) -> None:
+    settings = ServerSettings(base_url="http://bees.test/v1", model="bee")
+    server = OpenAIHttpEngine(settings, transport=Server(breaks=breaks))
+    with counting_waste() as wasted:
+        try:
+            async with asyncio.timeout(5.0):
+                await server.generate(replace(ASKED, question="x" * 40))
+        except (TimeoutError, EngineUnavailable):
+            pass
+    assert (wasted.prompt_tokens, wasted.tokens) == (10, 14)
 
 
-def test_a_server_that_is_never_reached_costs_nothing() -> None:
+@in_virtual_time
+async def test_a_server_that_is_never_reached_costs_nothing() -> None:
     class Nowhere(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("nobody")
 
-    async def run() -> int:
-        settings = ServerSettings(base_url="http://bees.test/v1", model="bee")
-        with counting_waste() as wasted, pytest.raises(EngineUnavailable):
-            await OpenAIHttpEngine(settings, transport=Nowhere()).generate(ASKED)
-        return wasted.tokens
-
-    assert run_virtual(run()) == 0
+    settings = ServerSettings(base_url="http://bees.test/v1", model="bee")
+    with counting_waste() as wasted, pytest.raises(EngineUnavailable):
+        await OpenAIHttpEngine(settings, transport=Nowhere()).generate(ASKED)
+    assert wasted.tokens == 0
 
 
 async def test_counts_inside_counts_are_told_to_the_outer_one_and_to_tasks() -> None:

@@ -1,35 +1,33 @@
 """What a running node says to its user's own commands about the models that it shares."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.swarm.members import make_key
+from tests.virtual import in_virtual_time
 from waggle.core.errors import UsageError
 from waggle.mesh.files.store import FileStore
 from waggle.mesh.memory import MemoryNetwork
 from waggle.node.control.messages import Share, Shared, Unshare
 from waggle.node.network.mesh_node import make_node
 from waggle.node.running.local_control import MOST_NAMES, LocalControl
-from waggle.testing.clock import run_virtual
 
 
-def with_control(tmp_path: Path, body: Callable[[LocalControl], Awaitable[None]]) -> None:
-    """Run the body beside a node that keeps files."""
-
-    async def run() -> None:
-        key = make_key(0)
-        transport = MemoryNetwork(0).join(key.node_id)
-        node = await make_node(key, transport, {}, store=FileStore(tmp_path / "files"))
-        await node.start([])
-        try:
-            await body(LocalControl(node, asyncio.Event()))
-        finally:
-            await node.close()
-
-    run_virtual(run())
+@asynccontextmanager
+async def controlled(tmp_path: Path) -> AsyncIterator[LocalControl]:
+    """Of a node that keeps files."""
+    key = make_key(0)
+    transport = MemoryNetwork(0).join(key.node_id)
+    node = await make_node(key, transport, {}, store=FileStore(tmp_path / "files"))
+    await node.start([])
+    try:
+        yield LocalControl(node, asyncio.Event())
+    finally:
+        await node.close()
 
 
 def folder(tmp_path: Path, name: str) -> str:
@@ -40,8 +38,9 @@ def folder(tmp_path: Path, name: str) -> str:
     return str(path)
 
 
-def test_what_is_not_shared_cannot_be_stopped_and_what_is_shared_is_told(tmp_path: Path) -> None:
-    async def body(control: LocalControl) -> None:
+@in_virtual_time
+async def test_what_is_not_shared_cannot_be_stopped_and_what_is_shared_is_told(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as control:
         with pytest.raises(UsageError, match=r"^no model 'nope' is shared; nothing is shared$"):
             await control.handle(Unshare(name="nope"))
         for name in ("thyme", "sage"):
@@ -49,24 +48,20 @@ def test_what_is_not_shared_cannot_be_stopped_and_what_is_shared_is_told(tmp_pat
         with pytest.raises(UsageError, match=r"^no model 'nope' is shared; shared are sage, thyme$"):
             await control.handle(Unshare(name="nope"))
 
-    with_control(tmp_path, body)
 
-
-def test_sharing_is_stopped_once(tmp_path: Path) -> None:
-    async def body(control: LocalControl) -> None:
+@in_virtual_time
+async def test_sharing_is_stopped_once(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as control:
         await control.handle(Share(path=folder(tmp_path, "sage")))
         assert await control.handle(Unshare(name="sage")) == Shared(files=())
         with pytest.raises(UsageError, match=r"nothing is shared$"):
             await control.handle(Unshare(name="sage"))
 
-    with_control(tmp_path, body)
 
-
-def test_of_many_models_some_are_named(tmp_path: Path) -> None:
-    async def body(control: LocalControl) -> None:
+@in_virtual_time
+async def test_of_many_models_some_are_named(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as control:
         for number in range(MOST_NAMES + 2):
             await control.handle(Share(path=folder(tmp_path, f"model-{number:02}")))
         with pytest.raises(UsageError, match=f"model-{MOST_NAMES - 1:02} and 2 more$"):
             await control.handle(Unshare(name="nope"))
-
-    with_control(tmp_path, body)

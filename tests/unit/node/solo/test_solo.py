@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
+from tests.virtual import in_virtual_time
 from waggle.core.carried import counting_waste
 from waggle.core.engine_values import GenerateRequest, StreamedToken
 from waggle.core.errors import (
@@ -44,7 +45,7 @@ from waggle.node.rounds.work import NodeWork
 from waggle.node.solo.bounds import MAX_PIECE, MAX_WRITTEN, most_prompt_tokens
 from waggle.node.solo.client import SoloClient
 from waggle.node.solo.serving import Solo
-from waggle.testing.clock import VirtualClock, run_virtual
+from waggle.testing.clock import VirtualClock
 from waggle.trust.keys import NodeKey
 
 REQUEST = "ab" * 16
@@ -130,85 +131,72 @@ async def pair(engine: ScriptedEngine | Script = BEE, *, capacity: int = 2, queu
     await asking.close()
 
 
-def test_a_frame_carries_all_that_was_written_since_the_last_one() -> None:
-    async def run() -> None:
-        async with pair(BEE) as two:
-            fast = await two.said(please())
-        async with pair(SLOW) as two:
-            slow = await two.said(please())
-        assert [type(message) for message in fast] == [Wrote, Generated]
-        assert [type(message) for message in slow] == [Wrote] * 9 + [Generated]
-        for messages in (fast, slow):
-            entries = [entry for message in messages if isinstance(message, Wrote) for entry in message.tokens]
-            assert "".join(text for text, _ in entries) == TEXT
-            assert all(logprob is not None for _, logprob in entries)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_frame_carries_all_that_was_written_since_the_last_one() -> None:
+    async with pair(BEE) as two:
+        fast = await two.said(please())
+    async with pair(SLOW) as two:
+        slow = await two.said(please())
+    assert [type(message) for message in fast] == [Wrote, Generated]
+    assert [type(message) for message in slow] == [Wrote] * 9 + [Generated]
+    for messages in (fast, slow):
+        entries = [entry for message in messages if isinstance(message, Wrote) for entry in message.tokens]
+        assert "".join(text for text, _ in entries) == TEXT
+        assert all(logprob is not None for _, logprob in entries)
 
 
-def test_a_silent_engine_is_known_to_be_alive() -> None:
-    async def run() -> None:
-        async with pair(replace(BEE, seconds_per_call=30.0)) as two:
-            assert await two.text() == TEXT
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_silent_engine_is_known_to_be_alive() -> None:
+    async with pair(replace(BEE, seconds_per_call=30.0)) as two:
+        assert await two.text() == TEXT
 
 
-def test_the_place_is_free_before_the_last_word_is_out() -> None:
-    async def run() -> None:
-        async with pair(capacity=1, queue=0) as two:
-            for _ in range(5):
-                async for token in two.generate():
-                    if token.generation is not None:
-                        assert two.work.load.running == 0
-                        break
-
-    run_virtual(run())
+@in_virtual_time
+async def test_the_place_is_free_before_the_last_word_is_out() -> None:
+    async with pair(capacity=1, queue=0) as two:
+        for _ in range(5):
+            async for token in two.generate():
+                if token.generation is not None:
+                    assert two.work.load.running == 0
+                    break
 
 
-def test_a_full_node_says_so_at_once_and_when_to_come_again() -> None:
-    async def run() -> None:
-        async with pair(SLOW, capacity=1, queue=0) as two:
-            first = asyncio.create_task(two.text())
-            await asyncio.sleep(1.0)
-            with pytest.raises(PeerBusy, match="no room now") as caught:
-                await two.text()
-            assert caught.value.retry_after is not None
-            with pytest.raises(PeerBusy):
-                await two.client.embed(two.node, "bee", ["a"], 5.0, REQUEST)
-            assert await first == TEXT
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_full_node_says_so_at_once_and_when_to_come_again() -> None:
+    async with pair(SLOW, capacity=1, queue=0) as two:
+        first = asyncio.create_task(two.text())
+        await asyncio.sleep(1.0)
+        with pytest.raises(PeerBusy, match="no room now") as caught:
+            await two.text()
+        assert caught.value.retry_after is not None
+        with pytest.raises(PeerBusy):
+            await two.client.embed(two.node, "bee", ["a"], 5.0, REQUEST)
+        assert await first == TEXT
 
 
-def test_whoever_leaves_stops_the_engine_and_leaves_the_queue() -> None:
-    async def run() -> None:
-        async with pair(SLOW, capacity=1) as two:
-            async with aclosing(two.generate()) as tokens:
-                await anext(tokens)
-                waiting = asyncio.create_task(two.text())
-                await asyncio.sleep(0.1)
-                assert (two.work.load.running, two.work.load.waiting) == (1, 1)
-                waiting.cancel()
-                await asyncio.sleep(0.1)
-                assert (two.work.load.running, two.work.load.waiting) == (1, 0)
+@in_virtual_time
+async def test_whoever_leaves_stops_the_engine_and_leaves_the_queue() -> None:
+    async with pair(SLOW, capacity=1) as two:
+        async with aclosing(two.generate()) as tokens:
+            await anext(tokens)
+            waiting = asyncio.create_task(two.text())
             await asyncio.sleep(0.1)
-            assert (two.engine.in_flight, two.work.load.running) == (0, 0)
-
-    run_virtual(run())
-
-
-def test_an_engine_beyond_its_time_is_stopped() -> None:
-    async def run() -> None:
-        async with pair(replace(BEE, conduct=Hanger())) as two:
-            assert await two.said(please(seconds=3.0)) == [
-                CannotGenerate(failure=Failure(Cause.LATE, "no answer in time"))
-            ]
-
-    run_virtual(run())
+            assert (two.work.load.running, two.work.load.waiting) == (1, 1)
+            waiting.cancel()
+            await asyncio.sleep(0.1)
+            assert (two.work.load.running, two.work.load.waiting) == (1, 0)
+        await asyncio.sleep(0.1)
+        assert (two.engine.in_flight, two.work.load.running) == (0, 0)
 
 
-def test_of_a_fault_in_the_engine_a_stranger_hears_nothing() -> None:
+@in_virtual_time
+async def test_an_engine_beyond_its_time_is_stopped() -> None:
+    async with pair(replace(BEE, conduct=Hanger())) as two:
+        assert await two.said(please(seconds=3.0)) == [CannotGenerate(failure=Failure(Cause.LATE, "no answer in time"))]
+
+
+@in_virtual_time
+async def test_of_a_fault_in_the_engine_a_stranger_hears_nothing() -> None:
     class Faulty(Echo):
         async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamedToken, None]:
             yield StreamedToken(text="so")
@@ -217,17 +205,14 @@ def test_of_a_fault_in_the_engine_a_stranger_hears_nothing() -> None:
         async def embed(self, texts: Sequence[str]) -> list[list[float]]:
             raise ValueError("/home/me/secret")
 
-    async def run() -> None:
-        async with pair(Faulty([])) as two:
-            said = await two.said(please())
-            assert said == [
-                Wrote(tokens=(("so", None),)),
-                CannotGenerate(failure=Failure(Cause.CRASHED, "a fault in the node")),
-            ]
-            asked = PleaseEmbed(request=REQUEST, model="bee", texts=("a",), seconds=5.0)
-            assert await two.said(asked) == [CannotGenerate(failure=Failure(Cause.CRASHED, "a fault in the node"))]
-
-    run_virtual(run())
+    async with pair(Faulty([])) as two:
+        said = await two.said(please())
+        assert said == [
+            Wrote(tokens=(("so", None),)),
+            CannotGenerate(failure=Failure(Cause.CRASHED, "a fault in the node")),
+        ]
+        asked = PleaseEmbed(request=REQUEST, model="bee", texts=("a",), seconds=5.0)
+        assert await two.said(asked) == [CannotGenerate(failure=Failure(Cause.CRASHED, "a fault in the node"))]
 
 
 @pytest.mark.parametrize(
@@ -241,28 +226,24 @@ def test_of_a_fault_in_the_engine_a_stranger_hears_nothing() -> None:
     ],
     ids=["one long token", "too long", "just short enough", "no text", "empty tokens"],
 )
-def test_long_and_odd_texts_are_sent_whole_or_not_at_all(pieces: list[str], expected: str) -> None:
-    async def run() -> None:
-        async with pair(Echo(pieces)) as two:
-            if expected:
-                with pytest.raises((EngineRefused, EngineUnavailable), match=expected):
-                    await two.text()
-            else:
-                assert await two.text() == "".join(pieces)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_long_and_odd_texts_are_sent_whole_or_not_at_all(pieces: list[str], expected: str) -> None:
+    async with pair(Echo(pieces)) as two:
+        if expected:
+            with pytest.raises((EngineRefused, EngineUnavailable), match=expected):
+                await two.text()
+        else:
+            assert await two.text() == "".join(pieces)
     assert MAX_WRITTEN == 262_144
 
 
 @pytest.mark.parametrize("logprob", [float("nan"), float("-inf"), 3.0, None])
-def test_odd_log_probabilities_do_not_break_the_stream(logprob: float | None) -> None:
-    async def run() -> None:
-        async with pair(Echo(["a", "b"], logprob=logprob)) as two:
-            tokens = [token async for token in two.generate()]
-            assert "".join(token.text for token in tokens) == "ab"
-            assert all(token.logprob is None or token.logprob <= 0 for token in tokens)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_odd_log_probabilities_do_not_break_the_stream(logprob: float | None) -> None:
+    async with pair(Echo(["a", "b"], logprob=logprob)) as two:
+        tokens = [token async for token in two.generate()]
+        assert "".join(token.text for token in tokens) == "ab"
+        assert all(token.logprob is None or token.logprob <= 0 for token in tokens)
 
 
 class Stuck:
@@ -285,14 +266,12 @@ class Stuck:
 
 
 @pytest.mark.parametrize("engine", [Echo(["x"] * 5_000), Echo(["x"] * 3, every=1.0)], ids=["fast", "slow"])
-def test_a_client_that_reads_nothing_is_dropped_and_its_engine_stopped(engine: Echo) -> None:
-    async def run() -> None:
-        work = NodeWork({"bee": engine}, Admission(capacity=1, queue=0, queue_per_asker=0))
-        async with asyncio.timeout(25.0):
-            await Solo(NodeKey.generate(), work)._answer(Stuck(NodeKey.generate()))
-        assert (engine.in_flight, work.load.running) == (0, 0)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_client_that_reads_nothing_is_dropped_and_its_engine_stopped(engine: Echo) -> None:
+    work = NodeWork({"bee": engine}, Admission(capacity=1, queue=0, queue_per_asker=0))
+    async with asyncio.timeout(25.0):
+        await Solo(NodeKey.generate(), work)._answer(Stuck(NodeKey.generate()))
+    assert (engine.in_flight, work.load.running) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -305,155 +284,133 @@ def test_a_client_that_reads_nothing_is_dropped_and_its_engine_stopped(engine: E
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_a_wrong_first_message_ends_the_stream(first: Message) -> None:
-    async def run() -> None:
-        async with pair() as two:
-            assert await two.said(first) == []
-            assert two.engine.calls == 0
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_wrong_first_message_ends_the_stream(first: Message) -> None:
+    async with pair() as two:
+        assert await two.said(first) == []
+        assert two.engine.calls == 0
 
 
-def test_a_second_message_ends_the_conversation() -> None:
-    async def run() -> None:
-        async with pair(SLOW) as two:
-            said = await two.said(please(), please())
-            assert not any(isinstance(message, Generated) for message in said)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_second_message_ends_the_conversation() -> None:
+    async with pair(SLOW) as two:
+        said = await two.said(please(), please())
+        assert not any(isinstance(message, Generated) for message in said)
 
 
-def test_whoever_says_nothing_is_not_waited_for() -> None:
-    async def run() -> None:
-        async with pair() as two:
-            channel = await two.open()
-            async with asyncio.timeout(15.0):
-                assert await channel.receive() is None
-
-    run_virtual(run())
+@in_virtual_time
+async def test_whoever_says_nothing_is_not_waited_for() -> None:
+    async with pair() as two:
+        channel = await two.open()
+        async with asyncio.timeout(15.0):
+            assert await channel.receive() is None
 
 
-def test_a_model_that_is_not_there_may_be_elsewhere() -> None:
-    async def run() -> None:
-        async with pair() as two:
-            [said] = await two.said(please(model="wasp"))
-            assert said == CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "this node has no model 'wasp'"))
-            assert "".join([token.text async for token in two.client.generate(two.node, please(model=""))]) == TEXT
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_model_that_is_not_there_may_be_elsewhere() -> None:
+    async with pair() as two:
+        [said] = await two.said(please(model="wasp"))
+        assert said == CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "this node has no model 'wasp'"))
+        assert "".join([token.text async for token in two.client.generate(two.node, please(model=""))]) == TEXT
 
 
-def test_a_refused_request_is_said_to_be_at_fault() -> None:
-    async def run() -> None:
-        async with pair() as two:
-            with pytest.raises(EngineRefused, match="a node says: bee calls no such tool"):
-                await two.text(replace(ASKED, tool_choice="required"))
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_refused_request_is_said_to_be_at_fault() -> None:
+    async with pair() as two:
+        with pytest.raises(EngineRefused, match="a node says: bee calls no such tool"):
+            await two.text(replace(ASKED, tool_choice="required"))
 
 
-def test_a_strangers_reason_is_short_and_plain() -> None:
-    async def run() -> None:
-        network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
-        serving, asking = network.join(server.node_id), network.join(asker.node_id)
+@in_virtual_time
+async def test_a_strangers_reason_is_short_and_plain() -> None:
+    network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
+    serving, asking = network.join(server.node_id), network.join(asker.node_id)
 
-        async def refuse(stream: Stream) -> None:
-            channel = SignedChannel(stream, server, None)
-            await channel.receive()
-            await channel.send(CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "no\x1b[31m\n" + "x" * 4_000)))
+    async def refuse(stream: Stream) -> None:
+        channel = SignedChannel(stream, server, None)
+        await channel.receive()
+        await channel.send(CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "no\x1b[31m\n" + "x" * 4_000)))
 
-        await serving.serve_streams(MODEL_PROTOCOL, refuse)
-        await asking.connect(await serving.addresses())
+    await serving.serve_streams(MODEL_PROTOCOL, refuse)
+    await asking.connect(await serving.addresses())
 
-        async def open_stream(node: NodeId, protocol: str) -> Stream:
-            return await asking.open(node, protocol)
+    async def open_stream(node: NodeId, protocol: str) -> Stream:
+        return await asking.open(node, protocol)
 
-        with pytest.raises(WaggleError) as caught:
-            async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
-                pass
-        assert str(caught.value).startswith("a node says: no[31mxxx")
-        assert len(str(caught.value)) < 250
-
-    run_virtual(run())
+    with pytest.raises(WaggleError) as caught:
+        async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
+            pass
+    assert str(caught.value).startswith("a node says: no[31mxxx")
+    assert len(str(caught.value)) < 250
 
 
-def test_large_vectors_travel_in_several_frames() -> None:
+@in_virtual_time
+async def test_large_vectors_travel_in_several_frames() -> None:
     class Wide(Echo):
         async def embed(self, texts: Sequence[str]) -> list[list[float]]:
             return [[1.0] + [0.0] * 4_095 for _ in texts]
 
-    async def run() -> None:
-        async with pair(Wide([])) as two:
-            texts = tuple(f"text {number}" for number in range(20))
-            said = await two.said(PleaseEmbed(request=REQUEST, model="bee", texts=texts, seconds=9.0))
-            assert [len(message.vectors) for message in said if isinstance(message, Embedded)] == [8, 8, 4]
-            vectors = await two.client.embed(two.node, "bee", texts, 9.0, REQUEST)
-            assert [len(vector) for vector in vectors] == [4_096] * 20
-
-    run_virtual(run())
+    async with pair(Wide([])) as two:
+        texts = tuple(f"text {number}" for number in range(20))
+        said = await two.said(PleaseEmbed(request=REQUEST, model="bee", texts=texts, seconds=9.0))
+        assert [len(message.vectors) for message in said if isinstance(message, Embedded)] == [8, 8, 4]
+        vectors = await two.client.embed(two.node, "bee", texts, 9.0, REQUEST)
+        assert [len(vector) for vector in vectors] == [4_096] * 20
 
 
-def test_vectors_that_no_message_holds_are_a_refusal() -> None:
+@in_virtual_time
+async def test_vectors_that_no_message_holds_are_a_refusal() -> None:
     class Huge(Echo):
         async def embed(self, texts: Sequence[str]) -> list[list[float]]:
             return [[1.0] + [0.0] * 20_000 for _ in texts]
 
-    async def run() -> None:
-        async with pair(Huge([])) as two:
-            with pytest.raises(EngineUnavailable, match="cannot be sent"):
-                await two.client.embed(two.node, "bee", ["a"], 9.0, REQUEST)
-
-    run_virtual(run())
+    async with pair(Huge([])) as two:
+        with pytest.raises(EngineUnavailable, match="cannot be sent"):
+            await two.client.embed(two.node, "bee", ["a"], 9.0, REQUEST)
 
 
-def test_texts_beyond_a_message_are_the_callers_fault() -> None:
-    async def run() -> None:
-        async with pair() as two:
-            with pytest.raises(UsageError, match="65536 characters"):
-                await two.client.embed(two.node, "bee", ["x" * 70_000], 9.0, REQUEST)
-            with pytest.raises(UsageError, match="cannot be asked"):
-                await two.text(GenerateRequest(question="\ud800"))
-
-    run_virtual(run())
+@in_virtual_time
+async def test_texts_beyond_a_message_are_the_callers_fault() -> None:
+    async with pair() as two:
+        with pytest.raises(UsageError, match="65536 characters"):
+            await two.client.embed(two.node, "bee", ["x" * 70_000], 9.0, REQUEST)
+        with pytest.raises(UsageError, match="cannot be asked"):
+            await two.text(GenerateRequest(question="\ud800"))
 
 
-def test_a_node_learns_its_speed_from_what_it_wrote() -> None:
-    async def run() -> None:
-        async with pair(SLOW) as two:
-            await two.text()
-            assert two.work.speed("bee") == pytest.approx((3 + 9) / 4.5, rel=0.01)
-            assert two.work.answered == 1
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_node_learns_its_speed_from_what_it_wrote() -> None:
+    async with pair(SLOW) as two:
+        await two.text()
+        assert two.work.speed("bee") == pytest.approx((3 + 9) / 4.5, rel=0.01)
+        assert two.work.answered == 1
 
 
-def test_a_broken_link_and_a_broken_rule_are_told_apart() -> None:
-    async def run() -> None:
-        async with pair(SLOW) as two:
-            tokens = two.generate()
+@in_virtual_time
+async def test_a_broken_link_and_a_broken_rule_are_told_apart() -> None:
+    async with pair(SLOW) as two:
+        tokens = two.generate()
+        await anext(tokens)
+        await two.transport.disconnect(two.node)
+        with pytest.raises(PeerUnreachable):
             await anext(tokens)
-            await two.transport.disconnect(two.node)
-            with pytest.raises(PeerUnreachable):
-                await anext(tokens)
-            await asyncio.sleep(0.1)
-        network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
-        serving, asking = network.join(server.node_id), network.join(asker.node_id)
+        await asyncio.sleep(0.1)
+    network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
+    serving, asking = network.join(server.node_id), network.join(asker.node_id)
 
-        async def babble(stream: Stream) -> None:
-            await stream.receive()
-            await stream.send(b"no envelope")
+    async def babble(stream: Stream) -> None:
+        await stream.receive()
+        await stream.send(b"no envelope")
 
-        await serving.serve_streams(MODEL_PROTOCOL, babble)
-        await asking.connect(await serving.addresses())
+    await serving.serve_streams(MODEL_PROTOCOL, babble)
+    await asking.connect(await serving.addresses())
 
-        async def open_stream(node: NodeId, protocol: str) -> Stream:
-            return await asking.open(node, protocol)
+    async def open_stream(node: NodeId, protocol: str) -> Stream:
+        return await asking.open(node, protocol)
 
-        with pytest.raises(RemoteProtocolError):
-            async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
-                pass
-
-    run_virtual(run())
+    with pytest.raises(RemoteProtocolError):
+        async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
+            pass
 
 
 class Swarmlike(Echo):
@@ -466,26 +423,22 @@ class Swarmlike(Echo):
             yield replace(token, generation=big)
 
 
-def test_a_peer_is_told_no_more_tokens_than_it_believes_of_one_model() -> None:
-    async def run() -> None:
-        asked = replace(ASKED, max_tokens=8)
-        async with pair(Swarmlike(["4", "2"])) as two:
-            said = [token async for token in two.generate(asked)]
-            made = said[-1].generation
-            assert made is not None
-            assert (made.text, made.completion_tokens, made.prompt_tokens) == ("42", 8, most_prompt_tokens(asked))
-
-    run_virtual(run())
+@in_virtual_time
+async def test_a_peer_is_told_no_more_tokens_than_it_believes_of_one_model() -> None:
+    asked = replace(ASKED, max_tokens=8)
+    async with pair(Swarmlike(["4", "2"])) as two:
+        said = [token async for token in two.generate(asked)]
+        made = said[-1].generation
+        assert made is not None
+        assert (made.text, made.completion_tokens, made.prompt_tokens) == ("42", 8, most_prompt_tokens(asked))
 
 
-def test_what_a_peer_had_written_before_it_was_left_is_told() -> None:
-    async def run() -> None:
-        async with pair(SLOW) as two:
-            with counting_waste() as wasted:
-                async with aclosing(two.generate()) as tokens:
-                    async for _ in tokens:
-                        break
-            assert (wasted.prompt_tokens, wasted.tokens) == (0, 1)
-            await asyncio.sleep(1.0)
-
-    run_virtual(run())
+@in_virtual_time
+async def test_what_a_peer_had_written_before_it_was_left_is_told() -> None:
+    async with pair(SLOW) as two:
+        with counting_waste() as wasted:
+            async with aclosing(two.generate()) as tokens:
+                async for _ in tokens:
+                    break
+        assert (wasted.prompt_tokens, wasted.tokens) == (0, 1)
+        await asyncio.sleep(1.0)
