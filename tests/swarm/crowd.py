@@ -63,10 +63,10 @@ def _is_right(record: Record, node: NodeId) -> bool:
     return any(made.node == node and made.answer == TRUTH[record.plan.question] for made in said)
 
 
-def assert_sound(record: Record) -> None:
+def assert_sound(record: Record, slack_seconds: float = ABOUT_SAME_TIME) -> None:
     """What holds for every round: it ended in time, it adds up, and it can be replayed from its own JSON."""
     outcome, count = record.outcome, record.outcome.ballots
-    assert outcome.spent.seconds <= record.plan.budget.seconds + ABOUT_SAME_TIME
+    assert outcome.spent.seconds <= record.plan.budget.seconds + slack_seconds
     assert 0.0 <= outcome.confidence <= 1.0
     assert outcome.answer is not None or outcome.abstained
     assert outcome.reason

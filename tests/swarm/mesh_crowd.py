@@ -1,7 +1,9 @@
 """What the tests of rounds over a network share: nodes with make-believe engines on a simulated network."""
 
 from collections.abc import Sequence
+from functools import partial
 
+from tests.swarm import crowd
 from tests.swarm.crowd import TRUTH
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Advert, Liveness, ModelOffer, Peer
@@ -11,7 +13,6 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.mesh.memory import Conditions, MemoryNetwork, MemoryTransport
 from waggle.mesh.messages import ROUND_PROTOCOL, PleaseAnswer
 from waggle.mesh.transport import Stream
-from waggle.node.chance import draw
 from waggle.node.network.mesh_party import MeshParty
 from waggle.node.peers.client import Client
 from waggle.node.peers.participant import Participant
@@ -20,12 +21,9 @@ from waggle.node.peers.questions import Questions
 from waggle.node.rounds.admission import Admission
 from waggle.node.rounds.coordinator import CommitteeSize, Coordinator
 from waggle.node.rounds.work import NodeWork
-from waggle.strategies.machine import Watch, check_record
-from waggle.strategies.ways import begin
+from waggle.strategies.machine import Watch
 from waggle.testing.clock import VirtualClock
 from waggle.trust.keys import NodeKey
-
-SLACK_SECONDS = 0.05
 
 
 class MeshNode:
@@ -107,7 +105,5 @@ async def make_client(nodes: Sequence[MeshNode]) -> tuple[Client, MemoryTranspor
     return Client(transport, key), transport
 
 
-def assert_sound(record: Record) -> None:
-    """Ended in time, and can be replayed."""
-    assert record.outcome.spent.seconds <= record.plan.budget.seconds + SLACK_SECONDS
-    check_record(begin(record.plan), record, draw)
+assert_sound = partial(crowd.assert_sound, slack_seconds=0.05)
+"""A network takes its time."""

@@ -27,6 +27,7 @@ TEXT = "I worked it out step by step.\nAnswer: 5"
 SLOW = Script(name="bee", skill=1.0, seconds_per_token=0.5)
 LAN = Conditions(delay=0.01, jitter=0.005)
 
+Part = Script | ScriptedEngine
 Lie = Callable[[SignedChannel], Awaitable[None]]
 """What a peer says once it has been asked."""
 
@@ -53,16 +54,16 @@ class SoloCrowd:
         node = make_key(number).node_id
         return f"/memory/{node}/p2p/{node}"
 
-    async def add(self, number: int, script: Script | None = None, *, capacity: int = 4, queue: int = 8) -> MeshNode:
+    async def add(self, number: int, part: Part | None = None, options: NodeOptions | None = None) -> MeshNode:
         engines: dict[str, Engine] = {}
-        if script is not None:
-            self.engines[number] = engine(script)
-            engines[script.name] = self.engines[number]
+        if part is not None:
+            made = engine(part) if isinstance(part, Script) else part
+            self.engines[number] = engines[made.script.name] = made
         node = await make_node(
             make_key(number),
             self.network.join(make_key(number).node_id),
             engines,
-            NodeOptions(capacity=capacity, queue=queue, queue_per_asker=queue),
+            options,
             rng=Random(number),
             wall=self.wall,
         )
@@ -115,14 +116,14 @@ class SoloCrowd:
 
 @asynccontextmanager
 async def solo_crowd(
-    scripts: Sequence[Script | None], *, liars: Sequence[Lie] = (), capacity: int = 4, queue: int = 8
+    parts: Sequence[Part | None], *, liars: Sequence[Lie] = (), capacity: int = 4, queue: int = 8
 ) -> AsyncIterator[tuple[SoloCrowd, MeshService]]:
-    """Node 0 with the first script, and so on; liars come behind them."""
+    """Node 0 with the first part, and so on; liars come behind them."""
     crowd = SoloCrowd()
     try:
-        for number, script in enumerate(scripts):
-            await crowd.add(number, script, capacity=capacity, queue=queue)
-        for number, lie in enumerate(liars, start=len(scripts)):
+        for number, part in enumerate(parts):
+            await crowd.add(number, part, NodeOptions(capacity=capacity, queue=queue, queue_per_asker=queue))
+        for number, lie in enumerate(liars, start=len(parts)):
             await crowd.add_liar(number, lie)
         yield crowd, await crowd.service()
     finally:

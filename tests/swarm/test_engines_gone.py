@@ -1,13 +1,12 @@
 """An engine that dies while its node lives on: the node says so, and the swarm goes on without that model."""
 
 import asyncio
-from collections.abc import Callable
-from random import Random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from tests.swarm.members import make_key
-from tests.swarm.solo_crowd import ASKED, LAN, TEXT, TODAY, collected, truth
+from tests.swarm.solo_crowd import ASKED, TEXT, collected, solo_crowd, truth
 from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Turn
@@ -15,8 +14,7 @@ from waggle.core.engine_values import EngineCard
 from waggle.core.errors import EngineUnavailable
 from waggle.engines.script import Crasher, Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.mesh.memory import MemoryNetwork
-from waggle.node.network.mesh_node import MeshNode, make_node
+from waggle.node.network.mesh_node import MeshNode
 from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock
 
@@ -43,23 +41,12 @@ class Mortal(ScriptedEngine):
         return replace(await super().describe(), converses=not self.deaf)
 
 
-async def two_nodes(first: Mortal, second: Mortal) -> list[MeshNode]:
+@asynccontextmanager
+async def two_nodes(first: Mortal, second: Mortal) -> AsyncIterator[tuple[MeshNode, MeshNode]]:
     """Nodes that know each other, both with the model."""
-    network, nodes = MemoryNetwork(0, LAN), list[MeshNode]()
-    for number, engine in enumerate((first, second)):
-        key = make_key(number)
-        node = await make_node(
-            key,
-            network.join(key.node_id),
-            {"bee": engine},
-            rng=Random(number),
-            wall=lambda: TODAY + asyncio.get_running_loop().time(),
-        )
-        hub = make_key(0).node_id
-        await node.start([f"/memory/{hub}/p2p/{hub}"] if number else [])
-        nodes.append(node)
-    await until(lambda: all(node.membership.usable() for node in nodes))
-    return nodes
+    async with solo_crowd([first, second]) as (crowd, _):
+        await until(lambda: bool(crowd.nodes[1].membership.usable()))
+        yield crowd.nodes[0], crowd.nodes[1]
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -68,69 +55,59 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.5)
 
 
-async def close(nodes: list[MeshNode]) -> None:
-    for node in nodes:
-        await node.close()
-
-
 @in_virtual_time
 async def test_a_model_whose_engine_is_gone_is_offered_to_nobody_until_it_is_back() -> None:
     engine = Mortal()
-    nodes = await two_nodes(engine, Mortal())
-    [seen] = nodes[1].membership.usable()
-    assert [offer.model for offer in seen.advert.offers] == ["bee"]
-    engine.turn(False)
-    await until(lambda: not nodes[1].membership.usable()[0].advert.offers)
-    assert nodes[0].offers == ()
-    engine.turn(True)
-    await until(lambda: bool(nodes[1].membership.usable()[0].advert.offers))
-    await close(nodes)
+    async with two_nodes(engine, Mortal()) as nodes:
+        [seen] = nodes[1].membership.usable()
+        assert [offer.model for offer in seen.advert.offers] == ["bee"]
+        engine.turn(False)
+        await until(lambda: not nodes[1].membership.usable()[0].advert.offers)
+        assert nodes[0].offers == ()
+        engine.turn(True)
+        await until(lambda: bool(nodes[1].membership.usable()[0].advert.offers))
 
 
 @in_virtual_time
 async def test_a_node_whose_engine_is_gone_tells_so_and_has_others_write_and_answer() -> None:
     engine = Mortal()
-    nodes = await two_nodes(engine, Mortal())
-    service = MeshService(nodes[0])
-    engine.turn(False)
-    assert (await collected(service.generate("bee", ASKED, 60.0)))[0] == TEXT  # before anybody has looked
-    await until(lambda: nodes[0].offers == ())
-    [model] = service.models()
-    assert (model.usable, model.nodes) == (True, (nodes[1].id,))
-    assert model.down == {nodes[0].id: "its server cannot be reached"}
-    record = await service.ask("2 + 3", AskOptions())
-    assert {standing.node for standing in record.plan.proposers} == {nodes[1].id}
-    assert record.outcome.answer == "5"
-    await close(nodes)
+    async with two_nodes(engine, Mortal()) as nodes:
+        service = MeshService(nodes[0])
+        engine.turn(False)
+        assert (await collected(service.generate("bee", ASKED, 60.0)))[0] == TEXT  # before anybody has looked
+        await until(lambda: nodes[0].offers == ())
+        [model] = service.models()
+        assert (model.usable, model.nodes) == (True, (nodes[1].id,))
+        assert model.down == {nodes[0].id: "its server cannot be reached"}
+        record = await service.ask("2 + 3", AskOptions())
+        assert {standing.node for standing in record.plan.proposers} == {nodes[1].id}
+        assert record.outcome.answer == "5"
 
 
 @in_virtual_time
 async def test_a_node_starts_without_its_engine_and_offers_it_later() -> None:
     engine = Mortal(alive=False)
-    nodes = await two_nodes(engine, Mortal(alive=False))
-    services = [MeshService(node) for node in nodes]
-    assert not any(model.usable for service in services for model in service.models())
-    engine.turn(True)
-    await until(lambda: services[1].models()[0].usable)
-    assert (await collected(services[1].generate("bee", ASKED, 60.0)))[0] == TEXT
-    await close(nodes)
+    async with two_nodes(engine, Mortal(alive=False)) as nodes:
+        services = [MeshService(node) for node in nodes]
+        assert not any(model.usable for service in services for model in service.models())
+        engine.turn(True)
+        await until(lambda: services[1].models()[0].usable)
+        assert (await collected(services[1].generate("bee", ASKED, 60.0)))[0] == TEXT
 
 
 @in_virtual_time
 async def test_what_a_model_can_do_is_known_to_other_nodes() -> None:
-    nodes = await two_nodes(Mortal(deaf=True), Mortal(deaf=True, tool="add"))
-    offers = [node.membership.usable()[0].advert.offers[0] for node in nodes]
-    assert [(offer.converses, offer.calls_tools) for offer in offers] == [(False, True), (False, False)]
-    [model] = MeshService(nodes[0]).models()
-    assert (model.converses, model.calls_tools) == (False, False)  # not at every node that has it
-    await close(nodes)
+    async with two_nodes(Mortal(deaf=True), Mortal(deaf=True, tool="add")) as nodes:
+        offers = [node.membership.usable()[0].advert.offers[0] for node in nodes]
+        assert [(offer.converses, offer.calls_tools) for offer in offers] == [(False, True), (False, False)]
+        [model] = MeshService(nodes[0]).models()
+        assert (model.converses, model.calls_tools) == (False, False)  # not at every node that has it
 
 
 @in_virtual_time
 async def test_a_conversation_is_for_nodes_that_read_one() -> None:
-    nodes = await two_nodes(Mortal(deaf=True), Mortal())
-    service = MeshService(nodes[0])
-    plan = (await service.ask("2 + 3", AskOptions(turns=TURNS))).plan
-    assert {standing.node for standing in (*plan.proposers, *plan.judges)} == {nodes[1].id}
-    assert len((await service.ask("2 + 3", AskOptions())).plan.proposers) == 2
-    await close(nodes)
+    async with two_nodes(Mortal(deaf=True), Mortal()) as nodes:
+        service = MeshService(nodes[0])
+        plan = (await service.ask("2 + 3", AskOptions(turns=TURNS))).plan
+        assert {standing.node for standing in (*plan.proposers, *plan.judges)} == {nodes[1].id}
+        assert len((await service.ask("2 + 3", AskOptions())).plan.proposers) == 2

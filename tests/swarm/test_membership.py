@@ -113,6 +113,32 @@ async def test_a_restart_at_once_is_not_a_second_node() -> None:
     await crowd.stop()
 
 
+@pytest.mark.parametrize("seed", range(8))
+@in_virtual_time
+async def test_a_restart_of_a_node_that_knows_nobody_is_noticed_by_those_who_knew_it(seed: int) -> None:
+    crowd = await whole_crowd(3, seed=seed)
+    await asyncio.sleep(3.0)
+    await crowd.kill(2)
+    await crowd.add(2, invites=())
+    await crowd.until(crowd.whole, BACK_SECONDS)
+    await crowd.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_comes_back_in_another_network_is_given_up_soon() -> None:
+    crowd = await whole_crowd(3)
+    await crowd.kill(2)
+    transport = crowd.network.join(crowd.id(2))
+    moved = crowd.make(2, transport, network="wasps")
+    await moved.start()
+    await crowd.until(crowd.whole, GONE_SECONDS)
+    await asyncio.sleep(200.0)
+    assert crowd.whole(), "and not taken back"
+    await moved.close()
+    await crowd.stop()
+    await transport.close()
+
+
 @in_virtual_time
 async def test_a_restart_with_a_clock_set_back_is_believed_all_the_same() -> None:
     crowd = Crowd(skew=lambda number: clock.get(number, 0.0))
@@ -253,14 +279,27 @@ async def test_a_node_with_a_clock_too_far_off_learns_why_nobody_takes_it() -> N
     await crowd.stop()
 
 
+@pytest.mark.parametrize(("theirs", "way"), [("wasps", "--network wasps"), ("x; rm -r ~", "--network with its name")])
+@in_virtual_time
+async def test_who_comes_to_another_network_is_told_what_to_give(theirs: str, way: str) -> None:
+    crowd = Crowd()
+    there = crowd.make(0, crowd.network.join(crowd.id(0)), network=theirs)
+    node = crowd.make(1, crowd.network.join(crowd.id(1)))
+    await there.start([])
+    (failure,) = await node.start([crowd.address(0)])
+    assert f"belongs to the network {theirs!r}" in failure
+    assert failure.endswith(f"say {way}, or copy the whole invite")
+    await node.close()
+    await there.close()
+
+
 @in_virtual_time
 async def test_swarms_of_different_networks_do_not_mix() -> None:
     crowd = Crowd()
     await crowd.start(3)
     transport = crowd.network.join(crowd.id(9))
     node = crowd.make(9, transport, network="wasps")
-    (failure,) = await node.start([crowd.address(0)])
-    assert "wasps" in failure
+    await node.start([crowd.address(0)])
     await asyncio.sleep(60)
     assert node.usable() == ()
     assert crowd.id(9) not in crowd.listed(0)

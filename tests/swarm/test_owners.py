@@ -8,22 +8,18 @@ from msgspec.structs import replace
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
 from tests.swarm.mesh_crowd import make_client, make_mesh
+from tests.swarm.solo_crowd import collected, solo_crowd
 from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.carried import NOBODY, Owner, owner, working_for
 from waggle.core.engine_values import GenerateRequest, Generation, Judgement, JudgeRequest, Sampling, StreamedToken
 from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, Brief
-from waggle.engines.protocol import Engine
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
-from waggle.mesh.memory import Conditions
-from waggle.node.network.memory_swarm import start_in_memory
-from waggle.node.network.mesh_node import MeshNode
 from waggle.node.peers.client import request_of
 from waggle.node.rounds.admission import Admission
 from waggle.node.rounds.work import NodeWork
-from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock
 
 NAMES = ("ant", "bee", "cat")
@@ -53,34 +49,22 @@ class Noting(ScriptedEngine):
         return await super().judge(request)
 
 
-async def crowd() -> tuple[list[MeshNode], list[Noting]]:
-    notings = [Noting(Script(name=name, seed=seed)) for seed, name in enumerate(NAMES)]
-    engines: dict[NodeId, Engine] = {NodeId(name): engine for name, engine in zip(NAMES, notings, strict=True)}
-    nodes = await start_in_memory(engines, conditions=Conditions(delay=0.01))
-    while len(nodes[0].membership.usable()) < len(nodes) - 1:
-        await asyncio.wait_for(nodes[0].membership.changed(), 60.0)
-    return nodes, notings
-
-
 @in_virtual_time
 async def test_keys_are_told_apart_at_their_gateway_and_requests_everywhere() -> None:
-    nodes, engines = await crowd()
-    service = MeshService(nodes[0])
+    engines = [Noting(Script(name=name, seed=seed)) for seed, name in enumerate(NAMES)]
     requests = {"key-of-ann": "a" * 32, "key-of-eve": "e" * 32}
-    for key, request in requests.items():
-        with working_for(key):
-            await service.ask(QUESTIONS[7], AskOptions(), None, request)
-            for model in ("ant", "bee"):
-                async for _ in service.generate(model, GenerateRequest(question=QUESTIONS[8]), 30.0, request):
-                    pass
-    gateway = nodes[0].id
+    async with solo_crowd(engines) as (crowd, service):
+        for key, request in requests.items():
+            with working_for(key):
+                await service.ask(QUESTIONS[7], AskOptions(), None, request)
+                for model in ("ant", "bee"):
+                    await collected(service.generate(model, GenerateRequest(question=QUESTIONS[8]), 30.0, request))
+    gateway = crowd.nodes[0].id
     assert engines[0].seen == {Owner(key) for key in requests}
     for engine in engines[1:]:
         assert engine.seen == {Owner(gateway, request) for request in requests.values()}
     assert engines[0].streamed == engines[0].seen
     assert engines[1].streamed == engines[1].seen
-    for node in nodes:
-        await node.close()
 
 
 @in_virtual_time

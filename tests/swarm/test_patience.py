@@ -1,14 +1,14 @@
-"""Whoever opens a stream and then says nothing is not waited for: every wait for a peer has its bound."""
+"""Whoever opens a stream and then says nothing is not waited for, and what nobody waits for any longer ends."""
 
 import asyncio
 
 import pytest
 
-from tests.swarm.crowd import QUESTIONS
 from tests.swarm.mesh_crowd import make_client, make_mesh
-from tests.swarm.test_mesh_rounds import LAN, QUICK, parts
+from tests.swarm.test_mesh_rounds import LAN, QUESTION, QUICK, parts
 from tests.virtual import in_virtual_time
 from waggle.core.errors import PeerUnreachable
+from waggle.core.ids import NodeId
 from waggle.core.round_effects import AskProposal, Brief
 from waggle.mesh.channel import SignedChannel
 from waggle.mesh.messages import ASK_PROTOCOL, ROUND_PROTOCOL, PleasePropose
@@ -21,6 +21,10 @@ from waggle.trust.keys import NodeKey
 REQUEST = "0" * 32
 ASKED_SECONDS = 5.0
 SLACK_SECONDS = 1.0
+
+
+def ask_of(node: NodeId) -> AskProposal:
+    return AskProposal(node=node, brief=Brief(question=QUESTION, max_tokens=64), sampling=QUICK.sampling)
 
 
 async def seconds_until_ended(stream: Stream) -> float:
@@ -51,11 +55,7 @@ async def test_a_coordinator_that_says_nothing_more_is_left_soon_after_the_time_
     transport = node.network.join(key.node_id)
     await transport.connect(await node.transport.addresses())
     stream = await transport.open(node.id, ROUND_PROTOCOL, seconds=5.0)
-    asked = PleasePropose(
-        ask=AskProposal(node=node.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
-        seconds=ASKED_SECONDS,
-    )
-    await SignedChannel(stream, key, REQUEST).send(asked)
+    await SignedChannel(stream, key, REQUEST).send(PleasePropose(ask=ask_of(node.id), seconds=ASKED_SECONDS))
     assert (await seconds_until_ended(stream)) < ASKED_SECONDS + participant.SPARE_SECONDS + SLACK_SECONDS
 
 
@@ -63,10 +63,7 @@ async def test_a_coordinator_that_says_nothing_more_is_left_soon_after_the_time_
 async def test_work_for_a_round_ends_with_the_time_that_its_coordinator_stated() -> None:
     coordinating, peer = await make_mesh(parts(2, seconds=60.0), conditions=LAN)
     stream = await coordinating.transport.open(peer.id, ROUND_PROTOCOL, seconds=5.0)
-    asked = PleasePropose(
-        ask=AskProposal(node=peer.id, brief=Brief(question=QUESTIONS[77], max_tokens=64), sampling=QUICK.sampling),
-        seconds=ASKED_SECONDS,
-    )
+    asked = PleasePropose(ask=ask_of(peer.id), seconds=ASKED_SECONDS)
     await SignedChannel(stream, coordinating.key, REQUEST).send(asked)
     await asyncio.sleep(ASKED_SECONDS + SLACK_SECONDS)
     assert peer.engine.in_flight == 0
@@ -83,16 +80,27 @@ async def test_a_peer_whose_link_holds_but_who_falls_silent_is_given_up() -> Non
 
     await frozen.serve_streams(ROUND_PROTOCOL, say_nothing)
     await node.transport.connect(await frozen.addresses())
-    plan = node.swarm.plan(QUESTIONS[77], QUICK)
+    plan = node.swarm.plan(QUESTION, QUICK)
     worker = RemoteWorker(key.node_id, plan, node.key, node._open)
     clock = asyncio.get_running_loop().time
     began = clock()
     with pytest.raises(PeerUnreachable):
         async with asyncio.timeout(500.0):
-            await worker.propose(
-                AskProposal(
-                    node=key.node_id, sampling=QUICK.sampling, brief=Brief(question=QUESTIONS[77], max_tokens=64)
-                )
-            )
+            await worker.propose(ask_of(key.node_id))
     await worker.close()
     assert (clock() - began) < SILENT_SECONDS + SLACK_SECONDS
+
+
+@in_virtual_time
+async def test_a_proposer_told_to_stop_does_so_while_the_round_goes_on() -> None:
+    coordinator, peer = await make_mesh(parts(2, seconds=60.0), conditions=LAN)
+    plan = coordinator.swarm.plan(QUESTION, QUICK)
+    worker = RemoteWorker(peer.id, plan, coordinator.key, coordinator._open)
+    proposing = asyncio.create_task(worker.propose(ask_of(peer.id)))
+    await asyncio.sleep(2)
+    assert peer.engine.in_flight == 1
+    proposing.cancel()
+    await asyncio.sleep(1)
+    assert peer.engine.in_flight == 0
+    assert worker._over is None, "the round goes on"
+    await worker.close()

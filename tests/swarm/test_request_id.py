@@ -5,7 +5,8 @@ import io
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.swarm.crowd import QUESTIONS, TRUTH
+from tests.swarm.solo_crowd import SoloCrowd, solo_crowd
 from tests.virtual import in_virtual_time
 from waggle.core.ids import NodeId
 from waggle.core.round_values import Record
@@ -21,14 +23,12 @@ from waggle.engines.scripted import ScriptedEngine
 from waggle.gateway.app import make_app
 from waggle.gateway.options import GatewayOptions
 from waggle.mesh.codec import open_envelope
-from waggle.mesh.memory import Conditions
 from waggle.mesh.transport import Stream
 from waggle.node.history.history import History
-from waggle.node.network.memory_swarm import start_in_memory
 from waggle.node.network.mesh_node import MeshNode
 from waggle.node.observing.logs import configure_logs
 from waggle.node.observing.spans import SpanTelemetry
-from waggle.node.services.mesh import MeshService
+from waggle.node.observing.telemetry import Telemetry
 from waggle.testing.clock import VirtualClock
 
 REQUEST = "5eed" * 8
@@ -79,19 +79,26 @@ def tap(node: MeshNode) -> dict[NodeId, set[str]]:
     return heard
 
 
-async def mesh() -> list[MeshNode]:
+@asynccontextmanager
+async def gateway(
+    history: History | None = None, telemetry: Telemetry | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, SoloCrowd]]:
+    """Of a swarm of five, one of whose engines crashes."""
     scripts = [Script(name=name, seed=i, skill=float(i != 1), seconds_per_call=0.3) for i, name in enumerate(NAMES)]
     scripts.append(Script(name="elk", conduct=Crasher()))
-    engines = {NodeId(part.name): ScriptedEngine(part, TRUTH, clock=VirtualClock()) for part in scripts}
-    nodes = await start_in_memory(engines, conditions=Conditions(delay=0.01))
-    while len(nodes[0].membership.usable()) < len(nodes) - 1:
-        await asyncio.wait_for(nodes[0].membership.changed(), 60.0)
-    return nodes
+    engines = [ScriptedEngine(part, TRUTH, clock=VirtualClock()) for part in scripts]
+    async with solo_crowd(engines, capacity=8, queue=64) as (crowd, service):
+        app = make_app(service, GatewayOptions(), history=history, telemetry=telemetry)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+            yield client, crowd
 
 
-async def close(nodes: list[MeshNode]) -> None:
-    for node in nodes:
-        await node.close()
+async def ask(
+    client: httpx.AsyncClient, question: str = QUESTION, *, request: str = REQUEST, **more: object
+) -> httpx.Response:
+    body = {"model": "swarm", "messages": [{"role": "user", "content": question}], **more}
+    return await client.post("/v1/chat/completions", json=body, headers={"x-request-id": request})
 
 
 def lines(log: io.StringIO, logger: str = "", message: str = "") -> list[dict[str, object]]:
@@ -106,16 +113,10 @@ def lines(log: io.StringIO, logger: str = "", message: str = "") -> list[dict[st
 @in_virtual_time
 async def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> None:
     history, exporter = History(tmp_path / "history.db"), InMemorySpanExporter()
-    nodes = await mesh()
-    heard = tap(nodes[0])
-    telemetry = SpanTelemetry(exporter, at_once=True)
-    app = make_app(MeshService(nodes[0]), GatewayOptions(), history=history, telemetry=telemetry)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}]}
-        response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
-    await close(nodes)
-    ids = [node.id for node in nodes]
+    async with gateway(history, SpanTelemetry(exporter, at_once=True)) as (client, crowd):
+        heard = tap(crowd.nodes[0])
+        response = await ask(client)
+    ids = [node.id for node in crowd.nodes.values()]
     assert response.status_code == 200, response.text
     assert response.json()["choices"][0]["message"]["content"].strip() == TRUTH[QUESTION]
     # the response
@@ -148,17 +149,13 @@ async def test_one_id_is_found_everywhere(log: io.StringIO, tmp_path: Path) -> N
 
 @in_virtual_time
 async def test_no_line_holds_words_of_question_answer_or_key(log: io.StringIO) -> None:
-    nodes = await mesh()
-    app = make_app(MeshService(nodes[0]), GatewayOptions())
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+    async with gateway() as (client, _):
         for model in ("swarm", "solo/ant", "solo/elk", SECRET):
             body = {"model": model, "messages": [{"role": "user", "content": SECRET}], "user": SECRET}
             await client.post(
                 "/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-hush", "x-secret": SECRET}
             )
         await client.get("/v1/shoe", params={"q": SECRET})
-    await close(nodes)
     assert len(lines(log, "observed", "request ended")) == 5
     assert "shoe" not in log.getvalue()
     assert "hush" not in log.getvalue()
@@ -167,20 +164,8 @@ async def test_no_line_holds_words_of_question_answer_or_key(log: io.StringIO) -
 @in_virtual_time
 async def test_two_requests_at_once_do_not_mix(log: io.StringIO) -> None:
     names = [f"{number:032x}" for number in (1, 2, 3, 4)]
-    nodes = await mesh()
-    app = make_app(MeshService(nodes[0]), GatewayOptions())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080") as client:
-        await asyncio.gather(
-            *(
-                client.post(
-                    "/v1/chat/completions",
-                    json={"model": "swarm", "messages": [{"role": "user", "content": QUESTIONS[place]}]},
-                    headers={"x-request-id": name},
-                )
-                for place, name in enumerate(names)
-            )
-        )
-    await close(nodes)
+    async with gateway() as (client, _):
+        await asyncio.gather(*(ask(client, QUESTIONS[place], request=name) for place, name in enumerate(names)))
     for message in ("round planned", "round ended"):
         found = lines(log, message=message)
         assert sorted(str(line["request"]) for line in found) == names
@@ -190,14 +175,9 @@ async def test_two_requests_at_once_do_not_mix(log: io.StringIO) -> None:
 
 @in_virtual_time
 async def test_a_stream_s_lines_and_counts_come_at_its_end(log: io.StringIO) -> None:
-    nodes = await mesh()
-    app = make_app(MeshService(nodes[0]), GatewayOptions())
-    body = {"model": "swarm", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        response = await client.post("/v1/chat/completions", json=body, headers={"x-request-id": REQUEST})
+    async with gateway() as (client, _):
+        response = await ask(client, stream=True)
         metrics = (await client.get("/metrics")).text
-    await close(nodes)
     assert response.headers["x-request-id"] == REQUEST
     assert response.text.rstrip().endswith("[DONE]")
     ended = lines(log, "observed", "request ended")[0]

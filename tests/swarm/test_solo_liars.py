@@ -12,13 +12,7 @@ from waggle.core.errors import EngineError, EngineRefused, MeshError
 from waggle.core.failures import Cause, Failure
 from waggle.engines.script import Script
 from waggle.mesh.channel import SignedChannel
-from waggle.mesh.messages import (
-    CannotGenerate,
-    Embedded,
-    Generated,
-    StillHere,
-    Wrote,
-)
+from waggle.mesh.messages import CannotGenerate, Embedded, Generated, Message, StillHere, Wrote
 from waggle.node.services.mesh import MeshService
 
 pytestmark = pytest.mark.timeout(300)
@@ -30,83 +24,45 @@ def wrote(text: str) -> Wrote:
     return Wrote(tokens=((text, -0.1),))
 
 
-async def other_text(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("two")))
+def saying(*messages: Message, for_ever: bool = False, pause: float = 0.0) -> Lie:
+    """Says these, once or again and again."""
+
+    async def say(channel: SignedChannel) -> None:
+        while True:
+            for message in messages:
+                await channel.send(message)
+                await asyncio.sleep(pause)
+            if not for_ever:
+                return
+
+    return say
 
 
-async def foreign_answer(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", answer="two")))
-
-
-async def too_many_tokens(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", completion_tokens=65)))
-
-
-async def forged_prompt_tokens(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", prompt_tokens=2**30)))
-
-
-async def sure_beyond_measure(channel: SignedChannel) -> None:
-    await channel.send(wrote("one"))
-    await channel.send(Generated(generation=generation("one", logprobs=(0.5,))))
-
-
-async def calls_without_tools(channel: SignedChannel) -> None:
-    calls = (ToolCall(id="1", name="rm", arguments="{}"),)
-    await channel.send(Generated(generation=generation("", tool_calls=calls, finish=Finish.TOOL_CALLS)))
-
-
-async def ends_with_calls_it_does_not_make(channel: SignedChannel) -> None:
-    await channel.send(Generated(generation=generation("", finish=Finish.TOOL_CALLS)))
-
-
-async def endless(channel: SignedChannel) -> None:
-    while True:
-        await channel.send(Wrote(tokens=(("", None),) * 256))
-
-
-async def endless_text(channel: SignedChannel) -> None:
-    while True:
-        await channel.send(wrote("x" * 4096))
-
-
-async def vectors_instead(channel: SignedChannel) -> None:
-    await channel.send(Embedded(vectors=((1.0,),)))
-
-
-async def leaves(channel: SignedChannel) -> None:
-    await channel.send(StillHere())
+def made(text: str, **changed: object) -> Lie:
+    """Writes "one", and gives this for what was made."""
+    return saying(wrote("one"), Generated(generation=generation(text, **changed)))
 
 
 async def silent(channel: SignedChannel) -> None:
     await asyncio.sleep(1000.0)
 
 
-async def only_beats(channel: SignedChannel) -> None:
-    while True:
-        await channel.send(StillHere())
-        await asyncio.sleep(2.0)
-
-
-LIES = [
-    only_beats,
-    other_text,
-    foreign_answer,
-    too_many_tokens,
-    forged_prompt_tokens,
-    sure_beyond_measure,
-    calls_without_tools,
-    ends_with_calls_it_does_not_make,
-    endless,
-    endless_text,
-    vectors_instead,
-    leaves,
-    silent,
-]
+RM = ToolCall(id="1", name="rm", arguments="{}")
+LIES = {
+    "only beats": saying(StillHere(), for_ever=True, pause=2.0),
+    "other text": made("two"),
+    "foreign answer": made("one", answer="two"),
+    "too many tokens": made("one", completion_tokens=65),
+    "forged prompt tokens": made("one", prompt_tokens=2**30),
+    "sure beyond measure": made("one", logprobs=(0.5,)),
+    "calls without tools": saying(Generated(generation=generation("", tool_calls=(RM,), finish=Finish.TOOL_CALLS))),
+    "ends with calls it does not make": saying(Generated(generation=generation("", finish=Finish.TOOL_CALLS))),
+    "endless": saying(Wrote(tokens=(("", None),) * 256), for_ever=True),
+    "endless text": saying(wrote("x" * 4096), for_ever=True),
+    "vectors instead": saying(Embedded(vectors=((1.0,),))),
+    "leaves": saying(StillHere()),
+    "silent": silent,
+}
 
 
 async def _first_the_liar(crowd: SoloCrowd, service: MeshService) -> None:
@@ -114,7 +70,7 @@ async def _first_the_liar(crowd: SoloCrowd, service: MeshService) -> None:
         service._lately.blame(node.id)
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
 @in_virtual_time
 async def test_a_peer_that_lies_is_found_out(lie: Lie) -> None:
     async with solo_crowd([None], liars=[lie]) as (_, service):
@@ -122,15 +78,15 @@ async def test_a_peer_that_lies_is_found_out(lie: Lie) -> None:
             await collected(service.generate("bee", ASKED, 30.0))
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
 @in_virtual_time
 async def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
     async with solo_crowd([None, FAST], liars=[lie]) as (crowd, service):
         await _first_the_liar(crowd, service)
-        text, made = await collected(service.generate("bee", ASKED, 60.0))
-        assert text == made.text
+        text, end = await collected(service.generate("bee", ASKED, 60.0))
+        assert text == end.text
         assert text.endswith(TEXT)
-        assert made.answer == "5"
+        assert end.answer == "5"
 
 
 @pytest.mark.parametrize(
@@ -148,11 +104,8 @@ async def test_an_honest_peer_answers_in_place_of_a_liar(lie: Lie) -> None:
 @in_virtual_time
 async def test_a_stranger_calls_only_what_it_may_and_must(name: str, choice: str, taken: bool) -> None:
     calls = (ToolCall(id="1", name=name, arguments="{}"),) if name else ()
-
-    async def lie(channel: SignedChannel) -> None:
-        finish = Finish.TOOL_CALLS if calls else Finish.STOP
-        await channel.send(Generated(generation=generation("", tool_calls=calls, finish=finish)))
-
+    finish = Finish.TOOL_CALLS if calls else Finish.STOP
+    lie = saying(Generated(generation=generation("", tool_calls=calls, finish=finish)))
     asked = GenerateRequest(question="?", tools=(Tool(name="weather"), Tool(name="time")), tool_choice=choice)
     async with solo_crowd([None], liars=[lie]) as (_, service):
         if taken:
@@ -164,21 +117,14 @@ async def test_a_stranger_calls_only_what_it_may_and_must(name: str, choice: str
 
 @in_virtual_time
 async def test_an_honest_stranger_is_believed() -> None:
-    async def honest(channel: SignedChannel) -> None:
-        await channel.send(wrote("one"))
-        await channel.send(Generated(generation=generation("one", logprobs=(-0.1,))))
-
-    async with solo_crowd([None], liars=[honest]) as (_, service):
+    async with solo_crowd([None], liars=[made("one", logprobs=(-0.1,))]) as (_, service):
         assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == "one"
 
 
 @in_virtual_time
 async def test_text_behind_a_stop_string_is_not_taken() -> None:
-    async def writes_on(channel: SignedChannel) -> None:
-        await channel.send(wrote("one EN"))
-        await channel.send(wrote("D two"))
-        await channel.send(Generated(generation=generation("one END two", completion_tokens=2)))
-
+    end = Generated(generation=generation("one END two", completion_tokens=2))
+    writes_on = saying(wrote("one EN"), wrote("D two"), end)
     async with solo_crowd([None], liars=[writes_on]) as (_, service):
         asked = GenerateRequest(question="?", stop=("END",))
         with pytest.raises(MeshError):
@@ -189,9 +135,7 @@ async def test_text_behind_a_stop_string_is_not_taken() -> None:
 
 @in_virtual_time
 async def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() -> None:
-    async def refuses(channel: SignedChannel) -> None:
-        await channel.send(CannotGenerate(failure=Failure(Cause.REFUSED, "this cannot be answered")))
-
+    refuses = saying(CannotGenerate(failure=Failure(Cause.REFUSED, "this cannot be answered")))
     async with solo_crowd([None, FAST], liars=[refuses]) as (crowd, service):
         await _first_the_liar(crowd, service)
         assert (await collected(service.generate("bee", ASKED, 30.0)))[0] == TEXT
@@ -209,10 +153,7 @@ async def test_one_peer_alone_cannot_say_for_all_that_the_request_is_at_fault() 
 )
 @in_virtual_time
 async def test_vectors_that_do_not_fit_the_texts_are_not_taken(vectors: tuple[tuple[float, ...], ...]) -> None:
-    async def lie(channel: SignedChannel) -> None:
-        await channel.send(Embedded(vectors=tuple(vector or (1.0,) for vector in vectors[: len(vectors)])))
-        await channel.send(Embedded(vectors=((1.0,),)))
-
+    lie = saying(Embedded(vectors=tuple(vector or (1.0,) for vector in vectors)), Embedded(vectors=((1.0,),)))
     async with solo_crowd([None], liars=[lie]) as (_, service):
         if vectors == ((), ()):  # the honest case, so that this test can fail
             assert await service.embed("bee", ["a", "b"], 10.0) == [[1.0], [1.0]]
