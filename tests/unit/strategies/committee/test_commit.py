@@ -3,13 +3,12 @@
 import hashlib
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.strategies.committee.test_round import Drive, failed
 from waggle.core.errors import RemoteProtocolError
-from waggle.core.failures import Cause, Failure
 from waggle.core.ids import NodeId, RoundId
 from waggle.core.round_effects import AskProposal, AskReveal, CancelProposal, Effect, SetTimer
 from waggle.core.round_picture import Phase
@@ -17,19 +16,15 @@ from waggle.core.round_values import (
     Budget,
     DeadlinePassed,
     Event,
-    Outcome,
     Plan,
     Promise,
     Proposal,
     ProposalCommitted,
-    ProposalFailed,
     ProposalReceived,
-    RoundStarted,
     Standing,
 )
+from waggle.node.chance import draw
 from waggle.strategies.committee.hedge import SLOWER
-from waggle.strategies.committee.round import step
-from waggle.strategies.committee.state import State
 from waggle.strategies.machine import replay
 from waggle.strategies.promises import commitment
 from waggle.strategies.ways import begin
@@ -37,10 +32,6 @@ from waggle.strategies.ways import begin
 NODES = tuple(NodeId(name) for name in "abc")
 SPARE = tuple(NodeId(name) for name in "xy")
 NONCE = "00" * 16
-
-
-def draw(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def plan(**changes: object) -> Plan:
@@ -60,31 +51,6 @@ def bound(node: str, answer: str, tokens: int = 10) -> ProposalCommitted:
 
 def shown(node: str, answer: str, nonce: str = NONCE) -> ProposalReceived:
     return ProposalReceived(at=2.0, proposal=Proposal(node=NodeId(node), answer=answer, tokens=10), nonce=nonce)
-
-
-class Drive:
-    """Feeds events and keeps what happened."""
-
-    def __init__(self, the_plan: Plan) -> None:
-        self.state = State(plan=the_plan)
-        self.events: list[Event] = []
-        self.started = self.feed(RoundStarted())
-
-    def feed(self, event: Event) -> list[Effect]:
-        self.state, effects = step(self.state, event, draw)
-        self.events.append(event)
-        return effects
-
-    def refuse(self, event: Event, match: str) -> None:
-        before = self.state
-        with pytest.raises(RemoteProtocolError, match=match):
-            self.feed(event)
-        assert self.state is before
-
-    @property
-    def outcome(self) -> Outcome:
-        assert self.state.outcome is not None
-        return self.state.outcome
 
 
 def asked(effects: list[Effect]) -> list[str]:
@@ -115,7 +81,7 @@ def test_a_failure_is_not_waited_for_and_its_standby_must_commit_too() -> None:
     drive = Drive(plan())
     drive.feed(bound("a", "42"))
     drive.feed(bound("b", "42"))
-    assert asked(drive.feed(ProposalFailed(at=1.0, node=NODES[2], failure=Failure(Cause.UNAVAILABLE, "off")))) == ["x"]
+    assert asked(drive.feed(failed("c"))) == ["x"]
     assert reveals(drive.feed(bound("x", "42"))) == ["a", "b", "x"]
 
 
@@ -189,7 +155,7 @@ def test_second_unasked_and_unwanted_commitments_are_refused() -> None:
 def test_a_commitment_frees_the_rest_of_its_budget_for_the_next_node() -> None:
     ceiling = len("6 * 7?") + 64 + 256
     drive = Drive(plan(budget=Budget(tokens=ceiling + 300)))
-    assert asked(drive.started) == ["a"]
+    assert asked(drive.effects) == ["a"]
     assert asked(drive.feed(bound("a", "42", tokens=20))) == ["b"]
 
 
@@ -213,7 +179,7 @@ def test_a_commitment_binds_node_nonce_and_answer_apart() -> None:
 
 def hedged(**changes: object) -> Drive:
     drive = Drive(plan(hedge_factor=2.0, **changes))
-    timers = {(effect.phase, effect.node): effect.at for effect in drive.started if isinstance(effect, SetTimer)}
+    timers = {(effect.phase, effect.node): effect.at for effect in drive.effects if isinstance(effect, SetTimer)}
     assert {node for phase, node in timers if phase == "hedge"} == {"a", "b", "c"}
     assert timers["hedge", NodeId("a")] == 8.0
     return drive
@@ -257,7 +223,7 @@ def test_a_node_that_was_in_time_is_not_doubled() -> None:
 def test_when_one_of_a_pair_fails_the_other_goes_on_alone() -> None:
     drive = hedged()
     drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
-    assert asked(drive.feed(ProposalFailed(at=9.0, node=NODES[2], failure=Failure(Cause.UNAVAILABLE, "off")))) == []
+    assert asked(drive.feed(failed("c", at=9.0))) == []
     drive.feed(bound("a", "42"))
     drive.feed(bound("b", "42"))
     assert reveals(drive.feed(bound("x", "42"))) == ["a", "b", "x"]
@@ -266,8 +232,8 @@ def test_when_one_of_a_pair_fails_the_other_goes_on_alone() -> None:
 def test_when_both_of_a_pair_fail_the_next_standby_is_called_in() -> None:
     drive = hedged()
     drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
-    drive.feed(ProposalFailed(at=9.0, node=NODES[2], failure=Failure(Cause.UNAVAILABLE, "off")))
-    assert asked(drive.feed(ProposalFailed(at=9.0, node=SPARE[0], failure=Failure(Cause.UNAVAILABLE, "off")))) == ["y"]
+    drive.feed(failed("c", at=9.0))
+    assert asked(drive.feed(failed("x", at=9.0))) == ["y"]
 
 
 @pytest.mark.parametrize("seconds", [None, 4.0, 1e9], ids=["unknown", "known", "slow beyond the deadline"])
@@ -275,14 +241,14 @@ def test_when_both_of_a_pair_fail_the_next_standby_is_called_in() -> None:
 def test_a_standby_always_has_as_long_as_whom_it_doubles_had(seconds: float | None, commits: bool) -> None:
     slow = tuple(Standing(node=node, expected_seconds=seconds) for node in NODES)
     drive = Drive(plan(hedge_factor=2.0, commit_reveal=commits, proposers=slow))
-    timers = {(effect.phase, effect.node): effect.at for effect in drive.started if isinstance(effect, SetTimer)}
+    timers = {(effect.phase, effect.node): effect.at for effect in drive.effects if isinstance(effect, SetTimer)}
     deadline = timers["commit" if commits else "propose", NodeId("")]
     assert timers["hedge", NodeId("a")] == (8.0 if seconds == 4.0 else deadline / 2)
 
 
 def test_without_a_standby_nobody_is_doubled() -> None:
     drive = Drive(plan(hedge_factor=2.0, standby=()))
-    assert not [e for e in drive.started if isinstance(e, SetTimer) and e.phase == "hedge"]
+    assert not [e for e in drive.effects if isinstance(e, SetTimer) and e.phase == "hedge"]
 
 
 # --- whatever comes -------------------------------------------------------------------------------------------------
@@ -329,7 +295,7 @@ def _move(move: str, node: NodeId, value: int) -> Event:
         case "lie":
             return shown(node, "41")
         case "fail":
-            return ProposalFailed(at=1.0, node=node, failure=Failure(Cause.UNAVAILABLE, "off"))
+            return failed(node)
         case "hedge":
             return DeadlinePassed(at=1.0, phase="hedge", node=NodeId(node))
         case _:

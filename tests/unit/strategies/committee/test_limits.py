@@ -3,7 +3,6 @@
 import math
 
 import msgspec
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -28,16 +27,13 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
+from waggle.node.chance import draw
 from waggle.strategies.committee.round import CommitteeMachine, step
 from waggle.strategies.committee.state import State, ceiling_tokens
 from waggle.strategies.limits import MAX_TRACE_BYTES
 from waggle.strategies.machine import Moment
 
 A, B, C = (NodeId(name) for name in "abc")
-
-
-def draw(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def started(**changes: object) -> State:

@@ -3,7 +3,6 @@
 import math
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,16 +29,13 @@ from waggle.core.round_values import (
     RoundStarted,
     Standing,
 )
+from waggle.node.chance import draw
 from waggle.strategies.committee.round import CommitteeMachine, step
 from waggle.strategies.committee.state import State
 from waggle.strategies.machine import Moment, check_record, replay
 from waggle.strategies.ways import begin
 
 NODES = tuple(NodeId(name) for name in "abcde")
-
-
-def draw(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def plan(**changes: object) -> Plan:
@@ -51,6 +47,10 @@ def plan(**changes: object) -> Plan:
 def said(node: str, answer: str, at: float = 1.0, sure: float | None = 0.8, tokens: int = 10) -> ProposalReceived:
     made = Proposal(node=NodeId(node), answer=answer, self_confidence=sure, tokens=tokens)
     return ProposalReceived(at=at, proposal=made)
+
+
+def failed(node: str, reason: str = "off", at: float = 1.0) -> ProposalFailed:
+    return ProposalFailed(at=at, node=NodeId(node), failure=Failure(Cause.UNAVAILABLE, reason))
 
 
 class Drive:
@@ -67,6 +67,17 @@ class Drive:
         self.events.append(event)
         self.effects += effects
         return effects
+
+    def refuse(self, event: Event, match: str) -> None:
+        before = self.state
+        with pytest.raises(RemoteProtocolError, match=match):
+            self.feed(event)
+        assert self.state is before
+
+    def say(self, *answers: str) -> None:
+        """The proposers answer, one after the other."""
+        for node, answer in zip(NODES, answers, strict=True):
+            self.feed(said(node, answer))
 
     def answer_ballots(self, right: str, p: float | None = 0.9) -> None:
         """Every open ballot prefers the candidate whose words are `right`."""
@@ -96,8 +107,7 @@ def test_a_round_asks_everyone_and_sets_both_deadlines() -> None:
 
 def test_judges_can_overrule_the_majority() -> None:
     drive = Drive(plan())
-    for node, answer in zip(NODES, ["41", "41", "41", "42", "42"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("41", "41", "41", "42", "42")
     drive.answer_ballots("42")
     assert drive.outcome.answer == "42"
     assert drive.outcome.runner_up == "41"
@@ -108,16 +118,14 @@ def test_judges_can_overrule_the_majority() -> None:
 def test_without_judges_the_weighted_vote_decides() -> None:
     heavy = tuple(Standing(node=node, support_weight=3.0 if node == "e" else 1.0) for node in NODES)
     drive = Drive(plan(proposers=heavy, judges=()))
-    for node, answer in zip(NODES, ["41", "41", "40", "39", "42"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("41", "41", "40", "39", "42")
     assert drive.outcome.answer == "42"
     assert drive.outcome.ballots.asked == 0
 
 
 def test_equal_answers_in_other_words_are_one_candidate_and_need_no_ballot() -> None:
     drive = Drive(plan())
-    for node, answer in zip(NODES, ["0.5", "1/2", ".50", "0.5", "+0.5"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("0.5", "1/2", ".50", "0.5", "+0.5")
     assert len(drive.outcome.candidates) == 1
     assert drive.outcome.candidates[0].supporters == NODES
     assert drive.outcome.runner_up is None
@@ -126,8 +134,7 @@ def test_equal_answers_in_other_words_are_one_candidate_and_need_no_ballot() -> 
 def test_a_judge_never_sees_its_own_words() -> None:
     drive = Drive(plan())
     answers = ["Forty two", "forty two!", "41", "40", "41"]
-    for node, answer in zip(NODES, answers, strict=True):
-        drive.feed(said(node, answer))
+    drive.say(*answers)
     own = dict(zip(NODES, answers, strict=True))
     asks = [effect for effect in drive.effects if isinstance(effect, AskBallot)]
     assert asks
@@ -142,8 +149,7 @@ def test_a_judge_never_sees_its_own_words() -> None:
 def test_judges_without_weight_are_not_asked() -> None:
     judges = tuple(Standing(node=node, judge_weight=1.0 if node == "c" else 0.0) for node in NODES)
     drive = Drive(plan(judges=judges))
-    for node, answer in zip(NODES, ["1", "2", "3", "1", "2"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("1", "2", "3", "1", "2")
     assert {ask.judge for ask in drive.effects if isinstance(ask, AskBallot)} == {"c"}
 
 
@@ -152,8 +158,7 @@ def test_each_judge_is_asked_by_the_method_it_was_measured_to_judge_best_by() ->
     judges = tuple(Standing(node=node, judge_method=methods[node]) for node in NODES)
     for wanted in (JudgeMethod.AUTO, JudgeMethod.DIRECT):
         drive = Drive(plan(judges=judges, judge_method=wanted))
-        for node, answer in zip(NODES, ["1", "2", "3", "1", "2"], strict=True):
-            drive.feed(said(node, answer))
+        drive.say("1", "2", "3", "1", "2")
         asks = [effect for effect in drive.effects if isinstance(effect, AskBallot)]
         assert {ask.judge for ask in asks} == set(NODES)
         for ask in asks:
@@ -162,8 +167,7 @@ def test_each_judge_is_asked_by_the_method_it_was_measured_to_judge_best_by() ->
 
 def test_unreadable_ballots_count_for_nobody() -> None:
     drive = Drive(plan())
-    for node, answer in zip(NODES, ["1", "2", "1", "2", "1"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("1", "2", "1", "2", "1")
     drive.answer_ballots("2", p=None)
     assert drive.outcome.answer == "1"  # the vote, as if nobody had judged
     assert drive.outcome.ballots.cast == 0
@@ -173,7 +177,7 @@ def test_unreadable_ballots_count_for_nobody() -> None:
 def test_a_silent_proposer_costs_its_share_and_nothing_more() -> None:
     drive = Drive(plan())
     drive.feed(said("a", "42"))
-    drive.feed(ProposalFailed(at=1.0, node=NodeId("b"), failure=Failure(Cause.UNAVAILABLE, "crashed")))
+    drive.feed(failed("b", "crashed"))
     effects = drive.feed(DeadlinePassed(at=36.0, phase="propose"))
     assert any(isinstance(effect, CancelAll) for effect in effects)
     assert drive.outcome.answer == "42"
@@ -182,8 +186,7 @@ def test_a_silent_proposer_costs_its_share_and_nothing_more() -> None:
 
 def test_silent_judges_do_not_hold_the_round_beyond_its_budget() -> None:
     drive = Drive(plan())
-    for node, answer in zip(NODES, ["1", "2", "1", "2", "1"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("1", "2", "1", "2", "1")
     drive.feed(DeadlinePassed(at=60.0, phase="round"))
     assert drive.outcome.answer == "1"
     assert drive.outcome.ballots.refused == drive.outcome.ballots.asked > 0
@@ -193,7 +196,7 @@ def test_silent_judges_do_not_hold_the_round_beyond_its_budget() -> None:
 def test_nobody_answers_and_the_round_abstains() -> None:
     drive = Drive(plan())
     for node in NODES:
-        drive.feed(ProposalFailed(at=1.0, node=node, failure=Failure(Cause.UNAVAILABLE, "off")))
+        drive.feed(failed(node))
     assert drive.outcome.answer is None
     assert drive.outcome.abstained
     assert drive.outcome.confidence == 0.0
@@ -201,8 +204,7 @@ def test_nobody_answers_and_the_round_abstains() -> None:
 
 def test_low_confidence_buys_further_waves_and_then_abstains_with_a_best_guess() -> None:
     drive = Drive(plan(min_confidence=0.9999, pairs_per_judge=1, stop_level=1.0))
-    for node, answer in zip(NODES, ["1", "2", "3", "4", "5"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("1", "2", "3", "4", "5")
     drive.answer_ballots("1", p=0.6)
     assert drive.state.wave == 3
     assert drive.outcome.abstained
@@ -211,7 +213,7 @@ def test_low_confidence_buys_further_waves_and_then_abstains_with_a_best_guess()
 
 def test_a_standby_is_called_in_for_a_failed_proposer() -> None:
     drive = Drive(plan(proposers=(Standing(node=NodeId("a")),), standby=(Standing(node=NodeId("b")),), judges=()))
-    effects = drive.feed(ProposalFailed(at=1.0, node=NodeId("a"), failure=Failure(Cause.UNAVAILABLE, "off")))
+    effects = drive.feed(failed("a"))
     assert [effect.node for effect in effects if isinstance(effect, AskProposal)] == ["b"]
     drive.feed(said("b", "42"))
     assert drive.outcome.answer == "42"
@@ -240,7 +242,7 @@ def test_the_token_budget_is_a_ceiling() -> None:
         said("a", "42", sure=1.5),
         BallotReceived(at=1.0, ballot=Ballot(judge=NodeId("a"), first=0, second=1, p=0.5)),
         BallotFailed(at=1.0, judge=NodeId("a"), first=0, second=1, failure=Failure(Cause.UNAVAILABLE, "?")),
-        ProposalFailed(at=1.0, node=NodeId("z"), failure=Failure(Cause.UNAVAILABLE, "?")),
+        failed("z", "?"),
     ],
 )
 def test_an_event_that_breaks_the_rules_is_refused_without_changing_state(event: Event) -> None:
@@ -254,8 +256,7 @@ def test_an_event_that_breaks_the_rules_is_refused_without_changing_state(event:
 @pytest.mark.parametrize("p", [math.nan, math.inf, -0.1, 1.1])
 def test_a_ballot_that_is_no_probability_is_refused(p: float) -> None:
     drive = Drive(plan())
-    for node, answer in zip(NODES, ["1", "2", "1", "2", "1"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("1", "2", "1", "2", "1")
     ask = drive.state.open[0]
     assert isinstance(ask, AskBallot)
     ballot = Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=p)
@@ -266,23 +267,20 @@ def test_a_ballot_that_is_no_probability_is_refused(p: float) -> None:
 def test_the_same_node_cannot_propose_twice() -> None:
     drive = Drive(plan())
     drive.feed(said("a", "42"))
-    with pytest.raises(RemoteProtocolError, match="nobody is waiting"):
-        drive.feed(said("a", "43"))
+    drive.refuse(said("a", "43"), "nobody is waiting")
 
 
 def test_nothing_is_accepted_after_the_end_or_before_the_start() -> None:
     drive = Drive(plan())
     drive.feed(DeadlinePassed(at=60.0, phase="round"))
-    with pytest.raises(RemoteProtocolError, match="over"):
-        drive.feed(said("a", "42"))
+    drive.refuse(said("a", "42"), "over")
     with pytest.raises(LocalProtocolError):
         step(State(plan=plan()), said("a", "42"), draw)
 
 
 def test_a_record_survives_json_and_replays_to_the_same_outcome() -> None:
     drive = Drive(plan(seed=7))
-    for node, answer in zip(NODES, ["41", "41", "40", "42", "42"], strict=True):
-        drive.feed(said(node, answer))
+    drive.say("41", "41", "40", "42", "42")
     drive.answer_ballots("42")
     record = Record(plan=drive.state.plan, events=tuple(drive.events), outcome=drive.outcome)
     back = msgspec.json.decode(msgspec.json.encode(record), type=Record)
@@ -339,7 +337,7 @@ def _move(state: State, move: str, pick: int, value: int, at: float) -> Event:
         case "say":
             return said(NODES[pick % 5], str(value), at, tokens=40)
         case "fail":
-            return ProposalFailed(at=at, node=NODES[pick % 5], failure=Failure(Cause.UNAVAILABLE, "off"))
+            return failed(NODES[pick % 5], at=at)
         case "ballot" if isinstance(ask, AskBallot):
             p = None if value == 3 else value / 2
             ballot = Ballot(judge=ask.judge, first=ask.pair.first, second=ask.pair.second, p=p, tokens=40)
