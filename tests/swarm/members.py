@@ -1,12 +1,11 @@
 """A swarm of memberships on the simulated network: started, killed, cut in two, looked at."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from random import Random
 
+from tests.unit.mesh.adverts.making import TODAY, make_key
 from waggle.core.ids import NodeId
 from waggle.core.mesh_values import Load, ModelOffer
 from waggle.mesh.adverts.signed import AdvertReader
@@ -14,9 +13,7 @@ from waggle.mesh.liveness.pace import Pace
 from waggle.mesh.members.membership import Membership
 from waggle.mesh.members.own_advert import Description
 from waggle.mesh.memory import Conditions, MemoryNetwork, MemoryTransport
-from waggle.trust.keys import NodeKey
 
-TODAY = 1_800_000_000.0
 OFFER = ModelOffer(
     model="bee-s",
     family="hive",
@@ -26,12 +23,6 @@ OFFER = ModelOffer(
     tokens_per_second=812.5,
 )
 NODE = Description(version="0.1", name="bee", offers=(OFFER,))
-
-
-@lru_cache(maxsize=16_384)
-def make_key(number: int) -> NodeKey:
-    """The key of node `number`, the same in every test."""
-    return NodeKey.from_seed(hashlib.sha256(b"%d" % number).digest())
 
 
 class Crowd:

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
+from tests.adverts import alive
 from tests.swarm import crowd
 from tests.swarm.crowd import TRUTH
 from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Advert, Liveness, ModelOffer, Peer
+from waggle.core.mesh_values import ModelOffer, Peer
 from waggle.core.round_values import Record
 from waggle.engines.script import Script
 from waggle.engines.scripted import ScriptedEngine
@@ -62,17 +65,7 @@ class MeshNode:
         await QuestionServer(self.key, self.questions).serve(self.transport)
 
     def seen(self) -> Peer:
-        advert = Advert(
-            node=self.id,
-            network="test",
-            incarnation=1,
-            sequence=1,
-            issued_at=0.0,
-            ttl=60.0,
-            version="0",
-            offers=(self.offer,),
-        )
-        return Peer(advert=advert, liveness=Liveness.ALIVE, round_trip=0.01)
+        return replace(alive(self.id, offers=(self.offer,)), round_trip=0.01)
 
 
 async def make_mesh(

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from random import Random
 
-from tests.swarm.members import make_key
+from tests.unit.mesh.adverts.making import TODAY, make_key
 from waggle.core.engine_values import Finish, GenerateRequest, Generation, StreamedToken
 from waggle.core.mesh_values import ModelOffer
 from waggle.engines.protocol import Engine
@@ -21,7 +21,6 @@ from waggle.node.network.mesh_node import MeshNode, NodeOptions, make_node
 from waggle.node.services.mesh import MeshService
 from waggle.testing.clock import VirtualClock
 
-TODAY = 1_800_000_000.0
 ASKED = GenerateRequest(question="2 + 3", max_tokens=64)
 TEXT = "I worked it out step by step.\nAnswer: 5"
 SLOW = Script(name="bee", skill=1.0, seconds_per_token=0.5)

@@ -5,7 +5,8 @@ import statistics
 
 import pytest
 
-from tests.swarm.members import NODE, Crowd, make_key, stopwatch, whole_crowd
+from tests.swarm.members import NODE, Crowd, stopwatch, whole_crowd
+from tests.unit.mesh.adverts.making import make_key
 from tests.virtual import in_virtual_time
 from waggle.core.mesh_values import Liveness, Load
 from waggle.mesh.liveness.pace import Pace

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from tests.swarm.members import make_key
 from tests.swarm.solo_crowd import ASKED, SLOW, TEXT, collected, solo_crowd
+from tests.unit.mesh.adverts.making import make_key
 from tests.virtual import in_virtual_time
 from waggle.core.asking import AskOptions
 from waggle.core.chat_values import Role, Tool, Turn

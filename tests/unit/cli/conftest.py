@@ -2,14 +2,16 @@
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.ran import Ran, Waggle
+from tests.unit.cli.ran import Ran, Running, Waggle, address, run_info
 from tests.unit.models.tiny import tiny_folder
 from waggle.cli.main import run_with
+from waggle.node.home.home import NodeHome
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,20 @@ def waggle(capsys: pytest.CaptureFixture[str]) -> Waggle:
         return Ran(status, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    """Nodes that seem to run."""
+    with ExitStack() as held:
+
+        def run(root: Path, *names: str) -> None:
+            for port, name in enumerate(names, start=1):
+                home = NodeHome(root, name)
+                held.enter_context(home.lock())
+                home.publish(run_info(name=name, addresses=(address(port),)))
+
+        yield run
 
 
 @pytest.fixture

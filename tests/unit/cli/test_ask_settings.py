@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.ran import Waggle
+from tests.unit.cli.ran import Waggle, address
 from waggle.core.round_values import Plan
 from waggle.node.history.records import load_record
-
-PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
-ADDRESS = f"/ip4/127.0.0.1/tcp/1/p2p/{PEER}"
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +44,13 @@ def test_the_file_the_environment_and_flags_are_heard_in_rising_order(
 
 def test_a_mistake_in_the_file_is_told_before_anything_is_asked(waggle: Waggle) -> None:
     Path("waggle.toml").write_text("min_confidence = 2")
-    ran = waggle("ask", "why?")
-    assert (ran.status, ran.complaint()) == (2, "waggle.toml, line 1: min_confidence must be a number from 0.0 to 1.0")
+    assert waggle("ask", "why?").complaint(2) == "waggle.toml, line 1: min_confidence must be a number from 0.0 to 1.0"
 
 
 def test_engines_of_the_file_do_not_stand_in_the_way_of_via(waggle: Waggle) -> None:
     Path("waggle.toml").write_text('engines = ["nowhere"]')
     assert "no invite" in waggle("ask", "why?", "--via", "nobody").complaint()
-    clash = waggle("ask", "why?", "--via", ADDRESS, "--engine", "nowhere")
+    clash = waggle("ask", "why?", "--via", address(), "--engine", "nowhere")
     assert (clash.status, clash.complaint()) == (
         2,
         "--via asks models elsewhere: leave out --engine and --key-variable",

@@ -7,19 +7,11 @@ import sys
 
 import pytest
 
-from tests.unit.cli.ran import COMMAND
+from tests.unit.cli.ran import COMMAND, Screen
 from waggle.cli.findings import Row, row_lines, screen
 
 REMARK = "between nodes of this machine; a firewall may still stop others"
 ROW: Row = ("direct TCP", "works", REMARK, True)
-
-
-class Screen(io.TextIOWrapper):
-    """A terminal."""
-
-    def isatty(self) -> bool:
-        """It is one."""
-        return True
 
 
 @pytest.mark.parametrize("width", [None, 40, 69, 70, 80, 120])

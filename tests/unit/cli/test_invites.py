@@ -1,20 +1,15 @@
 """To which network an invite leads, by one rule for join, ask, fetch and doctor."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.ran import Waggle
+from tests.unit.cli.ran import Running, Waggle, address
 from waggle.cli.invites import in_network_of, invites_here, read_invites
 from waggle.core.errors import PeerUnreachable, UsageError
-from waggle.core.ids import NodeId
 from waggle.node.config.load import Configuration, load_settings
-from waggle.node.home.home import NodeHome, RunInfo
 
-PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
-ADDRESS = f"/ip4/127.0.0.1/tcp/4001/p2p/{PEER}"
+ADDRESS = address()
 ORCHARD = f"waggle://{ADDRESS}?network=orchard"
 
 
@@ -52,35 +47,17 @@ def test_invites_to_several_networks_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", [("join", ORCHARD), ("ask", "why?", "--via", ORCHARD)])
 def test_the_verbs_keep_to_the_rule(waggle: Waggle, verb: tuple[str, ...]) -> None:
-    ran = waggle(*verb, "--network", "meadow")
-    assert ran.status == 2
-    assert "this invite is for the network 'orchard', and --network says 'meadow'" in ran.complaint()
+    told = waggle(*verb, "--network", "meadow").complaint(2)
+    assert "this invite is for the network 'orchard', and --network says 'meadow'" in told
 
 
-@pytest.fixture
-def held() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-def run(home: Path, name: str, port: int, held: ExitStack) -> None:
-    """Say that a node of this name runs in this home."""
-    node = NodeHome(home, name)
-    held.enter_context(node.lock())
-    address = ADDRESS.replace("4001", str(port))
-    node.publish(
-        RunInfo(name=name, pid=1, node=NodeId(PEER), network="n", addresses=(address,), control="c", started=0.0)
-    )
-
-
-def test_here_is_every_node_of_waggle_up(tmp_path: Path, held: ExitStack) -> None:
+def test_here_is_every_node_of_waggle_up(tmp_path: Path, running: Running) -> None:
     with pytest.raises(PeerUnreachable, match="no node of yours is running"):
         invites_here(tmp_path, None)
-    run(tmp_path, "up-acacia", 1, held)
-    run(tmp_path, "up-sage", 2, held)
+    running(tmp_path, "up-acacia", "up-sage")
     assert [invite.addresses[0].split("/")[4] for invite in invites_here(tmp_path, None)] == ["1", "2"]
     assert [invite.addresses[0].split("/")[4] for invite in invites_here(tmp_path, "up-sage")] == ["2"]
-    run(tmp_path, "bee", 3, held)
+    running(tmp_path, "bee")
     with pytest.raises(UsageError, match="which node"):
         invites_here(tmp_path, None)
 

@@ -1,22 +1,13 @@
 """Which running node a verb means, and in whose folder it looks."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.ran import Waggle
+from tests.adverts import alive
+from tests.unit.cli.ran import PEER, Running, Waggle, address
 from waggle.cli.local import _print_peers, any_running_node
-from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Advert, Liveness, Peer, SharedFiles
-from waggle.node.home.home import NodeHome, RunInfo
-
-PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
-
-
-def address(port: int) -> str:
-    return f"/ip4/127.0.0.1/tcp/{port}/p2p/{PEER}"
+from waggle.core.mesh_values import Peer, SharedFiles
 
 
 @pytest.fixture
@@ -26,78 +17,53 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    """Holds the locks of nodes that seem to run, until the test ends."""
-    with ExitStack() as stack:
-        yield stack
-
-
-def run(stack: ExitStack, root: Path, *names: str) -> None:
-    """Let nodes of these names seem to run in a folder; each listens on a port of its own."""
-    for port, name in enumerate(names, start=1):
-        home = NodeHome(root, name)
-        stack.enter_context(home.lock())
-        info = RunInfo(
-            name=name, pid=1, node=NodeId(PEER), network="w", addresses=(address(port),), control="/c", started=0.0
-        )
-        home.publish(info)
-
-
-def test_leave_ends_no_arbitrary_node_of_waggle_up(waggle: Waggle, home: Path, running: ExitStack) -> None:
-    run(running, home, "up-acacia", "up-sage")
-    ran = waggle("leave")
-    assert (ran.status, ran.complaint()) == (2, "which node? say --node up-acacia or up-sage")
+@pytest.mark.parametrize("verb", [("leave",), ("share", "clover", "--stop")])
+def test_what_changes_something_asks_which_node(
+    waggle: Waggle, home: Path, running: Running, verb: tuple[str, ...]
+) -> None:
+    running(home, "up-acacia", "up-sage")
+    assert waggle(*verb).complaint(2) == "which node? say --node up-acacia or up-sage"
 
 
 @pytest.mark.parametrize("verb", ["peers", "invite"])
 def test_what_only_looks_takes_the_first_node_and_says_so(
-    waggle: Waggle, home: Path, running: ExitStack, verb: str
+    waggle: Waggle, home: Path, running: Running, verb: str
 ) -> None:
-    run(running, home, "up-sage", "up-acacia")
+    running(home, "up-sage", "up-acacia")
     said, failure = waggle(verb).err.splitlines()
     assert said == "waggle: this is by your node up-acacia; --node takes another one: up-sage"
     assert "no node listens at /c" in failure
     assert "no node listens at /c" in waggle(verb, "--node", "up-sage").complaint()
 
 
-def test_share_asks_which_node(waggle: Waggle, home: Path, running: ExitStack) -> None:
-    run(running, home, "up-acacia", "up-sage")
-    ran = waggle("share", "clover", "--stop")
-    assert (ran.status, ran.complaint()) == (2, "which node? say --node up-acacia or up-sage")
-
-
 @pytest.mark.parametrize("verb", ["peers", "invite", "leave"])
 def test_that_nothing_runs_is_a_failure_and_no_wrong_usage(waggle: Waggle, home: Path, verb: str) -> None:
-    ran = waggle(verb)
-    assert (ran.status, ran.complaint()) == (
-        1, "no node of yours is running: start one with waggle join or waggle up"
-    )  # fmt: skip
+    said = waggle(verb).complaint(1)
+    assert said == "no node of yours is running: start one with waggle join or waggle up"
 
 
-def test_one_node_need_not_be_named(waggle: Waggle, home: Path, running: ExitStack) -> None:
-    run(running, home, "up-acacia")
+def test_one_node_need_not_be_named(waggle: Waggle, home: Path, running: Running) -> None:
+    running(home, "up-acacia")
     assert "no node listens at /c" in waggle("leave").complaint()
 
 
 def test_fetch_takes_the_first_node_or_the_one_that_it_is_given(
-    waggle: Waggle, home: Path, running: ExitStack, capsys: pytest.CaptureFixture[str]
+    waggle: Waggle, home: Path, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(running, home, "p", "q")
+    running(home, "p", "q")
     assert any_running_node(home, None).addresses == (address(1),)
     assert capsys.readouterr().err == "waggle: this is by your node p; --node takes another one: q\n"
     assert any_running_node(home, "q").addresses == (address(2),)
-    other = waggle("fetch", "clover", "--node", "r")
-    assert (other.status, other.complaint()) == (2, "no node 'r' of yours is running; there is p or q")
-    both = waggle("fetch", "clover", "--node", "p", "--via", address(1))
-    assert (both.status, both.complaint()) == (2, "--via fetches past your own node: leave out --node")
+    other = waggle("fetch", "clover", "--node", "r").complaint(2)
+    assert other == "no node 'r' of yours is running; there is p or q"
+    both = waggle("fetch", "clover", "--node", "p", "--via", address(1)).complaint(2)
+    assert both == "--via fetches past your own node: leave out --node"
 
 
-def test_join_runs_a_node_of_the_home_that_it_is_given(waggle: Waggle, tmp_path: Path, running: ExitStack) -> None:
-    run(running, tmp_path / "other", "bee")
+def test_join_runs_a_node_of_the_home_that_it_is_given(waggle: Waggle, tmp_path: Path, running: Running) -> None:
+    running(tmp_path / "other", "bee")
     ran = waggle("join", "--home", str(tmp_path / "other"), "--name", "bee", "--without-models", "--no-multicast")
-    assert ran.status == 2
-    assert f"{tmp_path}/other/nodes/bee" in ran.complaint()
+    assert f"{tmp_path}/other/nodes/bee" in ran.complaint(2)
 
 
 @pytest.mark.timeout(240)
@@ -108,8 +74,8 @@ def test_up_runs_its_nodes_in_the_home_that_it_is_given(waggle: Waggle, home: Pa
     assert not (home / "nodes").exists()
 
 
-def test_a_second_up_in_one_home_says_how_to_go_on(waggle: Waggle, home: Path, running: ExitStack) -> None:
-    run(running, home, "up-nowhere")
+def test_a_second_up_in_one_home_says_how_to_go_on(waggle: Waggle, home: Path, running: Running) -> None:
+    running(home, "up-nowhere")
     ran = waggle("up", "--nodes", "2", "--engine", "nowhere")
     assert (ran.status, "waggle up runs here already: end it with Ctrl-C there" in ran.err) == (2, True)
 
@@ -117,11 +83,7 @@ def test_a_second_up_in_one_home_says_how_to_go_on(waggle: Waggle, home: Path, r
 def peer(name: str, *shared: str) -> Peer:
     """A node that shares models of these names."""
     files = tuple(SharedFiles(name=each, manifest="0" * 64, size=1) for each in shared)
-    advert = Advert(
-        node=NodeId(PEER), network="w", incarnation=1, sequence=1, issued_at=0.0, ttl=60.0, version="0", name=name,
-        shared=files,
-    )  # fmt: skip
-    return Peer(advert=advert, liveness=Liveness.ALIVE)
+    return alive(PEER, name=name, shared=files)
 
 
 def test_peers_shows_what_can_be_fetched_from_whom(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,36 +6,24 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from tests.adverts import alive
+from tests.unit.cli.ran import PEER, Screen
 from waggle.cli.local import COLUMNS, _print_peers
 from waggle.cli.table import Column, fold, shown, table_lines
-from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Advert, Liveness, Load, ModelOffer, Peer, SharedFiles
+from waggle.core.mesh_values import Load, ModelOffer, Peer, SharedFiles
 
-PEER = "12D3KooWGjMCdjr2FSnE5aQWWyUPGyLPGoFnUzPrZGSBbnVdSbsN"
 LONG_NAME = "a-node-whose-name-is-longer-than-any-column-should-be"
 LONG_MODEL = "some-vendor/some-very-large-model-instruct-2507:235b-a22b-q4_K_M"
-
-
-class Screen(io.TextIOWrapper):
-    """A terminal."""
-
-    def isatty(self) -> bool:
-        """It is one."""
-        return True
 
 
 def peer(name: str, *models: str, reason: str = "", shared: str = "") -> Peer:
     """A node with these models."""
     files = (SharedFiles(name=shared, manifest="0" * 64, size=1),) if shared else ()
     offers = tuple(ModelOffer(model=model, family="f", context_tokens=1, tokens_per_second=12.3) for model in models)
-    advert = Advert(
-        node=NodeId(PEER), network="w", incarnation=1, sequence=1, issued_at=0.0, ttl=60.0, version="0", name=name,
-        offers=offers, shared=files,
-    )  # fmt: skip
-    return Peer(
-        advert=advert, liveness=Liveness.ALIVE, round_trip=0.0012, load=Load(), reason=reason, way="direct, QUIC"
-    )
+    seen = alive(PEER, name=name, offers=offers, shared=files)
+    return replace(seen, round_trip=0.0012, load=Load(), reason=reason, way="direct, QUIC")
 
 
 def peers_on(monkeypatch: pytest.MonkeyPatch, width: int | None, *peers: Peer, encoding: str = "utf-8") -> list[str]:

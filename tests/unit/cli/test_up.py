@@ -4,15 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.ran import run_info
 from waggle.cli.up import _gateway_gone, _open_at, _picture, _tell_ends, nodes_of
-from waggle.core.ids import NodeId
 from waggle.node.config.settings import LOOPBACK, NO_PORT, Settings
-from waggle.node.home.home import RunInfo
 from waggle.node.running.fleet import Fleet, Member
 
-FIRST = RunInfo(
-    name="up-a", pid=1, node=NodeId("n"), network="w", addresses=(), control="c", started=0.0, gateway="http://g:1"
-)  # fmt: skip
+FIRST = run_info("up-a", gateway="http://g:1")
 
 
 def test_nodes_share_what_up_was_told_and_nothing_that_only_join_has_a_flag_for() -> None:

@@ -202,14 +202,10 @@ def test_a_mistake_in_a_flag_names_the_flag(here: Path) -> None:
         load(here, {"name": ""})
 
 
-@pytest.mark.parametrize("word", ["1", "true", "Yes", "ON"])
-def test_switches_are_thrown_in_the_usual_words(here: Path, word: str) -> None:
-    assert load(here, WAGGLE_PORT_MAP=word).settings.port_map
-
-
-@pytest.mark.parametrize("word", ["0", "false", "No", "OFF"])
-def test_switches_are_turned_off_in_the_usual_words(here: Path, word: str) -> None:
-    assert not load(here, WAGGLE_MULTICAST=word).settings.multicast
+@pytest.mark.parametrize(("on", "off"), [("1", "0"), ("true", "false"), ("Yes", "No"), ("ON", "OFF")])
+def test_switches_are_thrown_in_the_usual_words(here: Path, on: str, off: str) -> None:
+    settings = load(here, WAGGLE_PORT_MAP=on, WAGGLE_MULTICAST=off).settings
+    assert (settings.port_map, settings.multicast) == (True, False)
 
 
 def test_an_empty_variable_counts_as_none_and_none_empties_a_list(here: Path) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import waggle.node.control.frames as frames
 import waggle.node.control.server as server_module
+from tests.adverts import alive
 from waggle.core.errors import MeshError, PeerRefused, PeerUnreachable, RemoteProtocolError, UsageError
 from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Advert, Liveness, Load, ModelOffer, Peer
+from waggle.core.mesh_values import Load, ModelOffer
 from waggle.mesh.limits import MAX_ADVERT_BYTES
 from waggle.node.control.client import ask_node
 from waggle.node.control.messages import (
@@ -191,14 +193,11 @@ async def test_a_reply_that_is_too_large_is_told_so(path: Path) -> None:
 
 async def test_a_full_page_of_the_largest_adverts_fits_a_reply(path: Path) -> None:
     offer = ModelOffer(
-        model="m" * 128, family="f" * 128, context_tokens=1, skills={f"{n:0>128}": 0.5 for n in range(2)}
+        model="m" * 128, family="f" * 127, context_tokens=1, skills={f"{n:0>128}": 0.5 for n in range(2)}
     )
-    advert = Advert(
-        node=NodeId("n" * 52), network="w", incarnation=1, sequence=1, issued_at=0, ttl=1, version="1",
-        addresses=("a" * 256,) * 6, offers=(offer,) * 10,
-    )  # fmt: skip
-    assert MAX_ADVERT_BYTES - 1_000 < len(msgspec.msgpack.encode(advert)) <= MAX_ADVERT_BYTES
-    page = (Peer(advert=advert, liveness=Liveness.ALIVE, reason="r" * 100),) * MOST_PEERS
+    peer = replace(alive("n" * 52, addresses=("a" * 256,) * 6, offers=(offer,) * 10), reason="r" * 100)
+    assert MAX_ADVERT_BYTES - 1_000 < len(msgspec.msgpack.encode(peer.advert)) <= MAX_ADVERT_BYTES
+    page = (peer,) * MOST_PEERS
 
     async def crowded(request: Request) -> Reply:
         return PeersReply(peers=page, total=5_000)

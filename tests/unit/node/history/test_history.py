@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -215,13 +216,12 @@ def test_question_texts_need_not_be_kept(path: Path) -> None:
 
 def test_adding_does_not_wait_for_the_file(path: Path) -> None:
     history = filled(path, a_round(0))
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other, other:
         other.execute("BEGIN IMMEDIATE")  # somebody else writes, and takes their time
         for number in range(1, 20):
             history.add(a_round(number))
         assert history.count() == 1
         other.rollback()
-    other.close()
     assert history.flush(PATIENCE_SECONDS)
     assert history.count() == 20
 
@@ -302,9 +302,8 @@ def test_a_file_that_was_removed_under_us_is_made_anew(path: Path) -> None:
 
 def test_a_newer_version_s_file_is_left_alone(path: Path) -> None:
     filled(path, a_round(1)).close()
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other, other:
         other.execute("PRAGMA user_version = 99")
-    other.close()
     history = filled(path, a_round(2))
     assert history.fault is not None
     assert history.search() == ()
@@ -354,9 +353,8 @@ def test_a_full_disk_costs_the_rounds_of_that_time(path: Path, caplog: pytest.Lo
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"[" * 100_000])
 def test_a_record_of_another_version_is_none_and_no_fault(path: Path, body: bytes) -> None:
     history = filled(path, a_round(1), a_round(2))
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE records SET body = ? WHERE number = 1", (body,))
-    other.close()
     assert history.get(f"{1:032x}") is None
     assert history.get(f"{2:032x}") == a_round(2)
     assert history.fault is None
@@ -407,9 +405,8 @@ def test_what_was_written_survives_a_kill(path: Path) -> None:
         assert numbers(history, f"{told[-1]}") == [told[-1]]
         assert history.fault is None
         history.close()
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other, other:
         assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    other.close()
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.adverts import alive
 from tests.swarm.members import Crowd
 from tests.virtual import in_virtual_time
 from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Advert, Liveness, Peer
+from waggle.core.mesh_values import Peer
 from waggle.mesh.libp2p.settings import with_ports
 from waggle.node.config.settings import EVERYWHERE
 from waggle.node.home import whereabouts
@@ -30,17 +31,7 @@ def address(node: NodeId, port: int = 4001) -> str:
 
 
 def peer(node: NodeId, *addresses: str) -> Peer:
-    advert = Advert(
-        node=node,
-        network="n",
-        incarnation=1,
-        sequence=1,
-        issued_at=0.0,
-        ttl=1.0,
-        version="0",
-        addresses=addresses or (address(node),),
-    )
-    return Peer(advert=advert, liveness=Liveness.ALIVE)
+    return alive(node, addresses=addresses or (address(node),))
 
 
 @pytest.fixture

@@ -5,17 +5,10 @@ import logging
 
 import pytest
 
+from tests.adverts import alive
 from tests.virtual import in_virtual_time
-from waggle.core.ids import NodeId
-from waggle.core.mesh_values import Advert, Liveness, Peer
+from waggle.core.mesh_values import Peer
 from waggle.node.network.neighbours import MOST_LINES, log_neighbours
-
-
-def peer(name: str) -> Peer:
-    advert = Advert(
-        node=NodeId(name), network="n", incarnation=1, sequence=1, issued_at=0.0, ttl=1.0, version="0", name=name
-    )
-    return Peer(advert=advert, liveness=Liveness.ALIVE)
 
 
 @in_virtual_time
@@ -26,7 +19,7 @@ async def told(caplog: pytest.LogCaptureFixture, *views: list[str], tell: bool =
     event = asyncio.Event()
     task = asyncio.create_task(log_neighbours(lambda: tuple(view), event.wait))  # type: ignore[arg-type]
     for names in views:
-        view[:] = [peer(name) for name in names]
+        view[:] = [alive(name, name=name) for name in names]
         if tell:
             event.set()
         await asyncio.sleep(5.0 if tell else 50.0)

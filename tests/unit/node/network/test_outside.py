@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from tests.adverts import advert
 from waggle.core.asking import AskOptions
 from waggle.core.errors import PeerUnreachable
 from waggle.core.ids import NodeId
@@ -67,19 +68,16 @@ def test_the_key_of_a_killed_look_is_swept_by_the_next(place: Path) -> None:
     assert keys_in(place) == []
 
 
-def advert(node: str, *shared: str) -> Advert:
-    """Of a node that shares models of these names."""
-    files = tuple(SharedFiles(name=each, manifest="0" * 64, size=1) for each in shared)
-    return Advert(
-        node=NodeId(node), network="w", incarnation=1, sequence=1, issued_at=0.0, ttl=60.0, version="0", shared=files
-    )
+def sharing(node: str, *shared: str) -> Advert:
+    """The advert of a node that shares models of these names."""
+    return advert(node, shared=tuple(SharedFiles(name=each, manifest="0" * 64, size=1) for each in shared))
 
 
 class Known:
     """A visitor who knows four nodes and reaches all but one."""
 
     def adverts(self) -> tuple[Advert, ...]:
-        return (advert("first"), advert("ann", "thyme"), advert("bob", "sage"), advert("cut", "sage"), advert("dan"))
+        return (advert("first"), sharing("ann", "thyme"), sharing("bob", "sage"), sharing("cut", "sage"), advert("dan"))
 
     async def reach(self, node: NodeId) -> None:
         if node == "cut":

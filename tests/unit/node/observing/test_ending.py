@@ -41,19 +41,12 @@ ENDS: list[tuple[tuple[Conduct, ...], float, Ending]] = [
 
 
 @pytest.mark.parametrize(("conducts", "least", "ending"), ENDS)
-async def test_who_was_heard_decides_how_a_round_ended(
-    conducts: tuple[Conduct, ...], least: float, ending: Ending
-) -> None:
-    record = await played(*conducts, least=least)
-    assert ending_of(record.outcome, record.events) is ending
-
-
-@pytest.mark.parametrize(("conducts", "least", "ending"), ENDS)
-async def test_the_log_calls_no_failure_an_abstention(
+async def test_who_was_heard_decides_how_a_round_ended_and_the_log_calls_no_failure_an_abstention(
     conducts: tuple[Conduct, ...], least: float, ending: Ending, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "waggle"):
-        await played(*conducts, least=least)
+        record = await played(*conducts, least=least)
+    assert ending_of(record.outcome, record.events) is ending
     [facts] = [vars(line)["facts"] for line in caplog.records if line.message == "round ended"]
     assert (facts["ended"], facts["abstained"]) == (ending.value, ending is Ending.ABSTAINED)
     assert ("confidence" in facts) is (ending is not Ending.FAILED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.swarm.members import make_key
+from tests.unit.mesh.adverts.making import make_key
 from tests.virtual import in_virtual_time
 from waggle.core.errors import UsageError
 from waggle.mesh.files.store import FileStore

@@ -1,7 +1,7 @@
 """Engines of this process behind the seam that the gateway uses."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
@@ -23,27 +23,43 @@ ASKED = GenerateRequest(question="What is 6 * 7?", max_tokens=32)
 REQUEST = "0123456789abcdef" * 2
 
 
-async def service(**scripts: Script) -> LocalService:
-    engines = {NodeId(name): ScriptedEngine(script, TRUTH) for name, script in scripts.items()}
-    return await make_local_service(Swarm(engines))
+ANT = Script(name="ant", skill=1.0)
+Serve = Callable[..., Awaitable[LocalService]]
 
 
-async def test_a_question_is_answered_and_the_round_has_the_request_s_name() -> None:
+@pytest.fixture
+async def service() -> AsyncIterator[Serve]:
+    """Serves engines, or make-believe ones by these scripts, until the test ends."""
+    made: list[LocalService] = []
+
+    async def serve(**parts: Script | ScriptedEngine) -> LocalService:
+        engines = {
+            NodeId(name): ScriptedEngine(part, TRUTH) if isinstance(part, Script) else part
+            for name, part in parts.items()
+        }
+        made.append(await make_local_service(Swarm(engines)))
+        return made[-1]
+
+    yield serve
+    for each in made:
+        await each.close()
+
+
+async def test_a_question_is_answered_and_the_round_has_the_request_s_name(service: Serve) -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"), c=Script(name="cat"))
     record = await serving.ask("What is 6 * 7?", AskOptions(), request=REQUEST)
     assert record.outcome.answer == "42"
     assert record.plan.round_id == REQUEST
     assert 0 < record.outcome.spent.prompt_tokens < record.outcome.spent.proposing_tokens
-    await serving.close()
 
 
-async def test_fewer_proposers_and_judges_are_asked_where_so_wished() -> None:
+async def test_fewer_proposers_and_judges_are_asked_where_so_wished(service: Serve) -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"), c=Script(name="cat"))
     plan = (await serving.ask("What is 6 * 7?", AskOptions(proposers=2, judges=1))).plan
     assert (len(plan.proposers), len(plan.standby), len(plan.judges)) == (2, 1, 1)
 
 
-async def test_one_model_writes_token_by_token() -> None:
+async def test_one_model_writes_token_by_token(service: Serve) -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"))
     tokens = [token async for token in serving.generate("bee", GenerateRequest(question="What is 6 * 7?"), 30.0)]
     made = tokens[-1].generation
@@ -52,7 +68,7 @@ async def test_one_model_writes_token_by_token() -> None:
     assert made.answer.strip() == "42"
 
 
-async def test_a_model_that_does_not_answer_in_time_is_unavailable() -> None:
+async def test_a_model_that_does_not_answer_in_time_is_unavailable(service: Serve) -> None:
     serving = await service(a=Script(name="ant", conduct=Hanger(after_calls=0)))
     with pytest.raises(EngineUnavailable, match="in time"):
         async for _ in serving.generate("ant", GenerateRequest(question="What is 6 * 7?"), 0.05):
@@ -60,13 +76,13 @@ async def test_a_model_that_does_not_answer_in_time_is_unavailable() -> None:
     assert serving.load.running == 0
 
 
-async def test_an_unknown_model_is_named_with_those_there_are() -> None:
+async def test_an_unknown_model_is_named_with_those_there_are(service: Serve) -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"))
     with pytest.raises(UsageError, match=r"'dog'.*ant, bee"):
         await serving.embed("dog", ["text"], 30.0)
 
 
-async def test_models_are_listed_once_with_all_their_nodes() -> None:
+async def test_models_are_listed_once_with_all_their_nodes(service: Serve) -> None:
     serving = await service(a=Script(name="ant"), b=Script(name="bee"), c=Script(name="ant"))
     assert [(model.name, model.nodes) for model in serving.models()] == [("ant", ("a", "c")), ("bee", ("b",))]
     vectors = await serving.embed("bee", ["one", "two"], 30.0)
@@ -102,37 +118,26 @@ class Dies(ScriptedEngine):
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 3])
-async def test_another_engine_with_the_model_goes_on_where_one_dies(tokens: int) -> None:
+async def test_another_engine_with_the_model_goes_on_where_one_dies(service: Serve, tokens: int) -> None:
     dying = Dies("ant", tokens)
-    engines = {NodeId("a"): dying, NodeId("b"): ScriptedEngine(Script(name="ant", skill=1.0), TRUTH)}
-    serving = await make_local_service(Swarm(engines))
-    text = await collected(serving)
-    alone = await make_local_service(Swarm({NodeId("b"): ScriptedEngine(Script(name="ant", skill=1.0), TRUTH)}))
-    assert text == await collected(alone)
+    serving = await service(a=dying, b=ANT)
+    assert await collected(serving) == await collected(await service(b=ANT))
     assert dying.calls == 1
     await collected(serving)
     assert dying.calls == 1  # who failed is tried last for a while
-    await serving.close()
-    await alone.close()
 
 
-async def test_calls_of_one_moment_are_spread_over_the_engines_with_the_model() -> None:
-    script = Script(name="ant", skill=1.0, seconds_per_token=0.01)
-    engines = {NodeId(name): ScriptedEngine(script, TRUTH, clock=SystemClock()) for name in ("a", "b")}
-    serving = await make_local_service(Swarm(engines))
+async def test_calls_of_one_moment_are_spread_over_the_engines_with_the_model(service: Serve) -> None:
+    script = replace(ANT, seconds_per_token=0.01)
+    engines = {name: ScriptedEngine(script, TRUTH, clock=SystemClock()) for name in ("a", "b")}
+    serving = await service(**engines)
     await asyncio.gather(*(collected(serving) for _ in range(6)))
     assert [engine.calls for engine in engines.values()] == [3, 3]
-    await serving.close()
 
 
-async def test_embeddings_come_from_another_engine_where_one_fails() -> None:
-    engines = {
-        NodeId("a"): ScriptedEngine(Script(name="ant", conduct=Crasher()), TRUTH),
-        NodeId("b"): ScriptedEngine(Script(name="ant"), TRUTH),
-    }
-    serving = await make_local_service(Swarm(engines))
+async def test_embeddings_come_from_another_engine_where_one_fails(service: Serve) -> None:
+    serving = await service(a=Script(name="ant", conduct=Crasher()), b=Script(name="ant"))
     assert len(await serving.embed("ant", ["one", "two"], 30.0)) == 2
-    await serving.close()
 
 
 class Gone(ScriptedEngine):
@@ -150,54 +155,45 @@ def gone(name: str = "bee") -> Gone:
     return Gone(Script(name=name, skill=1.0), TRUTH)
 
 
-async def test_an_engine_that_is_down_at_the_start_ends_nothing_and_is_told_as_down() -> None:
-    serving = await make_local_service(
-        Swarm({NodeId("a"): ScriptedEngine(Script(name="ant", skill=1.0), TRUTH), NodeId("bee"): gone()})
-    )
+async def test_an_engine_that_is_down_at_the_start_ends_nothing_and_is_told_as_down(service: Serve) -> None:
+    serving = await service(a=ANT, bee=gone())
     ant, bee = serving.models()
     assert (ant.usable, ant.nodes, ant.down) == (True, ("a",), {})
     assert (bee.usable, bee.nodes) == (False, ())
     assert bee.down[NodeId("bee")].startswith("its server cannot be reached")
     record = await serving.ask("What is 6 * 7?", AskOptions())
     assert [standing.node for standing in record.plan.proposers] == ["a"]  # nobody waits for the one that is down
-    await serving.close()
 
 
-async def test_a_swarm_whose_engines_are_all_down_starts_and_answers_once_one_is_back() -> None:
+async def test_a_swarm_whose_engines_are_all_down_starts_and_answers_once_one_is_back(service: Serve) -> None:
     bee = gone()
-    serving = await make_local_service(Swarm({NodeId("bee"): bee}))
+    serving = await service(bee=bee)
     assert not any(model.usable for model in serving.models())
     bee.reachable = True
     assert await collected(serving, "bee")  # a call tries it all the same, and so finds it
     assert all(model.usable for model in serving.models())
-    await serving.close()
 
 
-async def test_a_model_is_usable_while_one_of_its_engines_is() -> None:
+async def test_a_model_is_usable_while_one_of_its_engines_is(service: Serve) -> None:
     ant = gone("ant")
     ant.reachable = True
-    engines = {NodeId("a"): ant, NodeId("b"): ScriptedEngine(Script(name="ant", skill=1.0), TRUTH)}
-    serving = await make_local_service(Swarm(engines))
+    serving = await service(a=ant, b=ANT)
     serving._watch.engines["a"].trouble = "its server cannot be reached"
     [model] = serving.models()
     assert (model.usable, model.nodes, model.down) == (True, ("b",), {"a": "its server cannot be reached"})
-    await serving.close()
 
 
-async def test_a_conversation_is_for_those_that_read_one_where_there_are_any() -> None:
+async def test_a_conversation_is_for_those_that_read_one_where_there_are_any(service: Serve) -> None:
     class Deaf(ScriptedEngine):
         async def describe(self) -> EngineCard:
             return replace(await super().describe(), converses=False)
 
-    ant = Deaf(Script(name="ant", skill=1.0), TRUTH)
-    bee = ScriptedEngine(Script(name="bee", skill=0.5), TRUTH)
+    ant = Deaf(ANT, TRUTH)
     turns = (Turn(role=Role.SYSTEM, content="Be short."), Turn(role=Role.USER, content="What is 6 * 7?"))
-    serving = await make_local_service(Swarm({NodeId("ant"): ant, NodeId("bee"): bee}))
+    serving = await service(ant=ant, bee=Script(name="bee", skill=0.5))
     plan = (await serving.ask("What is 6 * 7?", AskOptions(turns=turns))).plan
     assert [standing.node for standing in (*plan.proposers, *plan.judges)] == ["bee", "bee"]
     assert len((await serving.ask("What is 6 * 7?", AskOptions())).plan.proposers) == 2
-    deaf = await make_local_service(Swarm({NodeId("ant"): ant}))
+    deaf = await service(ant=ant)
     assert len((await deaf.ask("What is 6 * 7?", AskOptions(turns=turns))).plan.proposers) == 1
     assert [model.converses for model in serving.models()] == [False, True]
-    await serving.close()
-    await deaf.close()

@@ -48,6 +48,7 @@ from waggle.node.solo.serving import Solo
 from waggle.testing.clock import VirtualClock
 from waggle.trust.keys import NodeKey
 
+SERVER, ASKER = NodeKey.generate(), NodeKey.generate()
 REQUEST = "ab" * 16
 TEXT = "I worked it out step by step.\nAnswer: 5"
 BEE = Script(name="bee", skill=1.0)
@@ -112,20 +113,22 @@ def please(asked: GenerateRequest = ASKED, *, model: str = "bee", seconds: float
     return PleaseGenerate(request=REQUEST, model=model, asked=asked, seconds=seconds)
 
 
+async def linked() -> tuple[MemoryTransport, MemoryTransport]:
+    """The transports of a node that is asked and of one that asks."""
+    network = MemoryNetwork(0)
+    serving, asking = network.join(SERVER.node_id), network.join(ASKER.node_id)
+    await asking.connect(await serving.addresses())
+    return serving, asking
+
+
 @asynccontextmanager
 async def pair(engine: ScriptedEngine | Script = BEE, *, capacity: int = 2, queue: int = 2) -> AsyncIterator[Pair]:
     if isinstance(engine, Script):
         engine = ScriptedEngine(engine, {"2 + 3": "5"}, clock=VirtualClock())
-    network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
-    serving, asking = network.join(server.node_id), network.join(asker.node_id)
+    serving, asking = await linked()
     work = NodeWork({"bee": engine}, Admission(capacity=capacity, queue=queue, queue_per_asker=queue))
-    await Solo(server, work).serve(serving)
-    await asking.connect(await serving.addresses())
-
-    async def open_stream(node: NodeId, protocol: str) -> Stream:
-        return await asking.open(node, protocol)
-
-    yield Pair(engine, work, server.node_id, asker, asking, SoloClient(asker, open_stream))
+    await Solo(SERVER, work).serve(serving)
+    yield Pair(engine, work, SERVER.node_id, ASKER, asking, SoloClient(ASKER, asking.open))
     assert (engine.in_flight, work.load.running, work.load.waiting) == (0, 0, 0)
     await serving.close()
     await asking.close()
@@ -323,23 +326,16 @@ async def test_a_refused_request_is_said_to_be_at_fault() -> None:
 
 @in_virtual_time
 async def test_a_strangers_reason_is_short_and_plain() -> None:
-    network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
-    serving, asking = network.join(server.node_id), network.join(asker.node_id)
+    serving, asking = await linked()
 
     async def refuse(stream: Stream) -> None:
-        channel = SignedChannel(stream, server, None)
+        channel = SignedChannel(stream, SERVER, None)
         await channel.receive()
         await channel.send(CannotGenerate(failure=Failure(Cause.UNAVAILABLE, "no\x1b[31m\n" + "x" * 4_000)))
 
     await serving.serve_streams(MODEL_PROTOCOL, refuse)
-    await asking.connect(await serving.addresses())
-
-    async def open_stream(node: NodeId, protocol: str) -> Stream:
-        return await asking.open(node, protocol)
-
     with pytest.raises(WaggleError) as caught:
-        async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
-            pass
+        await anext(SoloClient(ASKER, asking.open).generate(SERVER.node_id, please()))
     assert str(caught.value).startswith("a node says: no[31mxxx")
     assert len(str(caught.value)) < 250
 
@@ -395,22 +391,15 @@ async def test_a_broken_link_and_a_broken_rule_are_told_apart() -> None:
         with pytest.raises(PeerUnreachable):
             await anext(tokens)
         await asyncio.sleep(0.1)
-    network, server, asker = MemoryNetwork(0), NodeKey.generate(), NodeKey.generate()
-    serving, asking = network.join(server.node_id), network.join(asker.node_id)
+    serving, asking = await linked()
 
     async def babble(stream: Stream) -> None:
         await stream.receive()
         await stream.send(b"no envelope")
 
     await serving.serve_streams(MODEL_PROTOCOL, babble)
-    await asking.connect(await serving.addresses())
-
-    async def open_stream(node: NodeId, protocol: str) -> Stream:
-        return await asking.open(node, protocol)
-
     with pytest.raises(RemoteProtocolError):
-        async for _ in SoloClient(asker, open_stream).generate(server.node_id, please()):
-            pass
+        await anext(SoloClient(ASKER, asking.open).generate(SERVER.node_id, please()))
 
 
 class Swarmlike(Echo):
