@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from waggle.core.asking import COMMITTEE, AskOptions
-from waggle.core.errors import UsageError
+from waggle.core.errors import LocalProtocolError, UsageError
 from waggle.core.ids import NodeId, RoundId
-from waggle.core.round_values import Plan, Standing
+from waggle.core.round_effects import Effect
+from waggle.core.round_picture import Phase, RoundPicture
+from waggle.core.round_values import Event, Plan, Standing
+from waggle.engines.script import Script
+from waggle.engines.scripted import ScriptedEngine
+from waggle.node.rounds.swarm import Swarm
 from waggle.strategies import ways
+from waggle.strategies.machine import Draw
 from waggle.strategies.ways import (
     BUILT_IN,
     Way,
@@ -85,6 +91,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     ways._installed.cache_clear()
     yield
     ways._installed.cache_clear()
+    ways._load.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,31 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def test_an_installed_way_that_is_none_is_told_of_when_it_is_asked_for(installed: None, name: str, fault: str) -> None:
     assert {"none", "gone"} <= set(names())
     assert find_way(COMMITTEE).name == COMMITTEE
+    assert [way.name for way in ways.ways()] == list(BUILT_IN)  # the others go on
     with pytest.raises(UsageError, match=fault):
         find_way(name)
     with pytest.raises(UsageError, match="already"):
         add_way(Way(name, ""))
+
+
+class Broken:
+    """A machine that fails at the first event."""
+
+    def begin(self, plan: Plan) -> Plan:
+        return plan
+
+    def step(self, state: Plan, event: Event, draw: Draw) -> tuple[Plan, list[Effect]]:
+        raise KeyError("/home/ann/secret")
+
+    def view(self, state: Plan) -> RoundPicture:
+        return RoundPicture(plan=state, phase=Phase.WAITING)
+
+
+async def test_a_machine_that_fails_is_an_error_of_ours_that_tells_its_kind_alone() -> None:
+    add_way(Way("broken", "", machine=Broken))
+    try:
+        engines = {NodeId("ann"): ScriptedEngine(Script(), {})}
+        with pytest.raises(LocalProtocolError, match=r"the way 'broken' failed \(KeyError\)$"):
+            await Swarm(engines).ask("?", AskOptions(strategy="broken"))
+    finally:
+        remove_way("broken")

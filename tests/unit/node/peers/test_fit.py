@@ -15,6 +15,7 @@ from waggle.core.round_values import (
     BallotFailed,
     BallotReceived,
     Budget,
+    DeadlinePassed,
     Event,
     Plan,
     Proposal,
@@ -80,6 +81,10 @@ def test_the_largest_committees_that_can_be_asked_for_are_fit(strategy: str) -> 
         plan(7, 65),
         plan(7, 7, standby=nodes(257)),
         plan(7, 7, waves=MAX_WAVES + 1),
+        plan(1, 64, standby=nodes(80), pairs_per_judge=4096),
+        plan(2, 2, standby=(Standing(node=NodeId("a"), support_weight=5e-324),)),
+        plan(2, 2, standby=(Standing(node=NodeId("a"), judge_weight=1e308),)),
+        plan(2, 2, prior_ballots=0.0),
         plan(7, 7, question="another"),
         plan(7, 7, strategy="vote"),
     ],
@@ -138,3 +143,10 @@ def test_no_step_of_a_plan_that_is_fit_takes_long(heavy: Plan, letters: str) -> 
         longest = max(longest, seconds)
     print(f"{len(asks)} open, the longest step {longest:.3f} s")
     assert longest < LONGEST_SECONDS
+
+
+def test_a_slow_proposer_is_doubled_once_however_often_its_timer_goes_off() -> None:
+    state, _ = told(State(plan=plan(1, 1, standby=nodes(256)[1:], hedge_factor=3.0)), RoundStarted())
+    for at in range(1, 200):
+        state, _ = told(state, DeadlinePassed(at=float(at) / 10, phase="hedge", node=NodeId("n0")))
+    assert len(state.open) == 2

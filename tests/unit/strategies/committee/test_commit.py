@@ -213,6 +213,14 @@ def test_without_commitments_hedging_works_as_well() -> None:
     assert drive.outcome.candidates[0].supporters == ("a", "b", "x")
 
 
+def test_a_standby_that_the_budget_never_let_be_asked_is_not_told_to_stop() -> None:
+    drive = hedged(commit_reveal=False, budget=Budget(tokens=980))
+    drive.feed(DeadlinePassed(at=8.0, phase="hedge", node=NodeId("c")))
+    assert [ask for ask in drive.state.pending if isinstance(ask, AskProposal) and ask.node == "x"]
+    assert stopped(drive.feed(shown("c", "42"))) == []
+    assert "x" in drive.state.failures
+
+
 def test_a_node_that_was_in_time_is_not_doubled() -> None:
     drive = hedged()
     drive.feed(bound("a", "42"))
