@@ -200,7 +200,7 @@ def find_way(strategy: str) -> Way:
     name, colon, _ = strategy.partition(":")
     row = _row(name) if name in names() else None
     if isinstance(row, UsageError):
-        raise row
+        raise UsageError(str(row))  # anew: one that is raised again and again would gather its tracebacks
     if row is not None and bool(colon) == bool(row.takes):
         return row
     raise UsageError(f"unknown strategy {strategy!r}; there are {spoken()}")
@@ -209,11 +209,6 @@ def find_way(strategy: str) -> Way:
 def argument_of(strategy: str) -> str:
     """What stands behind the name: "acacia" in "solo:acacia", nothing in "vote"."""
     return strategy.partition(":")[2]
-
-
-def alone(model: str) -> str:
-    """The strategy that asks one model: "solo:acacia"."""
-    return f"{SOLO}:{model}"
 
 
 def plan_round(
