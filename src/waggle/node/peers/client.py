@@ -80,7 +80,9 @@ class Client:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + asked.options.budget.seconds
-        last: WaggleError = PeerUnreachable("there is no node to ask")
+        brief = asked.options.budget.seconds < LEAST_SECONDS
+        why = f"less than {LEAST_SECONDS} s is no time to ask anybody in" if brief else "there is no node to ask"
+        last: WaggleError = PeerUnreachable(why)
         while nodes:
             full: list[PeerBusy] = []
             for node in nodes:
